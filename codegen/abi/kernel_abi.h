@@ -1,0 +1,32 @@
+/* What generated code, the JIT and the runtime agree on.  Plain C; a generated file contains a copy of this struct. */
+#ifndef CPUFLOW_KERNEL_ABI_H
+#define CPUFLOW_KERNEL_ABI_H
+#include <stdint.h>
+
+/* Arguments of every kernel.  Counts are in the manifest; pointers are aligned to 64 bytes. */
+typedef struct cpuflow_call {
+  const float *params;    /* every parameter, at its manifest offset                                        [param_floats] */
+  float *shared;          /* values that depend on parameters only; written by `prepare`                    [shared_floats] */
+  float *lane;            /* scratch of one lane; `rows` keeps its carried state here between calls         [lane_floats] */
+  float *grads;           /* gradient accumulators of one lane; the first param_floats are the parameters'  [grad_floats] */
+  float *losses;          /* loss accumulators of one lane and micro-batch                                  [loss_floats] */
+  const int32_t *tokens;  /* the sequence's ids                                                             [T] */
+  const int32_t *targets; /* the ids that follow them                                                       [T] */
+  float *out;             /* rows: logits [last - first][V]; loss_terms: one float a term */
+  int32_t sequence;       /* which sequence of the micro-batch, 0 .. B-1 */
+  int32_t first, last;    /* rows: positions first .. last-1 */
+  uint64_t seed;          /* random draws: seed of the run */
+  uint64_t counter;       /* random draws: number of the micro-batch since the beginning of the run */
+} cpuflow_call;
+
+/* Entry points of a compiled model, extern "C":
+ *   prepare         once a step, before the sequences: params -> shared
+ *   train_sequence  losses and gradients of one sequence are added to `losses` and `grads`
+ *   finish          once a step, after the lanes' grads were summed: completes grads[0 .. param_floats) by the chain rule
+ *   eval_sequence   losses of one sequence are added to `losses`
+ *   loss_terms      losses (summed over lanes) of one micro-batch -> out, one float a loss term, in manifest order
+ *   rows            logits of positions first .. last-1 of one sequence; earlier positions were computed by earlier calls
+ *                   with the same `lane`; tokens[0 .. last) are read */
+typedef void cpuflow_kernel(const cpuflow_call *call);
+
+#endif

@@ -1,0 +1,63 @@
+#pragma once
+#include "codegen/abi/kernel_abi.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace cpuflow::codegen {
+
+/// One parameter tensor as the checkpoint names it.
+struct ParamInfo {
+  std::string name;              // `blocks.0.W_proj.weight`
+  std::vector<int64_t> shape;    // [out, in] for linear layers
+  uint64_t offset = 0;           // in floats, within the parameter array
+  uint64_t count = 0;            // elements
+  enum class Init { Normal, Uniform, Constant } init = Init::Normal;
+  double init_a = 0, init_b = 0.02;  // Normal: mean, deviation.  Uniform: low, high.  Constant: init_a
+  double low = -1e300, high = 1e300; // clamped to this range after each step
+  bool trainable = true;
+};
+
+/// [train] of the model file, with its defaults.
+struct TrainSettings {
+  int64_t batch = 32;            // sequences of a step
+  int64_t micro = 0;             // sequences of a micro-batch; 0: the size B
+  bool accumulate_sum = false;   // "sum": micro-batches' gradients are added; "mean": averaged
+  double lr = 5e-4, min_lr = 1e-5;
+  int64_t warmup_steps = 50;
+  double warmup_share = 0.02;    // of the budget, when the clock drives the schedule
+  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
+  double clip = 1.0;             // of the gradient's norm; 0: none
+  std::vector<std::pair<std::string, std::map<std::string, double>>> groups;  // name pattern -> settings that differ (lr, weight_decay)
+};
+
+/// Everything the runtime needs to know of a compiled model.
+struct Manifest {
+  std::string model;                       // `name` of the model file
+  std::map<std::string, int64_t> dims;     // every size
+  int64_t B = 1, T = 1, V = 1;
+  int64_t lanes = 4;                       // gradient lanes: sequence b belongs to lane b % lanes
+  uint64_t param_floats = 0, shared_floats = 0, lane_floats = 0, grad_floats = 0, loss_floats = 0, rows_lane_floats = 0;
+  std::vector<ParamInfo> params;
+  std::vector<std::string> losses;         // terms in order; "total" is what is trained
+  TrainSettings train;
+  bool causal = true;                      // `rows` may be called position by position
+  double forward_flops = 0, train_flops = 0;  // a token, multiply-adds of products counted as two
+  double state_floats = 0;                 // carried by `rows` from position to position
+};
+
+/// A model ready to run.  Null entries were not asked for.
+struct Executable {
+  Manifest manifest;
+  cpuflow_kernel* prepare = nullptr;
+  cpuflow_kernel* train_sequence = nullptr;
+  cpuflow_kernel* finish = nullptr;
+  cpuflow_kernel* eval_sequence = nullptr;
+  cpuflow_kernel* loss_terms = nullptr;
+  cpuflow_kernel* rows = nullptr;
+};
+
+}  // namespace cpuflow::codegen

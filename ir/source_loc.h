@@ -1,0 +1,28 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace cpuflow::ir {
+
+/// The text of a file that errors point into.
+struct SourceText {
+  std::string path;
+  std::string text;
+};
+
+/// A range of bytes in a source text.  `line` and `column` count from 1; columns count Unicode code points.
+struct SourceLoc {
+  std::shared_ptr<const SourceText> source;  // null: the place is unknown
+  uint32_t offset = 0;                       // first byte
+  uint32_t length = 0;                       // bytes
+  bool known() const { return source != nullptr; }
+  uint32_t line() const;
+  uint32_t column() const;
+  /// `path:line:column`
+  std::string str() const;
+  /// The bytes of the range.
+  std::string text() const;
+};
+
+}  // namespace cpuflow::ir
