@@ -1,0 +1,358 @@
+#include "codegen/emit/emit_cpp.h"
+
+#include "codegen/emit/emit_nest.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <set>
+#include <string_view>
+
+namespace cpuflow::embedded {
+extern const std::string_view kernel_prelude;
+extern const std::string_view kernel_loops;
+extern const std::string_view kernel_abi;
+}  // namespace cpuflow::embedded
+
+namespace cpuflow::codegen {
+using namespace ir;
+
+namespace {
+
+class Emitter {
+ public:
+  Emitter(const LoopProgram& p, const Graph& g, const EmitOptions& o) : p_(p), g_(g), options_(o) {}
+
+  std::string emit() {
+    for (const std::string& l : options_.header) out_ += "// " + l + "\n";
+    out_ += "\n";
+    out_ += embedded::kernel_abi;
+    out_ += "\n";
+    out_ += embedded::kernel_prelude;
+    out_ += "\n";
+    out_ += embedded::kernel_loops;
+    out_ += "\nnamespace {\n\n";
+    literals();
+    for (const Function& f : p_.functions) {
+      int number = 0;
+      for (const Part& part : f.parts) {
+        for (const Region& r : part.regions) region(f, part, r, number++);
+      }
+    }
+    out_ += "}  // namespace\n";
+    for (const Function& f : p_.functions) function(f);
+    return std::move(out_);
+  }
+
+ private:
+  void literals() {
+    for (BufferId id = 0; id < p_.buffers.size(); ++id) {
+      const Buffer& b = p_.buffers[id];
+      if (b.space != Space::Literal) continue;
+      const bool real = b.dtype == DType::Real;
+      out_ += fmt::format("constexpr {} {}_{}[] = {{", real ? "float" : "int32_t", identifier(b.name), id);
+      for (size_t i = 0; i < b.values.size(); ++i) {
+        if (i) out_ += ", ";
+        out_ += real ? float_literal(b.values[i]) : std::to_string(static_cast<int64_t>(b.values[i]));
+      }
+      out_ += "};\n\n";
+    }
+  }
+
+  static std::string region_function(const Function& f, const Region& r, int number) {
+    return fmt::format("{}_{}_{}", f.name, number, identifier(r.name));
+  }
+
+  std::string base(const Buffer& b) const {
+    const char* member = "";
+    switch (b.space) {
+      case Space::Params:
+        member = "params";
+        break;
+      case Space::Shared:
+        member = "shared";
+        break;
+      case Space::Lane:
+        member = "lane";
+        break;
+      case Space::Grads:
+        member = "grads";
+        break;
+      case Space::Losses:
+        member = "losses";
+        break;
+      case Space::Tokens:
+        member = "tokens";
+        break;
+      case Space::Targets:
+        member = "targets";
+        break;
+      case Space::Out:
+        member = "out";
+        break;
+      case Space::Literal:
+        break;
+    }
+    return b.offset ? fmt::format("call->{} + {}", member, b.offset) : fmt::format("call->{}", member);
+  }
+
+  /// Buffers that a region touches: read only, or written.
+  void find_buffers(const Region& r, std::map<BufferId, bool>& written) {
+    std::set<ExprId> seen;
+    std::set<Place> stored;  // in the nest at hand
+    std::function<void(ExprId)> expr;
+    auto place = [&](const Place& p, bool write) {
+      if (p.buffer == kNone) return;
+      for (const Index& i : p.indices) {
+        if (i.computed != kNone) expr(i.computed);
+      }
+      if (p_.buffers[p.buffer].rows == Rows::Register || p_.buffers[p.buffer].space == Space::Literal) return;
+      bool& w = written[p.buffer];
+      w = w || write;
+    };
+    expr = [&](ExprId e) {
+      if (!seen.insert(e).second) return;
+      const Expr& x = p_.exprs[e];
+      if (x.kind == Expr::Kind::Load && !stored.count(x.place)) place(x.place, false);
+      if (x.index.computed != kNone) expr(x.index.computed);
+      for (ExprId a : x.args) expr(a);
+    };
+    auto step = [&](const Step& s) {
+      stored.clear();
+      seen.clear();
+      switch (s.kind) {
+        case Step::Kind::Nest:
+          for (const Store& st : s.nest.stores) {
+            expr(st.value);
+            place(st.place, true);
+            if (st.how == Store::How::Set && !st.accumulate) stored.insert(st.place);
+          }
+          break;
+        case Step::Kind::Product:
+          place(s.product.a, false), place(s.product.b, false), place(s.product.c, true);
+          break;
+        case Step::Kind::Pack:
+          place(s.pack.src, false), place(s.pack.dst, true);
+          break;
+        case Step::Kind::Fill:
+          place(s.fill.place, true);
+          break;
+        case Step::Kind::Choose:
+          place(s.choose.src, false), place(s.choose.dst, true);
+          break;
+      }
+    };
+    for (const Step& s : r.before) step(s);
+    for (const Group& g : r.groups) {
+      for (const Step& s : g.steps) step(s);
+    }
+  }
+
+  void line(int indent, const std::string& text) { out_ += std::string(indent, ' ') + text + "\n"; }
+
+  void comment(int indent, const std::vector<NodeId>& nodes) {
+    std::set<std::string> done;
+    for (NodeId id : nodes) {
+      if (id == kNoNode) continue;
+      const Node& n = g_[id];
+      std::string text = n.loc.known() ? n.loc.text() : "";
+      text = text.substr(0, text.find('\n'));
+      std::string what = n.loc.known() ? fmt::format("{}   [{}:{}]", text, n.loc.source->path.substr(n.loc.source->path.rfind('/') + 1), n.loc.line()) : op_name(n.op);
+      if (done.insert(what).second) line(indent, "// " + what);
+    }
+  }
+
+  void step(int indent, const Step& s, const Names& names, const Region& r, bool by_row, bool before) {
+    switch (s.kind) {
+      case Step::Kind::Nest: {
+        std::vector<NodeId> nodes;
+        for (const Store& st : s.nest.stores) nodes.push_back(st.node);
+        comment(indent, nodes);
+        const bool block = true;
+        if (block) line(indent, "{");
+        out_ += emit_nest(p_, names, s.nest, indent + 2);
+        if (block) line(indent, "}");
+        break;
+      }
+      case Step::Kind::Product:
+        comment(indent, {s.product.node});
+        looped(indent, s.product.loops, names, [&](int i) { product(i, s.product, names, r, by_row); });
+        break;
+      case Step::Kind::Pack:
+        looped(indent, s.pack.loops, names, [&](int i) { pack(i, s.pack, names, r, before); });
+        break;
+      case Step::Kind::Fill:
+        line(indent, fmt::format("kernel::fill({} + {}, {}, {});", names.buffer(s.fill.place.buffer), names.offset(s.fill.place, nullptr, {}), s.fill.floats,
+                                 float_literal(s.fill.value)));
+        break;
+      case Step::Kind::Choose:
+        comment(indent, {s.choose.node});
+        looped(indent, s.choose.loops, names, [&](int i) { choose(i, s.choose, names); });
+        break;
+    }
+  }
+
+  void looped(int indent, const Axes& loops, const Names& names, const std::function<void(int)>& body) {
+    for (const Axis& a : loops) {
+      const std::string v = names.variable(a);
+      line(indent, fmt::format("for (int {} = 0; {} < {}; ++{}) {{", v, v, a.size, v));
+      indent += 2;
+    }
+    body(indent);
+    for (size_t i = 0; i < loops.size(); ++i) {
+      indent -= 2;
+      line(indent, "}");
+    }
+  }
+
+  /// Where the place is when the given axes are at their first element.
+  std::string pointer(const Place& place, const Names& names, const Region& r, const std::vector<Axis>& first) const {
+    Place p = place;
+    for (Index& i : p.indices) {
+      std::erase_if(i.terms, [&](const auto& t) {
+        const bool row = r.has_rows && t.first == r.row;
+        return !row && std::find(first.begin(), first.end(), t.first) != first.end();
+      });
+    }
+    std::string offset = names.offset(p, nullptr, {});
+    return offset == "0" ? names.buffer(p.buffer) : names.buffer(p.buffer) + " + " + offset;
+  }
+
+  static std::string rows(const Region& r, bool by_row) {
+    if (by_row) return "1";
+    std::string v = r.row.kind == AxisKind::Position && r.row.ordinal == 0 ? "t" : "u";
+    return v + "1 - " + v + "0";
+  }
+
+  void product(int indent, const Product& p, const Names& names, const Region& r, bool by_row) {
+    const bool m_rows = r.has_rows && p.m == r.row, k_rows = r.has_rows && p.k == r.row;
+    const int64_t a_m = stride_along(p_, p.a, p.m), a_k = stride_along(p_, p.a, p.k), c_m = stride_along(p_, p.c, p.m);
+    std::string m = m_rows ? rows(r, by_row) : std::to_string(p.m.size), k = k_rows ? rows(r, by_row) : std::to_string(p.k.size);
+    std::string a = pointer(p.a, names, r, {p.m, p.k}), b = pointer(p.b, names, r, {}), c = pointer(p.c, names, r, {p.m, p.n});
+    if (a_k == 1 && !k_rows) {
+      line(indent, fmt::format("kernel::product<{}, {}, {}>({}, {}, {}, {}, {}, {});", p.n.size, p.k.size, p.accumulate, m, a, a_m, b, c, c_m));
+    } else {
+      line(indent, fmt::format("kernel::product_t<{}, {}>({}, {}, {}, {}, {}, {}, {});", p.n.size, p.accumulate, m, k, a, a_k, b, c, c_m));
+    }
+  }
+
+  void pack(int indent, const Pack& p, const Names& names, const Region& r, bool before) {
+    const bool k_rows = r.has_rows && p.k == r.row && !before;
+    std::string src = pointer(p.src, names, r, {p.k, p.n}), dst = pointer(p.dst, names, r, {});
+    line(indent, fmt::format("kernel::pack({}, {}, {}, {}, {}, {});", src, stride_along(p_, p.src, p.k), stride_along(p_, p.src, p.n),
+                             k_rows ? rows(r, false) : std::to_string(p.k.size), p.n.size, dst));
+  }
+
+  void choose(int indent, const Choose& c, const Names& names) {
+    Place src = c.src, dst = c.dst;
+    for (Place* p : {&src, &dst}) {
+      for (Index& i : p->indices) std::erase_if(i.terms, [&](const auto& t) { return t.first == c.axis; });
+    }
+    std::string from = fmt::format("{} + {}", names.buffer(src.buffer), names.offset(src, nullptr, {}));
+    std::string to = fmt::format("{} + {}", names.buffer(dst.buffer), names.offset(dst, nullptr, {}));
+    if (c.op == Op::Argmax) {
+      line(indent, fmt::format("*({}) = kernel::argmax({}, {}, {});", to, from, stride_along(p_, c.src, c.axis), c.axis.size));
+    } else {
+      line(indent, fmt::format("kernel::topk_mask({}, {}, {}, {}, {}, {});", from, stride_along(p_, c.src, c.axis), c.axis.size, c.k, to,
+                               stride_along(p_, c.dst, c.axis)));
+    }
+  }
+
+  void region(const Function& f, const Part& part, const Region& r, int number) {
+    comment(0, r.nodes);
+    std::string layer = Names(p_, nullptr, false).variable(part.layer);
+    out_ += fmt::format("void {}(const cpuflow_call* call{}) {{\n", region_function(f, r, number), part.loops ? ", int " + layer : "");
+    std::map<BufferId, bool> buffers;
+    find_buffers(r, buffers);
+    Names outside(p_, &r, false), inside(p_, &r, true);
+    for (auto [id, written] : buffers) {
+      const Buffer& b = p_.buffers[id];
+      const char* type = b.dtype == DType::Int ? "int32_t" : "float";
+      std::string where = base(b);
+      if (b.dtype == DType::Int && b.space != Space::Tokens && b.space != Space::Targets) where = fmt::format("reinterpret_cast<{}int32_t*>({})", written ? "" : "const ", where);
+      line(2, fmt::format("{}{}* const __restrict {} = {};", written ? "" : "const ", type, outside.buffer(id), where));
+    }
+    if (part.loops) line(2, fmt::format("(void){};", layer));
+    Names plain(p_, nullptr, false);
+    Region none;
+    for (const Step& s : r.before) step(2, s, plain, none, false, true);
+    if (!r.has_rows) {
+      for (const Group& g : r.groups) {
+        for (const Step& s : g.steps) step(2, s, plain, r, false, false);
+      }
+      out_ += "}\n\n";
+      return;
+    }
+    const std::string v = inside.row(), v0 = v + "0", v1 = v + "1";
+    const bool range = f.row_range && r.row.kind == AxisKind::Position && r.row.ordinal == 0;
+    const std::string low = range ? "call->first" : "0", high = range ? "call->last" : std::to_string(r.row.size);
+    if (r.direction < 0) {
+      line(2, fmt::format("for (int {} = ({} - 1) / {} * {}; {} >= 0; {} -= {}) {{", v0, r.row.size, r.tile, r.tile, v0, v0, r.tile));
+    } else {
+      line(2, fmt::format("for (int {} = {}; {} < {}; {} += {}) {{", v0, low, v0, high, v0, r.tile));
+    }
+    line(4, fmt::format("const int {} = {} + {} < {} ? {} + {} : {};", v1, v0, r.tile, high, v0, r.tile, high));
+    for (const Group& g : r.groups) {
+      if (!g.by_row) {
+        for (const Step& s : g.steps) step(4, s, outside, r, false, false);
+        continue;
+      }
+      if (r.direction < 0) line(4, fmt::format("for (int {} = {} - 1; {} >= {}; --{}) {{", v, v1, v, v0, v));
+      else line(4, fmt::format("for (int {} = {}; {} < {}; ++{}) {{", v, v0, v, v1, v));
+      for (const Step& s : g.steps) step(6, s, inside, r, true, false);
+      line(4, "}");
+    }
+    line(2, "}");
+    out_ += "}\n\n";
+  }
+
+  void function(const Function& f) {
+    out_ += fmt::format("\nextern \"C\" void {}(const cpuflow_call* call) {{\n", f.name);
+    int number = 0;
+    for (const Part& part : f.parts) {
+      int indent = 2;
+      std::string layer = Names(p_, nullptr, false).variable(part.layer);
+      if (part.loops) {
+        if (part.direction > 0) line(2, fmt::format("for (int {} = 0; {} < {}; ++{}) {{", layer, layer, part.layer.size, layer));
+        else line(2, fmt::format("for (int {} = {}; {} >= 0; --{}) {{", layer, part.layer.size - 1, layer, layer));
+        indent = 4;
+      }
+      for (const Region& r : part.regions) {
+        std::string call = fmt::format("{}(call{})", region_function(f, r, number), part.loops ? ", " + layer : "");
+        if (options_.profile) {
+          line(indent, fmt::format("{{ const uint64_t begin = __builtin_readcyclecounter(); {}; call->profile[{}] += __builtin_readcyclecounter() - begin; }}", call, regions_++));
+        } else {
+          line(indent, call + ";");
+        }
+        ++number;
+      }
+      if (part.loops) line(2, "}");
+    }
+    if (f.parts.empty()) line(2, "(void)call;");
+    out_ += "}\n";
+  }
+
+  const LoopProgram& p_;
+  const Graph& g_;
+  const EmitOptions& options_;
+  std::string out_;
+  int regions_ = 0;
+};
+
+}  // namespace
+
+std::vector<std::string> region_names(const LoopProgram& program) {
+  std::vector<std::string> out;
+  for (const Function& f : program.functions) {
+    int number = 0;
+    for (const Part& part : f.parts) {
+      for (const Region& r : part.regions) out.push_back(fmt::format("{}_{}_{}", f.name, number++, identifier(r.name)));
+    }
+  }
+  return out;
+}
+
+std::string emit_cpp(const LoopProgram& program, const Graph& graph, const EmitOptions& options) { return Emitter(program, graph, options).emit(); }
+
+}  // namespace cpuflow::codegen

@@ -1,0 +1,21 @@
+#pragma once
+#include "ir/graph.h"
+#include "ir/loops.h"
+
+#include <string>
+#include <vector>
+
+namespace cpuflow::codegen {
+
+struct EmitOptions {
+  std::vector<std::string> header;  // lines of the comment at the top
+  bool profile = false;             // regions add the time they take to call->profile
+};
+
+/// A translation unit that stands alone: the kernel prelude, the interface, and the program's functions.  The same program gives the same text.
+std::string emit_cpp(const ir::LoopProgram& program, const ir::Graph& graph, const EmitOptions& options);
+
+/// Names of the regions in the order of their numbers in `call->profile`.
+std::vector<std::string> region_names(const ir::LoopProgram& program);
+
+}  // namespace cpuflow::codegen

@@ -1,0 +1,460 @@
+#include "codegen/emit/emit_nest.h"
+
+#include "ir/op.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <functional>
+
+namespace cpuflow::codegen {
+using namespace ir;
+
+std::string identifier(const std::string& name) {
+  std::string out;
+  for (char c : name) {
+    if (std::isalnum(static_cast<unsigned char>(c))) out += c;
+    else if (!out.empty() && out.back() != '_') out += '_';
+  }
+  while (!out.empty() && out.back() == '_') out.pop_back();
+  if (out.empty() || std::isdigit(static_cast<unsigned char>(out[0]))) out = "v" + out;
+  return out;
+}
+
+std::string float_literal(double value) {
+  if (std::isinf(value)) return value < 0 ? "-__builtin_inff()" : "__builtin_inff()";
+  if (std::isnan(value)) return "__builtin_nanf(\"\")";
+  std::string s = fmt::format("{:.9g}", value);
+  if (s.find_first_of(".e") == std::string::npos) s += ".0";
+  return s + "f";
+}
+
+std::string Names::variable(const Axis& axis) const {
+  if (region_ && region_->has_rows && axis == region_->row) return row();
+  switch (axis.kind) {
+    case AxisKind::Batch:
+      return "call->sequence";
+    case AxisKind::Layer:
+      return axis.ordinal ? fmt::format("layer{}", axis.ordinal) : "layer";
+    case AxisKind::Position:
+      return axis.ordinal ? fmt::format("s{}", axis.ordinal) : "t";
+    case AxisKind::Feature:
+      return fmt::format("i{}_{}", axis.ordinal, axis.size);
+  }
+  return "";
+}
+
+std::string Names::row() const {
+  const char* name = region_->row.kind == AxisKind::Position && region_->row.ordinal == 0 ? "t" : "u";
+  return in_row_loop_ ? name : std::string(name) + "0";
+}
+
+std::string Names::buffer(BufferId id) const { return fmt::format("{}_{}", identifier(p_.buffers[id].name), id); }
+
+std::string Names::index(const Index& index, const std::map<ExprId, std::string>& computed) const {
+  std::string out;
+  auto add = [&](const std::string& term) { out += out.empty() ? term : " + " + term; };
+  for (auto [axis, c] : index.terms) add(c == 1 ? variable(axis) : fmt::format("{} * {}", c, variable(axis)));
+  if (index.computed != kNone) add(computed.at(index.computed));
+  if (index.offset != 0 || out.empty()) {
+    if (index.offset < 0 && !out.empty()) out += fmt::format(" - {}", -index.offset);
+    else add(std::to_string(index.offset));
+  }
+  return out;
+}
+
+std::string Names::offset(const Place& place, const Axis* skip, const std::map<ExprId, std::string>& computed) const {
+  const Buffer& b = p_.buffers[place.buffer];
+  std::map<std::string, int64_t> terms;
+  std::vector<std::string> order;
+  int64_t constant = 0;
+  auto add = [&](const std::string& v, int64_t c) {
+    if (c == 0) return;
+    if (!terms.count(v)) order.push_back(v);
+    terms[v] += c;
+  };
+  for (size_t d = 0; d < b.axes.size(); ++d) {
+    const Index& i = place.indices[d];
+    int64_t stride = b.strides[d];
+    const bool is_row = region_ && region_->has_rows && b.axes[d] == region_->row;
+    if (is_row && (b.rows == Rows::One || b.rows == Rows::Register)) continue;
+    if (stride == 0) continue;
+    for (auto [axis, c] : i.terms) {
+      if (skip && axis == *skip) continue;
+      add(variable(axis), c * stride);
+    }
+    if (is_row && b.rows == Rows::Tile) add(std::string(1, row()[0]) + "0", -stride);
+    if (b.space == Space::Out && b.axes[d].kind == AxisKind::Position && b.axes[d].ordinal == 0) add("call->first", -stride);
+    constant += i.offset * stride;
+    if (i.computed != kNone) add("(" + computed.at(i.computed) + ")", stride);
+  }
+  std::string out;
+  for (const std::string& v : order) {
+    int64_t c = terms[v];
+    if (c == 0) continue;
+    std::string size = std::abs(c) == 1 ? v : fmt::format("{} * {}", std::abs(c), v);
+    out += out.empty() ? (c < 0 ? "-" + size : size) : (c < 0 ? " - " : " + ") + size;
+  }
+  if (constant != 0 || out.empty()) out += out.empty() ? std::to_string(constant) : fmt::format(" {} {}", constant < 0 ? '-' : '+', std::abs(constant));
+  return out;
+}
+
+namespace {
+
+class NestEmitter {
+ public:
+  NestEmitter(const LoopProgram& p, const Names& names, const Nest& nest, int indent) : p_(p), names_(names), nest_(nest), indent_(indent) {}
+
+  std::string emit() {
+    for (size_t i = 0; i < nest_.loops.size(); ++i) depth_of_[nest_.loops[i]] = static_cast<int>(i) + 1;
+    if (nest_.lane >= 0) lane_ = &nest_.loops[nest_.lane];
+    for (const Store& s : nest_.stores) {
+      scalar_ = scalar_ || (s.how != Store::How::Set || s.accumulate ? reduce_depth(s) > nest_.lane && lane_ && stride(s.place) != 1 : lane_ && stride(s.place) != 1);
+      for (const Index& i : s.place.indices) {
+        if (i.computed != kNone) visit(i.computed), scalar_ = scalar_ || (lane_ && in_lane(i.computed));
+      }
+    }
+    for (const Store& s : nest_.stores) {
+      visit(s.value);
+      if (s.how == Store::How::Set && !s.accumulate) forwarded_[s.place] = s.value;
+    }
+    for (const Store& s : nest_.stores) ++uses_[s.value];
+    loops(0);
+    return out_;
+  }
+
+ private:
+  void line(int depth, const std::string& text) { out_ += std::string(indent_ + 2 * depth, ' ') + text + "\n"; }
+
+  int64_t stride(const Place& place) const { return lane_ ? stride_along(p_, place, *lane_) : 0; }
+
+  int depth_of_index(const Index& i) {
+    int d = i.computed != kNone ? level(i.computed) : 0;
+    for (auto [axis, c] : i.terms) {
+      if (auto it = depth_of_.find(axis); it != depth_of_.end()) d = std::max(d, it->second);
+    }
+    return d;
+  }
+
+  /// Depth of the innermost loop that the value depends on.
+  int level(ExprId e) {
+    if (auto it = level_.find(e); it != level_.end()) return it->second;
+    const Expr& x = p_.exprs[e];
+    int d = 0;
+    for (ExprId a : x.args) d = std::max(d, level(a));
+    if (x.kind == Expr::Kind::Counter || x.kind == Expr::Kind::Random) d = std::max(d, depth_of_index(x.index));
+    if (x.kind == Expr::Kind::Load) {
+      if (auto it = forwarded_.find(x.place); it != forwarded_.end()) return level_[e] = level(it->second);
+      for (const Index& i : x.place.indices) d = std::max(d, depth_of_index(i));
+    }
+    return level_[e] = d;
+  }
+
+  bool index_in_lane(const Index& i) { return i.along(*lane_) != 0 || (i.computed != kNone && in_lane(i.computed)); }
+
+  /// Whether the value differs from lane to lane.
+  bool in_lane(ExprId e) {
+    if (!lane_) return false;
+    if (auto it = in_lane_.find(e); it != in_lane_.end()) return it->second;
+    const Expr& x = p_.exprs[e];
+    bool yes = false;
+    for (ExprId a : x.args) yes = yes || in_lane(a);
+    if (x.kind == Expr::Kind::Counter || x.kind == Expr::Kind::Random) yes = yes || index_in_lane(x.index);
+    if (x.kind == Expr::Kind::Load) {
+      if (auto it = forwarded_.find(x.place); it != forwarded_.end()) return in_lane_[e] = in_lane(it->second);
+      for (const Index& i : x.place.indices) yes = yes || index_in_lane(i);
+    }
+    return in_lane_[e] = yes;
+  }
+
+  /// Counts uses, in the order in which values are needed.
+  void visit(ExprId e) {
+    ++uses_[e];
+    if (uses_[e] > 1) return;
+    const Expr& x = p_.exprs[e];
+    if (x.kind == Expr::Kind::Load) {
+      if (auto it = forwarded_.find(x.place); it != forwarded_.end()) {
+        visit(it->second);
+        return;
+      }
+      for (const Index& i : x.place.indices) {
+        if (i.computed != kNone) visit(i.computed);
+      }
+    }
+    if (x.index.computed != kNone) visit(x.index.computed);
+    for (ExprId a : x.args) visit(a);
+    order_.push_back(e);
+  }
+
+  bool atomic(ExprId e) const {
+    const Expr& x = p_.exprs[e];
+    return x.kind == Expr::Kind::Constant || (x.kind == Expr::Kind::Counter && x.index.terms.size() <= 1 && x.index.computed == kNone && !(lane_ && x.index.along(*lane_)));
+  }
+
+  std::map<ExprId, std::string> indices(const Place& place) {
+    std::map<ExprId, std::string> out;
+    for (const Index& i : place.indices) {
+      if (i.computed != kNone) out[i.computed] = text(i.computed);
+    }
+    return out;
+  }
+
+  std::string load(const Expr& x) {
+    const Buffer& b = p_.buffers[x.place.buffer];
+    bool lanes = false, computed = false;
+    if (lane_) {
+      for (const Index& i : x.place.indices) {
+        lanes = lanes || index_in_lane(i);
+        computed = computed || (i.computed != kNone && in_lane(i.computed));
+      }
+    }
+    std::string base = names_.buffer(x.place.buffer);
+    if (!lanes) return fmt::format("{}[{}]", base, names_.offset(x.place, nullptr, indices(x.place)));
+    const int64_t step = stride(x.place);
+    const char* fn = b.dtype == DType::Int ? "kernel::loadi<V>" : "kernel::load<V>";
+    if (!computed && step == 1) return fmt::format("{}({} + {})", fn, base, names_.offset(x.place, nullptr, indices(x.place)));
+    // neighbours in the vector are not neighbours in memory
+    std::map<ExprId, std::string> parts = indices(x.place);
+    std::string at = computed ? vector_offset(x.place, parts)
+                              : fmt::format("{} * kernel::ramp<V>({}) + ({})", step, names_.variable(*lane_), names_.offset(x.place, lane_, parts));
+    return fmt::format("kernel::{}<V>({}, {})", b.dtype == DType::Int ? "gatheri" : "gather", base, at);
+  }
+
+  std::string vector_offset(const Place& place, const std::map<ExprId, std::string>& parts) {
+    Place uniform = place;
+    const Buffer& b = p_.buffers[place.buffer];
+    std::string out;
+    for (size_t d = 0; d < place.indices.size(); ++d) {
+      ExprId c = place.indices[d].computed;
+      if (c == kNone || !in_lane(c)) continue;
+      out += fmt::format("{}({})", out.empty() ? "" : " + ", parts.at(c));
+      if (b.strides[d] != 1) out += fmt::format(" * {}", b.strides[d]);
+      uniform.indices[d].computed = kNone;
+    }
+    if (int64_t s = stride(place); s != 0) out += fmt::format(" + {} * kernel::ramp<V>({})", s, names_.variable(*lane_));
+    return fmt::format("{} + ({})", out, names_.offset(uniform, lane_, parts));
+  }
+
+  /// The argument as a vector where another argument is one.
+  std::string widened(ExprId e, bool wanted) {
+    std::string t = text(e);
+    if (!wanted || in_lane(e)) return t;
+    switch (p_.exprs[e].dtype) {
+      case DType::Real:
+        return fmt::format("kernel::splat<V>({})", t);
+      case DType::Int:
+        return fmt::format("kernel::splati<V>({})", t);
+      case DType::Bool:
+        return fmt::format("kernel::splati<V>(-int({}))", t);
+    }
+    return t;
+  }
+
+  std::string definition(ExprId e) {
+    const Expr& x = p_.exprs[e];
+    switch (x.kind) {
+      case Expr::Kind::Constant:
+        if (x.dtype == DType::Real) return float_literal(x.value);
+        if (x.dtype == DType::Bool) return x.value != 0 ? "true" : "false";
+        return std::to_string(static_cast<int64_t>(x.value));
+      case Expr::Kind::Counter: {
+        std::map<ExprId, std::string> parts;
+        if (x.index.computed != kNone) parts[x.index.computed] = text(x.index.computed);
+        if (!in_lane(e)) return names_.index(x.index, parts);
+        const int64_t c = x.index.along(*lane_);
+        Index rest = x.index;
+        std::erase_if(rest.terms, [&](const auto& t) { return t.first == *lane_; });
+        std::string ramp = fmt::format("kernel::ramp<V>({})", names_.variable(*lane_));
+        std::string out = c == 1 ? ramp : c == 0 ? "" : fmt::format("{} * {}", c, ramp);
+        if (rest == Index{}) return out;
+        std::string others = names_.index(rest, parts);
+        return out.empty() ? others : fmt::format("{} + ({})", out, others);
+      }
+      case Expr::Kind::Load:
+        return load(x);
+      case Expr::Kind::Random:
+        return fmt::format("kernel::uniform(call, {}u, {})", std::hash<std::string>{}(x.text) & 0xffffffffu, names_.index(x.index, {}));
+      case Expr::Kind::Apply:
+        break;
+    }
+    const bool lanes = in_lane(e);
+    if (x.op == Op::Select && !in_lane(x.args[0])) {
+      return fmt::format("({} ? {} : {})", text(x.args[0]), widened(x.args[1], lanes), widened(x.args[2], lanes));
+    }
+    if (x.op == Op::ToReal && p_.exprs[x.args[0]].dtype == DType::Bool) {
+      return lanes ? fmt::format("kernel::select({}, kernel::splat<V>(1.0f), kernel::splat<V>(0.0f))", text(x.args[0]))
+                   : fmt::format("({} ? 1.0f : 0.0f)", text(x.args[0]));
+    }
+    std::vector<std::string> args;
+    for (ExprId a : x.args) {
+      std::string t = widened(a, lanes);
+      if (p_.exprs[a].kind == Expr::Kind::Apply && !named_.count(a) && t.find(' ') != std::string::npos && t.back() != ')') t = "(" + t + ")";
+      args.push_back(t);
+    }
+    const std::string pattern = op_def(x.op).cpp;
+    const bool call = std::isalpha(static_cast<unsigned char>(pattern[0]));
+    if (!call) {  // operators: keep the arguments together
+      for (size_t i = 0; i < args.size(); ++i) {
+        if (args[i].find(' ') != std::string::npos && args[i].front() != '(' && named_.count(x.args[i]) == 0) args[i] = "(" + args[i] + ")";
+        else if (args[i].front() == '-') args[i] = "(" + args[i] + ")";
+      }
+    }
+    std::string out = (call ? "kernel::" : "") + pattern;
+    for (size_t i = 0; i < args.size(); ++i) {
+      std::string key = fmt::format("{{{}}}", i);
+      for (size_t at = out.find(key); at != std::string::npos; at = out.find(key, at + args[i].size())) out.replace(at, key.size(), args[i]);
+    }
+    return out;
+  }
+
+  std::string text(ExprId e) {
+    if (p_.exprs[e].kind == Expr::Kind::Load) {
+      if (auto it = forwarded_.find(p_.exprs[e].place); it != forwarded_.end() && it->second != e) return text(it->second);
+    }
+    if (auto it = named_.find(e); it != named_.end()) return it->second;
+    return definition(e);
+  }
+
+  void temporaries(int depth) {
+    for (ExprId e : order_) {
+      if (named_.count(e) || atomic(e) || level(e) != depth) continue;
+      const Expr& x = p_.exprs[e];
+      const bool hoist = depth < static_cast<int>(nest_.loops.size());
+      if (!hoist && uses_[e] < 2 && x.kind != Expr::Kind::Load) continue;
+      if (!hoist && uses_[e] < 2) continue;
+      std::string name = x.kind == Expr::Kind::Load ? fmt::format("{}_{}", identifier(p_.buffers[x.place.buffer].name), e) : fmt::format("v{}", e);
+      if (x.kind == Expr::Kind::Load) name = "x_" + name;
+      line(depth, fmt::format("const auto {} = {};", name, definition(e)));
+      named_[e] = name;
+    }
+  }
+
+  /// The number of outer loops that do not reduce.
+  int reduce_depth(const Store& s) const {
+    int d = 0;
+    for (const Axis& a : nest_.loops) {
+      bool mentioned = false;
+      for (const Index& i : s.place.indices) mentioned = mentioned || i.along(a) != 0 || (i.computed != kNone && mentions(i.computed, a));
+      if (!mentioned && !(s.how == Store::How::Set && !s.accumulate)) break;
+      ++d;
+    }
+    return d;
+  }
+
+  bool mentions(ExprId e, const Axis& a) const {
+    const Expr& x = p_.exprs[e];
+    if (x.index.along(a) != 0) return true;
+    if (x.index.computed != kNone && mentions(x.index.computed, a)) return true;
+    for (const Index& i : x.place.indices) {
+      if (i.along(a) != 0 || (i.computed != kNone && mentions(i.computed, a))) return true;
+    }
+    for (ExprId arg : x.args) {
+      if (mentions(arg, a)) return true;
+    }
+    return false;
+  }
+
+  static const char* accumulator(Store::How how) {
+    return how == Store::How::Max ? "kernel::MaxOf" : how == Store::How::Min ? "kernel::MinOf" : how == Store::How::Prod ? "kernel::ProdOf" : "kernel::SumOf";
+  }
+
+  static std::string identity(Store::How how) {
+    return how == Store::How::Max ? "-__builtin_inff()" : how == Store::How::Min ? "__builtin_inff()" : how == Store::How::Prod ? "1.0f" : "0.0f";
+  }
+
+  static std::string combine(Store::How how, const std::string& a, const std::string& b) {
+    switch (how) {
+      case Store::How::Max:
+        return fmt::format("kernel::max({}, {})", a, b);
+      case Store::How::Min:
+        return fmt::format("kernel::min({}, {})", a, b);
+      case Store::How::Prod:
+        return fmt::format("{} * {}", a, b);
+      default:
+        return fmt::format("{} + {}", a, b);
+    }
+  }
+
+  void write(int depth, const Store& s, const std::string& value, bool lanes) {
+    const Buffer& b = p_.buffers[s.place.buffer];
+    if (b.rows == Rows::Register) return;
+    std::string at = fmt::format("{} + {}", names_.buffer(s.place.buffer), names_.offset(s.place, nullptr, indices(s.place)));
+    std::string element = fmt::format("{}[{}]", names_.buffer(s.place.buffer), names_.offset(s.place, nullptr, indices(s.place)));
+    if (!lanes) {
+      line(depth, s.accumulate ? fmt::format("{} = {};", element, combine(s.how, element, value)) : fmt::format("{} = {};", element, value));
+    } else {
+      std::string v = s.accumulate ? combine(s.how, fmt::format("kernel::load<V>({})", at), value) : value;
+      line(depth, fmt::format("kernel::store({}, {});", at, v));
+    }
+  }
+
+  void loops(int depth) {
+    const int all = static_cast<int>(nest_.loops.size());
+    const bool inside_lane = lane_ && depth > nest_.lane;
+    temporaries(depth);
+    for (size_t i = 0; i < nest_.stores.size(); ++i) {
+      const Store& s = nest_.stores[i];
+      if (reduce_depth(s) != depth || depth == all) continue;
+      if (lane_ && !inside_lane && !scalar_) line(depth, fmt::format("{} sum{};", accumulator(s.how), i));
+      else if (inside_lane && !scalar_) line(depth, fmt::format("V sum{} = kernel::splat<V>({});", i, identity(s.how)));
+      else line(depth, fmt::format("float sum{} = {};", i, identity(s.how)));
+    }
+    if (depth == all) {
+      for (size_t i = 0; i < nest_.stores.size(); ++i) {
+        const Store& s = nest_.stores[i];
+        const int d = reduce_depth(s);
+        std::string value = widened_store(s.value);
+        if (d == all) write(depth, s, value, lane_ && !scalar_);
+        else if (lane_ && d <= nest_.lane && !scalar_) line(depth, fmt::format("sum{}.add({});", i, value));
+        else line(depth, fmt::format("sum{} = {};", i, combine(s.how, fmt::format("sum{}", i), value)));
+      }
+      return;
+    }
+    const Axis& axis = nest_.loops[depth];
+    const std::string v = names_.variable(axis);
+    if (depth == nest_.lane && !scalar_) {
+      line(depth, fmt::format("kernel::for_lanes<{}>([&]<class V>(int {}) __attribute__((always_inline)) {{", axis.size, v));
+      loops(depth + 1);
+      line(depth, "});");
+    } else {
+      line(depth, fmt::format("for (int {} = 0; {} < {}; ++{}) {{", v, v, axis.size, v));
+      if (depth == nest_.lane) line(depth + 1, "using V = float;");
+      loops(depth + 1);
+      line(depth, "}");
+    }
+    for (size_t i = 0; i < nest_.stores.size(); ++i) {
+      const Store& s = nest_.stores[i];
+      if (reduce_depth(s) != depth) continue;
+      const bool wrapped = lane_ && !inside_lane && !scalar_;
+      write(depth, s, wrapped ? fmt::format("sum{}.total()", i) : fmt::format("sum{}", i), inside_lane && !scalar_);
+    }
+  }
+
+  std::string widened_store(ExprId e) {
+    std::string t = text(e);
+    return lane_ && !scalar_ && !in_lane(e) ? fmt::format("kernel::splat<V>({})", t) : t;
+  }
+
+  const LoopProgram& p_;
+  const Names& names_;
+  const Nest& nest_;
+  int indent_;
+  const Axis* lane_ = nullptr;
+  bool scalar_ = false;  // lanes cannot be used: one element at a time
+  std::map<Axis, int> depth_of_;
+  std::map<ExprId, int> level_;
+  std::map<ExprId, bool> in_lane_;
+  std::map<ExprId, int> uses_;
+  std::map<ExprId, std::string> named_;
+  std::map<Place, ExprId> forwarded_;
+  std::vector<ExprId> order_;
+  std::string out_;
+};
+
+}  // namespace
+
+std::string emit_nest(const LoopProgram& program, const Names& names, const Nest& nest, int indent) {
+  return NestEmitter(program, names, nest, indent).emit();
+}
+
+}  // namespace cpuflow::codegen

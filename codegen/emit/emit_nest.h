@@ -1,0 +1,36 @@
+#pragma once
+#include "ir/graph.h"
+#include "ir/loops.h"
+
+#include <map>
+#include <set>
+#include <string>
+
+namespace cpuflow::codegen {
+
+/// How loop variables and buffers are written in one region.
+class Names {
+ public:
+  Names(const ir::LoopProgram& program, const ir::Region* region, bool in_row_loop) : p_(program), region_(region), in_row_loop_(in_row_loop) {}
+  std::string variable(const ir::Axis& axis) const;
+  /// The variable that counts rows: `t` in a loop over rows, `t0` (the first of the tile) outside of one.
+  std::string row() const;
+  std::string buffer(ir::BufferId id) const;
+  /// Offset of a place from its buffer's first element, without the part of `skip` (the vector lane).
+  std::string offset(const ir::Place& place, const ir::Axis* skip, const std::map<ir::ExprId, std::string>& computed) const;
+  std::string index(const ir::Index& index, const std::map<ir::ExprId, std::string>& computed) const;
+
+ private:
+  const ir::LoopProgram& p_;
+  const ir::Region* region_;
+  bool in_row_loop_;
+};
+
+/// The loops of a nest.  `indent` is the number of spaces before its outermost line.
+std::string emit_nest(const ir::LoopProgram& program, const Names& names, const ir::Nest& nest, int indent);
+
+std::string float_literal(double value);
+/// A C++ identifier made of a name.
+std::string identifier(const std::string& name);
+
+}  // namespace cpuflow::codegen

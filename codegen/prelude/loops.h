@@ -1,0 +1,90 @@
+// Reductions, choices and draws that generated loops use.  Appended to kernel_prelude.h; includes nothing.
+namespace kernel {
+
+/// Adds up vectors in four independent chains and the scalars of a tail in one; the order depends on the number of elements only.
+struct SumOf {
+  vf lane[4] = {};
+  float tail = 0;
+  int next = 0;
+  inline __attribute__((always_inline)) void add(vf x) {
+    lane[next & 3] += x;
+    ++next;
+  }
+  inline __attribute__((always_inline)) void add(float x) { tail += x; }
+  inline __attribute__((always_inline)) float total() const { return hsum((lane[0] + lane[1]) + (lane[2] + lane[3])) + tail; }
+};
+
+struct MaxOf {
+  vf lane = splat<vf>(-__builtin_inff());
+  float tail = -__builtin_inff();
+  inline __attribute__((always_inline)) void add(vf x) { lane = max(lane, x); }
+  inline __attribute__((always_inline)) void add(float x) { tail = max(tail, x); }
+  inline __attribute__((always_inline)) float total() const { return max(hmax(lane), tail); }
+};
+
+struct MinOf {
+  vf lane = splat<vf>(__builtin_inff());
+  float tail = __builtin_inff();
+  inline __attribute__((always_inline)) void add(vf x) { lane = min(lane, x); }
+  inline __attribute__((always_inline)) void add(float x) { tail = min(tail, x); }
+  inline __attribute__((always_inline)) float total() const { return min(hmin(lane), tail); }
+};
+
+struct ProdOf {
+  vf lane = splat<vf>(1.0f);
+  float tail = 1.0f;
+  inline __attribute__((always_inline)) void add(vf x) { lane *= x; }
+  inline __attribute__((always_inline)) void add(float x) { tail *= x; }
+  inline __attribute__((always_inline)) float total() const { return hprod(lane) * tail; }
+};
+
+/// base[index], lane by lane.
+template <class V>
+inline __attribute__((always_inline)) int_of<V> gatheri(const int32_t* base, int_of<V> index) {
+  if constexpr (sizeof(V) == sizeof(float)) {
+    return base[index];
+  } else {
+    int_of<V> out = {};
+    for (int i = 0; i < kLanes; ++i) out[i] = base[index[i]];
+    return out;
+  }
+}
+
+/// Uniform in [0, 1): a hash of the run's seed, the micro-batch, the sequence, the stream and the element (SplitMix64 finaliser).
+inline float uniform(const cpuflow_call* call, uint32_t stream, uint32_t element) {
+  uint64_t z = call->seed + 0x9e3779b97f4a7c15ull * (call->counter * 1024 + static_cast<uint64_t>(call->sequence) + 1);
+  z ^= (static_cast<uint64_t>(stream) << 32) | element;
+  for (int round = 0; round < 2; ++round) {
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    z ^= z >> 31;
+  }
+  return static_cast<float>(z >> 40) * 0x1p-24f;
+}
+
+inline void fill(float* p, long n, float value) {
+  for (long i = 0; i < n; ++i) p[i] = value;
+}
+
+/// Index of the largest of n values; the lowest among equals.
+inline int argmax(const float* x, long stride, int n) {
+  int best = 0;
+  for (int i = 1; i < n; ++i) {
+    if (x[i * stride] > x[best * stride]) best = i;
+  }
+  return best;
+}
+
+/// 1 where an element is among the k largest, else 0; ties go to the lowest index.
+inline void topk_mask(const float* x, long stride, int n, int k, float* mask, long mask_stride) {
+  for (int i = 0; i < n; ++i) mask[i * mask_stride] = 0.0f;
+  for (int round = 0; round < k && round < n; ++round) {
+    int best = -1;
+    for (int i = 0; i < n; ++i) {
+      if (mask[i * mask_stride] == 0.0f && (best < 0 || x[i * stride] > x[best * stride])) best = i;
+    }
+    mask[best * mask_stride] = 1.0f;
+  }
+}
+
+}  // namespace kernel

@@ -1,0 +1,41 @@
+#include "ir/axis.h"
+
+#include <algorithm>
+
+namespace cpuflow::ir {
+
+std::string Axis::str() const {
+  static constexpr char kLetters[] = {'b', 'l', 't', 'f'};
+  return kLetters[static_cast<size_t>(kind)] + std::to_string(ordinal) + ":" + std::to_string(size);
+}
+
+bool contains(const Axes& axes, const Axis& axis) { return std::find(axes.begin(), axes.end(), axis) != axes.end(); }
+
+int index_of(const Axes& axes, const Axis& axis) {
+  auto it = std::find(axes.begin(), axes.end(), axis);
+  return it == axes.end() ? -1 : static_cast<int>(it - axes.begin());
+}
+
+uint64_t element_count(const Axes& axes) {
+  uint64_t count = 1;
+  for (const Axis& a : axes) count *= a.size;
+  return count;
+}
+
+Axes union_of(const Axes& a, const Axes& b) {
+  Axes all = a;
+  all.insert(all.end(), b.begin(), b.end());
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
+}
+
+Axes without(const Axes& axes, const Axes& removed) {
+  Axes kept;
+  for (const Axis& a : axes) {
+    if (!contains(removed, a)) kept.push_back(a);
+  }
+  return kept;
+}
+
+}  // namespace cpuflow::ir

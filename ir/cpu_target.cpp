@@ -1,0 +1,164 @@
+#include "ir/cpu_target.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <fstream>
+#include <set>
+#include <stdexcept>
+#include <thread>
+
+#include "ir/diagnostics.h"
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace cpuflow::ir {
+
+namespace {
+
+const std::vector<std::string> kAvx2Features = {"sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma",
+                                                "f16c", "bmi",   "bmi2",   "lzcnt",  "movbe"};
+const std::vector<std::string> kAvx512Features = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"};
+
+/// The instruction sets of the processor that the operating system lets programs use, by clang's names.
+std::set<std::string> host_features() {
+  std::set<std::string> found;
+#if defined(__x86_64__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return found;
+  auto add = [&found](unsigned reg, int bit, const char* name) {
+    if ((reg >> bit) & 1) found.insert(name);
+  };
+  const unsigned leaf1 = c;
+  add(leaf1, 0, "sse3");
+  add(leaf1, 9, "ssse3");
+  add(leaf1, 19, "sse4.1");
+  add(leaf1, 20, "sse4.2");
+  add(leaf1, 22, "movbe");
+  add(leaf1, 23, "popcnt");
+  // The registers' upper halves survive a task switch only if the system saves them: XCR0 says so.
+  uint64_t xcr0 = 0;
+  if ((leaf1 >> 27) & 1) {
+    uint32_t low = 0, high = 0;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    xcr0 = (uint64_t{high} << 32) | low;
+  }
+  const bool saves_ymm = (xcr0 & 0x6) == 0x6;
+  const bool saves_zmm = (xcr0 & 0xE6) == 0xE6;
+  if (saves_ymm) {
+    add(leaf1, 28, "avx");
+    add(leaf1, 12, "fma");
+    add(leaf1, 29, "f16c");
+  }
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+    add(b, 3, "bmi");
+    add(b, 8, "bmi2");
+    if (saves_ymm) add(b, 5, "avx2");
+    if (saves_zmm) {
+      add(b, 16, "avx512f");
+      add(b, 17, "avx512dq");
+      add(b, 28, "avx512cd");
+      add(b, 30, "avx512bw");
+      add(b, 31, "avx512vl");
+    }
+  }
+  if (__get_cpuid(0x80000001, &a, &b, &c, &d)) add(c, 5, "lzcnt");
+#endif
+  return found;
+}
+
+std::string first_line(const std::string& path) {
+  std::string line;
+  std::ifstream file(path);
+  std::getline(file, line);
+  return line;
+}
+
+/// Cores that the affinity mask allows, two threads of one core counted once.
+int count_physical_cores() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  std::set<std::string> cores;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (!CPU_ISSET(cpu, &allowed)) continue;
+      std::string folder = fmt::format("/sys/devices/system/cpu/cpu{}/topology/", cpu);
+      std::string siblings = first_line(folder + "core_cpus_list");
+      if (siblings.empty()) siblings = first_line(folder + "thread_siblings_list");
+      cores.insert(siblings.empty() ? fmt::format("cpu{}", cpu) : siblings);
+    }
+  }
+  if (cores.empty()) return std::max(1u, std::thread::hardware_concurrency());
+  return static_cast<int>(cores.size());
+}
+
+/// Bytes of cpu0's data cache of this level by the kernel's description; 0: unknown.
+size_t described_cache(int level) {
+  for (int index = 0; index < 8; ++index) {
+    std::string folder = fmt::format("/sys/devices/system/cpu/cpu0/cache/index{}/", index);
+    if (first_line(folder + "level") != std::to_string(level) || first_line(folder + "type") == "Instruction") continue;
+    std::string size = first_line(folder + "size");
+    size_t digits = 0;
+    size_t value = 0;
+    for (; digits < size.size() && size[digits] >= '0' && size[digits] <= '9'; ++digits) value = value * 10 + (size[digits] - '0');
+    if (digits < size.size() && size[digits] == 'K') value <<= 10;
+    if (digits < size.size() && size[digits] == 'M') value <<= 20;
+    return value;
+  }
+  return 0;
+}
+
+size_t cache_bytes(int level, int sysconf_name, size_t otherwise) {
+  size_t described = described_cache(level);
+  if (described) return described;
+  long answer = sysconf(sysconf_name);
+  return answer > 0 ? static_cast<size_t>(answer) : otherwise;
+}
+
+}  // namespace
+
+const std::vector<std::string>& target_names() {
+  static const std::vector<std::string> names = {"portable", "avx2", "avx512"};
+  return names;
+}
+
+CpuTarget target_by_name(std::string_view name) {
+  CpuTarget target;
+  target.name = name;
+  if (name == "portable") return target;
+  if (name == "avx2" || name == "avx512") {
+    target.lanes = name == "avx2" ? 8 : 16;
+    target.features = kAvx2Features;
+    if (name == "avx512") target.features.insert(target.features.end(), kAvx512Features.begin(), kAvx512Features.end());
+    return target;
+  }
+  std::string near = nearest_name(name, target_names());
+  throw std::invalid_argument(fmt::format("unknown target '{}'{}; the targets are {}", name,
+                                          near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near),
+                                          fmt::join(target_names(), ", ")));
+}
+
+bool runs_here(const CpuTarget& target) {
+  static const std::set<std::string> host = host_features();
+  return std::all_of(target.features.begin(), target.features.end(), [](const std::string& f) { return host.count(f) > 0; });
+}
+
+CpuTarget host_target() {
+  CpuTarget best;
+  for (const std::string& name : target_names()) {
+    CpuTarget candidate = target_by_name(name);
+    if (runs_here(candidate)) best = candidate;
+  }
+  best.l1d_bytes = cache_bytes(1, _SC_LEVEL1_DCACHE_SIZE, best.l1d_bytes);
+  best.l2_bytes = cache_bytes(2, _SC_LEVEL2_CACHE_SIZE, best.l2_bytes);
+  best.l3_bytes = cache_bytes(3, _SC_LEVEL3_CACHE_SIZE, 0);
+  best.physical_cores = count_physical_cores();
+  return best;
+}
+
+}  // namespace cpuflow::ir

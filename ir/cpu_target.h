@@ -1,0 +1,34 @@
+#pragma once
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace cpuflow::ir {
+
+/// The processor that code is generated for; plain data, so that a pass can be tested for a machine that is not here.
+struct CpuTarget {
+  std::string name = "portable";      // "portable" | "avx2" | "avx512"
+  int lanes = 4;                      // float32 values in one vector register
+  std::vector<std::string> features;  // instruction sets above the architecture's baseline, by clang's names ("avx2", "fma", ...)
+  size_t l1d_bytes = 32 << 10;        // caches of one core, and
+  size_t l2_bytes = 512 << 10;        //
+  size_t l3_bytes = 16 << 20;         // what all cores share; 0: there is none
+  int physical_cores = 1;             // those that this process may run on
+};
+
+/// Every target name, the most general first.
+const std::vector<std::string>& target_names();
+
+/// The target of this name with fixed cache sizes and one core: equal on every machine.
+/// Throws std::invalid_argument that lists the known names.
+CpuTarget target_by_name(std::string_view name);
+
+/// The best target that this machine and its operating system support, with this machine's caches and cores.
+/// Looks at feature flags (CPUID, XCR0) only: a hypervisor may mask the processor's name.
+CpuTarget host_target();
+
+/// Whether this machine can execute code compiled for `target`; only its features matter.
+bool runs_here(const CpuTarget& target);
+
+}  // namespace cpuflow::ir

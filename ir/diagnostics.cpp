@@ -1,0 +1,97 @@
+#include "ir/diagnostics.h"
+
+#include <algorithm>
+#include <cctype>
+
+namespace cpuflow::ir {
+
+namespace {
+
+size_t code_points(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+/// The line that `loc` begins on and carets under the part of the range that lies on it.
+std::string excerpt(const SourceLoc& loc) {
+  std::string_view text = loc.source->text;
+  size_t at = std::min<size_t>(loc.offset, text.size());
+  size_t newline = at == 0 ? std::string_view::npos : text.rfind('\n', at - 1);
+  size_t begin = newline == std::string_view::npos ? 0 : newline + 1;
+  size_t end = std::min(text.find('\n', at), text.size());
+  std::string line(text.substr(begin, end - begin));
+  while (!line.empty() && line.back() == '\r') line.pop_back();
+  std::string margin;
+  // Tabs stay tabs, so that the carets stand under their characters at any tab width.
+  for (char c : text.substr(begin, at - begin)) {
+    if ((c & 0xC0) != 0x80) margin += c == '\t' ? '\t' : ' ';
+  }
+  size_t carets = std::max<size_t>(1, code_points(text.substr(at, std::min<size_t>(loc.length, end - at))));
+  return "    " + line + "\n    " + margin + std::string(carets, '^') + "\n";
+}
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row.back();
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
+}  // namespace
+
+void Diagnostics::error(const SourceLoc& loc, std::string message) {
+  all_.push_back({Diagnostic::Kind::Error, loc, std::move(message)});
+  ++errors_;
+}
+
+void Diagnostics::warning(const SourceLoc& loc, std::string message) {
+  all_.push_back({Diagnostic::Kind::Warning, loc, std::move(message)});
+}
+
+void Diagnostics::note(const SourceLoc& loc, std::string message) {
+  all_.push_back({Diagnostic::Kind::Note, loc, std::move(message)});
+}
+
+std::string Diagnostics::format() const {
+  std::string out;
+  for (const Diagnostic& d : all_) {
+    const char* kind = d.kind == Diagnostic::Kind::Error ? "error" : d.kind == Diagnostic::Kind::Warning ? "warning" : "note";
+    if (d.loc.known()) out += d.loc.str() + ": ";
+    out += std::string(kind) + ": " + d.message + "\n";
+    if (d.loc.known()) out += excerpt(d.loc);
+  }
+  return out;
+}
+
+void Diagnostics::stop_if_errors() const {
+  if (has_errors()) throw ModelError(format());
+}
+
+std::string nearest_name(std::string_view name, const std::vector<std::string>& known) {
+  std::string best;
+  size_t best_distance = std::max<size_t>(1, name.size() / 3) + 1;
+  for (const std::string& candidate : known) {
+    if (candidate == name) continue;
+    size_t distance = lower(candidate) == lower(name) ? 0 : edit_distance(name, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+}  // namespace cpuflow::ir

@@ -1,0 +1,179 @@
+#pragma once
+#include "ir/graph.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+/// The LoopProgram: loops with constant trip counts over tiles of rows, and buffers at constant offsets.
+///
+/// A Function is a list of parts; a part is a list of regions, run once or for each layer.  A region runs its groups for each tile
+/// of rows, in the order of the rows or backwards; it is entered once for a sequence.  A group is either a loop over the tile's rows, in which
+/// its steps run one after the other, or steps that take the whole tile.  A loop variable is called by the axis that it counts.
+namespace cpuflow::ir {
+
+using BufferId = uint32_t;
+using ExprId = uint32_t;
+inline constexpr uint32_t kNone = ~uint32_t{0};
+
+/// Where a buffer lives.  Params, Tokens, Targets and Out are given by the caller of a kernel; Shared is written once a step; Lane is
+/// scratch; Grads and Losses are accumulated into; Literal is a constant of the program.
+enum class Space : uint8_t { Params, Shared, Lane, Grads, Losses, Tokens, Targets, Out, Literal };
+
+/// How much of its region's row axis a buffer holds: all rows, those of a tile, or one row.
+/// Register: the value never leaves its nest.
+enum class Rows : uint8_t { All, Tile, One, Register };
+
+struct Buffer {
+  std::string name;
+  Space space = Space::Lane;
+  DType dtype = DType::Real;
+  Axes axes;                     // outermost first; no batch axis
+  std::vector<int64_t> strides;  // in elements, one for each axis; 0 where only one index is held
+  Rows rows = Rows::All;
+  Axis row;                      // the axis that `rows` speaks of
+  int64_t floats = 0;            // size
+  int64_t offset = 0;            // in its space
+  bool persistent = false;       // keeps its contents between calls: the carried state of `rows`
+  std::vector<double> values;    // Literal
+  NodeId node = kNoNode;
+};
+
+/// An index: an affine function of loop variables plus, perhaps, a computed integer.
+struct Index {
+  std::vector<std::pair<Axis, int64_t>> terms;  // sorted by axis
+  int64_t offset = 0;
+  ExprId computed = kNone;
+  auto operator<=>(const Index&) const = default;
+  int64_t along(const Axis& axis) const;
+};
+
+/// An element of a buffer, as a function of the loop variables.
+struct Place {
+  BufferId buffer = kNone;
+  std::vector<Index> indices;  // one for each axis of the buffer
+  auto operator<=>(const Place&) const = default;
+};
+
+/// A scalar expression of the loop variables.
+struct Expr {
+  enum class Kind : uint8_t { Constant, Counter, Load, Apply, Random } kind = Kind::Constant;
+  DType dtype = DType::Real;
+  double value = 0;          // Constant
+  Index index;               // Counter, Random: its value
+  Place place;               // Load
+  Op op = Op::Add;           // Apply: an elementwise operation
+  std::vector<ExprId> args;
+  std::string text;          // Random: the stream
+  auto operator<=>(const Expr&) const = default;
+};
+
+/// What a nest does with the value of an expression.  Set: the element becomes the value.  The others combine the values over the loop
+/// variables that the place does not mention, and with what the element holds if `accumulate`.
+struct Store {
+  enum class How : uint8_t { Set, Sum, Max, Min, Prod } how = How::Set;
+  ExprId value = kNone;
+  Place place;
+  bool accumulate = false;
+  NodeId node = kNoNode;
+};
+
+/// Loops over `loops`, outermost first.  Those from `reduced` on are reduction loops.  The loop `lane` (-1: none) runs in vector lanes.
+struct Nest {
+  Axes loops;
+  size_t reduced = 0;
+  int lane = -1;
+  std::vector<Store> stores;
+};
+
+/// c[m][n] (+)= sum over k of a[m][k] * b[k][n], for each value of the loop variables `loops`; b lies packed in panels.
+/// m or k may be the region's row axis: then the rows of the tile (of the row, in a loop over rows) are meant.
+struct Product {
+  Axes loops;
+  Axis m, k, n;
+  Place a, b, c;  // b: the first element of the panels, without k and n
+  bool accumulate = false;
+  NodeId node = kNoNode;
+};
+
+/// Packs the matrix src[k][n] into panels.
+struct Pack {
+  Axes loops;
+  Axis k, n;
+  Place src, dst;  // dst: the first element of the panels
+  NodeId node = kNoNode;
+};
+
+/// Sets every element that a buffer holds (of the current layer).
+struct Fill {
+  Place place;
+  int64_t floats = 0;
+  double value = 0;
+};
+
+/// Argmax, or the mask of the k largest, along `axis` of a buffer.
+struct Choose {
+  Op op = Op::Argmax;
+  Axes loops;
+  Axis axis;
+  Place src, dst;
+  int64_t k = 1;
+  NodeId node = kNoNode;
+};
+
+struct Step {
+  enum class Kind : uint8_t { Nest, Product, Pack, Fill, Choose } kind = Kind::Nest;
+  Nest nest;
+  Product product;
+  Pack pack;
+  Fill fill;
+  Choose choose;
+};
+
+struct Group {
+  bool by_row = false;
+  std::vector<Step> steps;
+};
+
+struct Region {
+  std::string name;
+  bool has_rows = false;
+  Axis row;
+  int64_t tile = 0;          // rows of a tile
+  int direction = 0;         // +1 rows in order, -1 backwards, 0 either
+  std::vector<Step> before;  // once, before the first row
+  std::vector<Group> groups;
+  std::vector<NodeId> nodes;  // the values computed here
+};
+
+struct Part {
+  bool loops = false;  // over `layer`; else the regions run once
+  Axis layer;
+  int direction = +1;
+  std::vector<Region> regions;
+};
+
+struct Function {
+  std::string name;
+  bool row_range = false;  // rows call->first .. call->last of the position axis, instead of all
+  std::vector<Part> parts;
+  int64_t lane_floats = 0;
+  int64_t state_floats = 0;  // of which persistent
+};
+
+struct LoopProgram {
+  std::string model;
+  int panel = 16;  // columns of a panel of a packed matrix
+  std::vector<Buffer> buffers;
+  std::vector<Expr> exprs;
+  std::vector<Function> functions;
+  int64_t shared_floats = 0, grad_floats = 0, loss_floats = 0;
+};
+
+/// Elements between neighbours along `axis`; 0 where the place does not depend on it.
+int64_t stride_along(const LoopProgram& program, const Place& place, const Axis& axis);
+
+/// The text form; values are called by the Graph's names where there are some.
+std::string print(const LoopProgram& program);
+
+}  // namespace cpuflow::ir

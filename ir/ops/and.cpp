@@ -1,0 +1,29 @@
+#include "ir/op_kit.h"
+
+namespace cpuflow::ir {
+
+namespace {
+
+void infer_logic_binary(const Graph& g, Node& node) {
+  need_inputs(node, 2);
+  infer_logic(g, node);
+}
+
+}  // namespace
+
+extern const OpDef kAnd{
+    .name = "and",
+    .doc = "both conditions hold",
+    .infer = infer_logic_binary,
+    .scalar = [](const double* in) -> double { return in[0] != 0 && in[1] != 0; },
+    .cpp = "{0} & {1}",
+    .flops = 1,
+    .vjp = not_differentiable("conditions"),
+    .samples = []() -> std::vector<Sample> {
+      return {sample({{kT, kF}, {kF}}, [](Graph& g, const std::vector<NodeId>& p) {
+        return g.binary(Op::And, g.binary(Op::Lt, p[0], g.real(0)), g.binary(Op::Lt, p[1], g.real(0.5)));
+      })};
+    },
+};
+
+}  // namespace cpuflow::ir

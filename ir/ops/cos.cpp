@@ -1,0 +1,20 @@
+#include "ir/op_kit.h"
+
+namespace cpuflow::ir {
+
+extern const OpDef kCos{
+    .name = "cos",
+    .doc = "cosine",
+    .infer = infer_real_unary,
+    .scalar = [](const double* in) -> double { return std::cos(in[0]); },
+    .cpp = "cos({0})",
+    .flops = 20,
+    .vjp =
+        [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
+          NodeId x = g[node].inputs[0];
+          add(0, g.unary(Op::Neg, g.binary(Op::Mul, grad, g.unary(Op::Sin, x))));
+        },
+    .samples = [] { return unary_samples(Op::Cos, -2, 2); },
+};
+
+}  // namespace cpuflow::ir

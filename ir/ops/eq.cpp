@@ -1,0 +1,21 @@
+#include "ir/op_kit.h"
+
+namespace cpuflow::ir {
+
+extern const OpDef kEq{
+    .name = "eq",
+    .doc = "a = b; Bool",
+    .infer = infer_comparison,
+    .scalar = [](const double* in) -> double { return in[0] == in[1]; },
+    .cpp = "{0} == {1}",
+    .flops = 1,
+    .vjp = not_differentiable("piecewise constant"),
+    .samples =
+        [] {
+          std::vector<Sample> all = binary_samples(Op::Eq, -2, 2);
+          for (const Sample& s : integer_samples(Op::Eq)) all.push_back(s);
+          return all;
+        },
+};
+
+}  // namespace cpuflow::ir

@@ -1,0 +1,16 @@
+#include "ir/op_kit.h"
+
+namespace cpuflow::ir {
+
+extern const OpDef kFloor{
+    .name = "floor",
+    .doc = "largest whole number not above x; Int",
+    .infer = infer_to_int,
+    .scalar = [](const double* in) -> double { return std::floor(in[0]); },
+    .cpp = "floor({0})",
+    .flops = 1,
+    .vjp = not_differentiable("piecewise constant"),
+    .samples = [] { return unary_samples(Op::Floor, -2, 2); },
+};
+
+}  // namespace cpuflow::ir

@@ -1,0 +1,20 @@
+#include "ir/op_kit.h"
+
+namespace cpuflow::ir {
+
+extern const OpDef kMax{
+    .name = "max",
+    .doc = "largest element over axes; its gradient goes to the lowest index among equals",
+    .infer = infer_reduction,
+    .scalar = nullptr,
+    .cpp = nullptr,
+    .flops = 1,
+    .vjp =
+        [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
+          const Axes over = g[node].from;
+          add(0, pick_gradient(g, Op::Max, g[node].inputs[0], over, grad));
+        },
+    .samples = [] { return reduction_samples(Op::Max); },
+};
+
+}  // namespace cpuflow::ir

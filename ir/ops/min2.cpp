@@ -1,0 +1,22 @@
+#include "ir/op_kit.h"
+
+namespace cpuflow::ir {
+
+extern const OpDef kMin2{
+    .name = "min2",
+    .doc = "the smaller of two; ties and their gradient go to the first",
+    .infer = infer_arithmetic,
+    .scalar = [](const double* in) -> double { return in[0] <= in[1] ? in[0] : in[1]; },
+    .cpp = "min({0}, {1})",
+    .flops = 1,
+    .vjp =
+        [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
+          NodeId a = g[node].inputs[0], b = g[node].inputs[1];
+          NodeId zero = g.real(0), first = g.binary(Op::Le, a, b);
+          add(0, g.select(first, grad, zero));
+          add(1, g.select(first, zero, grad));
+        },
+    .samples = [] { return binary_samples(Op::Min2, -2, 2); },
+};
+
+}  // namespace cpuflow::ir

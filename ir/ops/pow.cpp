@@ -1,0 +1,29 @@
+#include "ir/op_kit.h"
+
+namespace cpuflow::ir {
+
+extern const OpDef kPow{
+    .name = "pow",
+    .doc = "a to the power b",
+    .infer = infer_real_binary,
+    .scalar = [](const double* in) -> double { return std::pow(in[0], in[1]); },
+    .cpp = "pow({0}, {1})",
+    .flops = 20,
+    .vjp =
+        [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
+          NodeId a = g[node].inputs[0], b = g[node].inputs[1];
+          NodeId below = g.binary(Op::Pow, a, g.binary(Op::Sub, b, g.real(1)));
+          add(0, g.binary(Op::Mul, grad, g.binary(Op::Mul, b, below)));
+          // A constant exponent has no gradient, and the logarithm of a negative base is none of its business.
+          if (g[b].op != Op::Constant) add(1, g.binary(Op::Mul, grad, g.binary(Op::Mul, node, g.unary(Op::Log, a))));
+        },
+    .samples =
+        [] {
+          std::vector<Sample> all = binary_samples(Op::Pow, 0.5, 2);
+          Sample constant = sample({{kT, kF}}, [](Graph& g, const std::vector<NodeId>& p) { return g.binary(Op::Pow, p[0], g.real(3)); });
+          all.push_back(constant);
+          return all;
+        },
+};
+
+}  // namespace cpuflow::ir

@@ -1,0 +1,20 @@
+#include "ir/op_kit.h"
+
+namespace cpuflow::ir {
+
+extern const OpDef kRelu{
+    .name = "relu",
+    .doc = "x where it is positive, else 0; the gradient at 0 is 0",
+    .infer = infer_real_unary,
+    .scalar = [](const double* in) -> double { return in[0] > 0 ? in[0] : 0; },
+    .cpp = "relu({0})",
+    .flops = 1,
+    .vjp =
+        [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
+          NodeId x = g[node].inputs[0];
+          add(0, g.select(g.binary(Op::Lt, g.real(0), x), grad, g.real(0)));
+        },
+    .samples = [] { return unary_samples(Op::Relu, -2, 2); },
+};
+
+}  // namespace cpuflow::ir

@@ -1,0 +1,52 @@
+#include "ir/op_kit.h"
+
+namespace cpuflow::ir {
+
+namespace {
+
+void infer_rename(const Graph& g, Node& node) {
+  need_inputs(node, 1);
+  need(node.from.size() == node.to.size(), node, "as many new names as old ones are needed");
+  const Node& x = g[node.inputs[0]];
+  node.axes = x.axes;
+  for (size_t i = 0; i < node.from.size(); ++i) {
+    int k = index_of(x.axes, node.from[i]);
+    need(k >= 0, node, "the input has no axis " + node.from[i].str());
+    need(node.from[i].size == node.to[i].size, node, node.from[i].str() + " and " + node.to[i].str() + " differ in size");
+    node.axes[static_cast<size_t>(k)] = node.to[i];
+  }
+  const size_t count = node.axes.size();
+  node.axes = union_of(node.axes, {});
+  need(node.axes.size() == count, node, "an axis stands twice in the result");
+  node.dtype = x.dtype;
+}
+
+void rename_vjp(Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
+  Axes from, to;
+  for (size_t i = 0; i < g[node].from.size(); ++i) {
+    if (!contains(g[grad].axes, g[node].to[i])) continue;
+    from.push_back(g[node].to[i]);
+    to.push_back(g[node].from[i]);
+  }
+  add(0, g.rename(grad, from, to));
+}
+
+}  // namespace
+
+extern const OpDef kRename{
+    .name = "rename",
+    .doc = "x with axis from[i] called to[i]",
+    .infer = infer_rename,
+    .scalar = nullptr,
+    .cpp = nullptr,
+    .flops = 0,
+    .vjp = rename_vjp,
+    .samples = []() -> std::vector<Sample> {
+      return {sample({{kT, kF}}, [](Graph& g, const std::vector<NodeId>& p) { return g.rename(p[0], {kT}, {kS}); }),
+              sample({{kT, kS}}, [](Graph& g, const std::vector<NodeId>& p) {
+                return g.rename(p[0], {kT, kS}, {kS, kT});
+              })};
+    },
+};
+
+}  // namespace cpuflow::ir

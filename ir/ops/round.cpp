@@ -1,0 +1,16 @@
+#include "ir/op_kit.h"
+
+namespace cpuflow::ir {
+
+extern const OpDef kRound{
+    .name = "round",
+    .doc = "nearest whole number, halves to the even one; Real",
+    .infer = infer_real_unary,
+    .scalar = [](const double* in) -> double { return std::nearbyint(in[0]); },
+    .cpp = "round({0})",
+    .flops = 1,
+    .vjp = not_differentiable("piecewise constant"),
+    .samples = [] { return unary_samples(Op::Round, -2, 2); },
+};
+
+}  // namespace cpuflow::ir

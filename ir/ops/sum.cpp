@@ -1,0 +1,16 @@
+#include "ir/op_kit.h"
+
+namespace cpuflow::ir {
+
+extern const OpDef kSum{
+    .name = "sum",
+    .doc = "sum over axes",
+    .infer = infer_reduction,
+    .scalar = nullptr,
+    .cpp = nullptr,
+    .flops = 1,
+    .vjp = [](Graph&, NodeId, NodeId grad, const AddGradient& add) { add(0, grad); },
+    .samples = [] { return reduction_samples(Op::Sum); },
+};
+
+}  // namespace cpuflow::ir

@@ -1,0 +1,20 @@
+#include "ir/op_kit.h"
+
+namespace cpuflow::ir {
+
+extern const OpDef kTanh{
+    .name = "tanh",
+    .doc = "hyperbolic tangent",
+    .infer = infer_real_unary,
+    .scalar = [](const double* in) -> double { return std::tanh(in[0]); },
+    .cpp = "tanh({0})",
+    .flops = 16,
+    .vjp =
+        [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
+          NodeId slope = g.binary(Op::Sub, g.real(1), g.binary(Op::Mul, node, node));
+          add(0, g.binary(Op::Mul, grad, slope));
+        },
+    .samples = [] { return unary_samples(Op::Tanh, -2, 2); },
+};
+
+}  // namespace cpuflow::ir

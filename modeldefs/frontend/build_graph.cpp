@@ -1,0 +1,202 @@
+#include "modeldefs/frontend/build_graph.h"
+
+#include "modeldefs/frontend/evaluator.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <string_view>
+
+namespace cpuflow::embedded {
+extern const std::string_view model_prelude;
+}
+
+namespace cpuflow::frontend {
+
+using ir::Axes;
+using ir::NodeId;
+
+namespace {
+
+/// The library, and what the model file adds to it.
+void add_definitions(Program& program, const ModelFile& library, ir::Diagnostics& diagnostics) {
+  for (const LayerDef& def : library.layers) program.layers[def.name] = &def;
+  for (const FunctionDef& def : library.functions) program.functions[def.name] = &def;
+  for (const LayerDef& def : program.file.layers) program.layers[def.name] = &def;
+  for (const FunctionDef& def : program.file.functions) program.functions[def.name] = &def;
+  for (const BlockDef& def : program.file.blocks) {
+    if (!program.blocks.emplace(def.name, &def).second) diagnostics.error(def.at, "there are two blocks '" + def.name + "'");
+  }
+}
+
+void take_sizes(Program& program, const ir::SourceLoc& top, ir::Diagnostics& diagnostics) {
+  auto size = [&](const char* name, int64_t otherwise) {
+    auto it = program.sizes.find(name);
+    if (it != program.sizes.end() && !it->second.list) return static_cast<int64_t>(it->second.values[0].value);
+    if (otherwise == 0) diagnostics.error(top, std::string("[dims] has no '") + name + "'");
+    return otherwise;
+  };
+  program.T = size("T", 0);
+  program.V = size("V", 0);
+  program.B = size("B", 1);
+  program.sizes["B"] = single_size(program.B);
+}
+
+class Builder {
+ public:
+  Builder(Program& program, const ir::SourceLoc& top, ir::Diagnostics& diagnostics)
+      : program_(program), top_(top), diagnostics_(diagnostics), params_(nodes_, program.layers, program.T), evaluator_(program, nodes_, params_, diagnostics) {}
+
+  Model run() {
+    params_.add(program_.file.params, "", program_.sizes, LayerRun{}, program_.params, diagnostics_);
+    diagnostics_.stop_if_errors();
+    forward();
+    losses();
+    diagnostics_.stop_if_errors();
+    Model model;
+    model.graph = nodes_.reachable();
+    model.params = params_.infos();
+    return model;
+  }
+
+ private:
+  Frame frame() {
+    Frame f;
+    f.params = &program_.params;
+    f.sizes = &program_.sizes;
+    f.report = &diagnostics_;
+    return f;
+  }
+
+  void forward() {
+    ir::Axis b = evaluator_.batch(), t = evaluator_.positions();
+    model_ = frame();
+    model_.in_block = true;
+    model_.index["t"] = evaluator_.position_index();
+    for (const char* name : {"tokens", "targets"}) model_.vars[name] = Value{nodes_.graph.input(name, {b, t}), {"b", "t"}, {}};
+    evaluator_.run(program_.file.forward, model_);
+    diagnostics_.stop_if_errors();
+    auto it = model_.vars.find("logits");
+    if (it == model_.vars.end()) {
+      diagnostics_.error(top_, "[model] gives no 'logits'");
+      return;
+    }
+    const Value& logits = it->second;
+    if (logits.features.size() != 1 || logits.features[0].size != program_.V) {
+      diagnostics_.error(model_.defined["logits"], "'logits' must have the axes [b, t, " + std::to_string(program_.V) + "], it is " + evaluator_.shape_text(logits));
+      return;
+    }
+    Axes axes = {b, t};
+    if (program_.V > 1) axes.push_back(logits.features[0].axis);
+    nodes_.graph.outputs.push_back({"logits", nodes_.spread(nodes_.to_real(logits.node), axes)});
+  }
+
+  void losses() {
+    Frame f = frame();
+    f.vars = model_.vars;
+    f.defined = model_.defined;
+    f.poisoned = model_.poisoned;
+    f.hidden.clear();
+    evaluator_.run(program_.file.loss_shared, f);
+    terms(program_.file.losses, "loss.", f);
+    terms(program_.file.watch, "watch.", f);
+  }
+
+  void terms(const std::vector<TermDef>& defs, const std::string& prefix, Frame& f) {
+    for (const TermDef& term : defs) {
+      std::optional<Value> v = evaluator_.run(term.statements, f);
+      if (!v) {
+        if (term.statements.empty()) diagnostics_.error(term.at, "'" + term.name + "' has no equation");
+        f.poisoned.insert(term.name);
+        continue;
+      }
+      nodes_.graph.at = term.statements.back().at;
+      Value number = evaluator_.mean_of_all(*v);
+      nodes_.graph.outputs.push_back({prefix + term.name, number.node});
+      f.vars[term.name] = number;
+      f.poisoned.erase(term.name);
+    }
+  }
+
+  Program& program_;
+  ir::SourceLoc top_;
+  ir::Diagnostics& diagnostics_;
+  Nodes nodes_;
+  Params params_;
+  Evaluator evaluator_;
+  Frame model_;
+};
+
+}  // namespace
+
+Model load_model_text(const std::string& text, const std::string& name, const std::map<std::string, std::string>& overrides,
+                      ir::Diagnostics& diagnostics, const LoadOptions& options) {
+  auto source = std::make_shared<ir::SourceText>(ir::SourceText{name, text});
+  auto library_source = std::make_shared<ir::SourceText>(ir::SourceText{"prelude.toml", std::string(embedded::model_prelude)});
+  ModelFile library = read_model_file(library_source, true, diagnostics);
+  Program program;
+  program.file = read_model_file(source, false, diagnostics);
+  program.training = options.training;
+  diagnostics.stop_if_errors();
+  apply_overrides(program.file, overrides, diagnostics);
+  program.sizes = evaluate_sizes(program.file.sizes, options.token_id, diagnostics);
+  diagnostics.stop_if_errors();
+  ir::SourceLoc top{source, 0, 1};
+  take_sizes(program, top, diagnostics);
+  add_definitions(program, library, diagnostics);
+  diagnostics.stop_if_errors();
+
+  Model model = Builder(program, top, diagnostics).run();
+  model.name = program.file.name.empty() ? std::filesystem::path(name).stem().string() : program.file.name;
+  for (const auto& [size, value] : program.sizes) {
+    if (!value.constant && !value.list) model.dims[size] = static_cast<int64_t>(value.values[0].value);
+  }
+  model.B = program.B;
+  model.T = program.T;
+  model.V = program.V;
+  for (const TermDef& term : program.file.losses) model.losses.push_back(term.name);
+  model.train = program.file.train;
+  model.precision = program.file.precision;
+  model.phases = program.file.phases;
+  model.allow = program.file.allow;
+  return model;
+}
+
+Model load_model(const std::string& path, const std::map<std::string, std::string>& overrides, ir::Diagnostics& diagnostics, const LoadOptions& options) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (file) text << file.rdbuf();
+  if (!file) throw ir::ModelError("error: cannot read the model file '" + path + "'\n");
+  return load_model_text(text.str(), path, overrides, diagnostics, options);
+}
+
+std::string find_model(const std::string& name) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (fs::is_regular_file(name, ignored)) return name;
+  std::vector<fs::path> folders;
+  if (const char* set = std::getenv("CPUFLOW_MODELS")) folders.push_back(set);
+#ifdef CPUFLOW_MODELS_DIR
+  folders.push_back(CPUFLOW_MODELS_DIR);
+#endif
+  std::vector<std::string> known;
+  for (const fs::path& folder : folders) {
+    for (const std::string& file : {name, name + ".toml"}) {
+      if (fs::is_regular_file(folder / file, ignored)) return (folder / file).string();
+    }
+    for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+      if (entry.path().extension() == ".toml") known.push_back(entry.path().stem().string());
+    }
+  }
+  std::sort(known.begin(), known.end());
+  std::string list;
+  for (const std::string& k : known) {
+    if (k != "prelude") list += (list.empty() ? "" : ", ") + k;
+  }
+  throw ir::ModelError("error: there is no model file '" + name + "'" + suggestion(name, known) + (list.empty() ? "" : "; the zoo has: " + list) + "\n");
+}
+
+}  // namespace cpuflow::frontend

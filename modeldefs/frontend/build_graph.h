@@ -1,0 +1,48 @@
+#pragma once
+#include "codegen/abi/manifest.h"
+#include "ir/diagnostics.h"
+#include "ir/graph.h"
+#include "modeldefs/frontend/model_file.h"
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace cpuflow::frontend {
+
+/// A model file, compiled to a graph.
+///
+/// Outputs: "logits" over the axes b, t and a feature axis of size V; "loss.<term>" without axes for every key of [loss];
+/// "watch.<name>" without axes for every key of [watch].
+struct Model {
+  ir::Graph graph;
+  std::string name;
+  std::map<std::string, int64_t> dims;      // every size of [dims]
+  int64_t B = 1, T = 1, V = 1;
+  std::vector<codegen::ParamInfo> params;   // checkpoint names, written out for every layer; offsets are aligned to 16 floats
+  std::vector<std::string> losses;          // terms in the order of the file
+  codegen::TrainSettings train;
+  std::string precision = "auto";
+  std::vector<Phase> phases;
+  std::vector<std::string> allow;           // audits that may be refuted
+};
+
+struct LoadOptions {
+  bool training = false;  // dropout drops
+  /// Id of a token's text, for constants like `token('<eos>')`.
+  std::function<int64_t(const std::string&)> token_id;
+};
+
+/// Reads, checks and builds the model file at `path`.  `overrides`: sizes, constants and `train.` settings by name, as --set gives
+/// them.  Errors are collected in `diagnostics`, all of a stage at once; then ModelError is thrown.
+Model load_model(const std::string& path, const std::map<std::string, std::string>& overrides, ir::Diagnostics& diagnostics,
+                 const LoadOptions& options = {});
+/// The same for a text; `name` stands for its path in errors.
+Model load_model_text(const std::string& text, const std::string& name, const std::map<std::string, std::string>& overrides,
+                      ir::Diagnostics& diagnostics, const LoadOptions& options = {});
+/// A path, or the name of a model of the zoo (`v5ln`, `v5ln.toml`), looked up in CPUFLOW_MODELS and in the source's modeldefs folder.
+/// Throws ModelError.
+std::string find_model(const std::string& name);
+
+}  // namespace cpuflow::frontend

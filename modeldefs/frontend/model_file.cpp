@@ -1,0 +1,333 @@
+#include "modeldefs/frontend/model_file.h"
+
+#include "modeldefs/frontend/fault.h"
+#include "modeldefs/frontend/toml_reader.h"
+#include "modeldefs/frontend/train_settings.h"
+
+#include <algorithm>
+#include <functional>
+
+namespace cpuflow::frontend {
+
+namespace {
+
+using Kind = Expr::Kind;
+using Handler = std::function<void(const toml::key&, const toml::node&)>;
+
+class Reader {
+ public:
+  Reader(const TomlReader& toml, bool library, ModelFile& file) : toml_(toml), library_(library), file_(file) {}
+
+  void run() {
+    std::map<std::string, Handler> sections = {
+        {"layers", [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { layer(key, node); }); }},
+        {"functions", [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { function(key, node); }); }},
+    };
+    if (!library_) {
+      sections["name"] = [&](auto& k, auto& v) { file_.name = toml_.string(k, v); };
+      sections["dims"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { size(key, node, false); }); };
+      sections["constants"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { size(key, node, true); }); };
+      sections["params"] = [&](auto& k, auto& v) { file_.params = params(k, v); };
+      sections["block"] = [&](auto& k, auto& v) { block(k, v, "blocks"); };
+      sections["blocks"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { block(key, node, std::string(key.str())); }); };
+      sections["model"] = [&](auto& k, auto& v) { known_keys(k, v, "[model]", {{"forward", [&](auto&, auto& n) { file_.forward = equations(n); }}}); };
+      sections["loss"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { loss(key, node); }); };
+      sections["watch"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { file_.watch.push_back(term(key, node)); }); };
+      sections["train"] = [&](auto& k, auto& v) {
+        if (const toml::table* t = toml_.table(k, v)) read_train(toml_, *t, file_);
+      };
+      sections["phase"] = [&](auto& k, auto& v) { read_phases(toml_, k, v, file_); };
+      sections["allow"] = [&](auto& k, auto& v) { allow(k, v); };
+    }
+    dispatch(toml_.root(), library_ ? "the library" : "a model file", sections);
+  }
+
+ private:
+  // Tables
+
+  void dispatch(const toml::table& table, const std::string& where, const std::map<std::string, Handler>& handlers) {
+    for (const auto& [key, node] : TomlReader::entries(table)) {
+      auto it = handlers.find(std::string(key->str()));
+      if (it != handlers.end()) {
+        it->second(*key, *node);
+      } else {
+        std::vector<std::string> known;
+        for (const auto& [name, handler] : handlers) known.push_back(name);
+        toml_.unknown(*key, where, known);
+      }
+    }
+  }
+
+  void each(const toml::key& key, const toml::node& node, const Handler& handler) {
+    if (const toml::table* table = toml_.table(key, node)) {
+      for (const auto& [k, v] : TomlReader::entries(*table)) handler(*k, *v);
+    }
+  }
+
+  void known_keys(const toml::key& key, const toml::node& node, const std::string& where, const std::map<std::string, Handler>& handlers) {
+    if (const toml::table* table = toml_.table(key, node)) dispatch(*table, where, handlers);
+  }
+
+  std::vector<Statement> equations(const toml::node& node) { return parse_statements(toml_.content(node), toml_.diagnostics()); }
+  Expr expression(const toml::node& node) { return parse_expression(toml_.content(node), toml_.diagnostics()); }
+
+  /// A number, or an expression in quotes.
+  Expr value(const toml::key& key, const toml::node& node) {
+    if (node.is_string()) return expression(node);
+    if (!node.is_number()) {
+      toml_.error(toml_.at(node), "'" + std::string(key.str()) + "' must be a number or an expression in quotes");
+      return {};
+    }
+    return number(node);
+  }
+
+  Expr number(const toml::node& node) {
+    Expr e;
+    e.at = toml_.at(node);
+    double v = node.is_integer() ? static_cast<double>(node.as_integer()->get()) : node.as_floating_point()->get();
+    bool negative = v < 0;
+    e.name = node.is_integer() ? std::to_string(std::abs(node.as_integer()->get())) : real_text(std::abs(v));
+    if (!negative) return e;
+    Expr minus;
+    minus.kind = Kind::Negate;
+    minus.at = e.at;
+    minus.args.push_back(std::move(e));
+    return minus;
+  }
+
+  static std::string real_text(double v) {
+    char buffer[40];
+    std::snprintf(buffer, sizeof buffer, "%.17g", v);
+    std::string text = buffer;
+    return text.find_first_of(".e") == std::string::npos ? text + ".0" : text;
+  }
+
+  // Sections
+
+  void size(const toml::key& key, const toml::node& node, bool constant) {
+    SizeEntry entry{std::string(key.str()), toml_.at(key), false, constant, {}};
+    for (const SizeEntry& other : file_.sizes) {
+      if (other.name == entry.name) {
+        toml_.error(entry.at, "'" + entry.name + "' is a size already");
+        toml_.diagnostics().note(other.at, "given here");
+        return;
+      }
+    }
+    if (const auto* list = constant ? node.as_array() : nullptr) {
+      entry.list = true;
+      for (const toml::node& item : *list) entry.values.push_back(value(key, item));
+    } else {
+      entry.values.push_back(value(key, node));
+    }
+    file_.sizes.push_back(std::move(entry));
+  }
+
+  std::vector<ParamEntry> params(const toml::key& key, const toml::node& node) {
+    std::vector<ParamEntry> out;
+    each(key, node, [&](const toml::key& k, const toml::node& v) { out.push_back(param(k, v)); });
+    return out;
+  }
+
+  ParamEntry param(const toml::key& key, const toml::node& node) {
+    ParamEntry entry;
+    entry.key = std::string(key.str());
+    entry.at = toml_.at(key);
+    if (node.is_string()) {
+      entry.kind = kind(node);
+      return entry;
+    }
+    const toml::table* table = toml_.table(key, node);
+    if (table == nullptr) return entry;
+    bool module = !table->contains("kind");
+    for (const auto& [k, v] : TomlReader::entries(*table)) {
+      std::string name(k->str());
+      if (name == "name" && v->is_string()) {
+        entry.name = toml_.string(*k, *v);
+      } else if (name == "when" && v->is_string()) {
+        entry.when = expression(*v);
+      } else if (module) {
+        if (v->is_table() || v->is_string()) {
+          entry.inner.push_back(param(*k, *v));
+        } else {
+          toml_.error(toml_.at(*k), "'" + name + "' must be a kind in quotes or a table; '" + entry.key + "' has no 'kind', so it is a sub-module");
+        }
+      } else if (name == "kind") {
+        entry.kind = kind(*v);
+      } else if (name == "init") {
+        init(entry, *k, *v);
+      } else if (name == "range") {
+        range(entry, *k, *v);
+      } else if (name == "trainable" && v->is_boolean()) {
+        entry.trainable = v->as_boolean()->get();
+      } else {
+        toml_.unknown(*k, "a parameter", {"kind", "name", "when", "init", "range", "trainable"});
+      }
+    }
+    return entry;
+  }
+
+  /// `vector(d)`; a bare name is a kind without sizes.
+  Expr kind(const toml::node& node) {
+    Expr e = expression(node);
+    if (e.is(Kind::Name)) e.kind = Kind::Call;
+    if (!e.is(Kind::Call) && !e.at.known()) e.at = toml_.at(node);
+    if (!e.is(Kind::Call) && !(e.is(Kind::Number) && e.name.empty())) {
+      toml_.error(e.at, "expected a kind of parameter, as in linear(d, k) or vector(d)");
+    }
+    return e;
+  }
+
+  void init(ParamEntry& entry, const toml::key& key, const toml::node& node) {
+    if (node.is_string()) {
+      entry.init.push_back({"", expression(node)});
+    } else {
+      each(key, node, [&](const toml::key& k, const toml::node& v) { entry.init.push_back({std::string(k.str()), expression(v)}); });
+    }
+  }
+
+  void range(ParamEntry& entry, const toml::key& key, const toml::node& node) {
+    const auto* list = node.as_array();
+    if (list == nullptr || list->size() != 2) {
+      toml_.error(toml_.at(node), "'range' must be two numbers, as in [0.1, 2]");
+      return;
+    }
+    for (const toml::node& item : *list) entry.range.push_back(value(key, item));
+  }
+
+  void layer(const toml::key& key, const toml::node& node) {
+    LayerDef def;
+    def.name = std::string(key.str());
+    def.at = toml_.at(key);
+    known_keys(key, node, "[layers." + def.name + "]",
+               {{"sizes", [&](auto&, auto& v) { layer_sizes(def, v); }},
+                {"params", [&](auto& k, auto& v) { def.params = params(k, v); }},
+                {"forward", [&](auto&, auto& v) {
+                   def.has_forward = true;
+                   def.forward = equations(v);
+                 }}});
+    file_.layers.push_back(std::move(def));
+  }
+
+  /// `n, m, biased = 0`: read as the arguments of a call.
+  void layer_sizes(LayerDef& def, const toml::node& node) {
+    ir::SourceLoc text = toml_.content(node);
+    def.sizes_text = text.text();
+    size_t begin = 0;
+    while (begin < def.sizes_text.size()) {
+      size_t end = std::min(def.sizes_text.find(',', begin), def.sizes_text.size());
+      ir::SourceLoc part{text.source, text.offset + static_cast<uint32_t>(begin), static_cast<uint32_t>(end - begin)};
+      std::vector<Statement> one = parse_statements(part, toml_.diagnostics());
+      if (one.size() == 1 && one[0].targets.empty() && one[0].value.is(Kind::Name)) {
+        def.sizes.emplace_back(one[0].value.name, std::nullopt);
+      } else if (one.size() == 1 && one[0].targets.size() == 1 && one[0].targets[0].is(Kind::Name)) {
+        def.sizes.emplace_back(one[0].targets[0].name, one[0].value);
+      } else {
+        toml_.error(part, "expected a size, as in \"n, m, biased = 0\"");
+      }
+      begin = end + 1;
+    }
+  }
+
+  void function(const toml::key& key, const toml::node& node) {
+    FunctionDef def;
+    def.name = std::string(key.str());
+    def.at = toml_.at(key);
+    def.library = library_;
+    size_t errors = toml_.diagnostics().all().size();
+    def.body = equations(node);
+    if (toml_.diagnostics().all().size() != errors) return;
+    bool named = !def.body.empty() && def.body.back().targets.size() == 1 && def.body.back().targets[0].is(Kind::Call) &&
+                 def.body.back().targets[0].name == def.name;
+    if (!named) {
+      toml_.error(def.body.empty() ? def.at : def.body.back().at, "the last statement of a function must be " + def.name + "(..) = ..");
+      return;
+    }
+    def.head = def.body.back().targets[0];
+    for (const Expr& arg : def.head.args) {
+      if (!arg.is(Kind::Name) && !(arg.is(Kind::Index) && arg.args[0].is(Kind::Name))) toml_.error(arg.at, "expected the name of an argument");
+    }
+    Expr result;
+    result.kind = Kind::Name;
+    result.at = def.head.at;
+    result.name = def.name;
+    def.body.back().targets[0] = result;
+    file_.functions.push_back(std::move(def));
+  }
+
+  void block(const toml::key& key, const toml::node& node, const std::string& name) {
+    BlockDef def;
+    def.name = name;
+    def.at = toml_.at(key);
+    known_keys(key, node, name == "blocks" ? "[block]" : "[blocks." + name + "]",
+               {{"repeat", [&](auto& k, auto& v) { def.repeat = value(k, v); }},
+                {"name", [&](auto& k, auto& v) { def.path = toml_.string(k, v); }},
+                {"params", [&](auto& k, auto& v) { def.params = params(k, v); }},
+                {"forward", [&](auto&, auto& v) { def.forward = equations(v); }}});
+    if (def.forward.empty() && !toml_.diagnostics().has_errors()) toml_.error(def.at, "the block has no 'forward'");
+    file_.blocks.push_back(std::move(def));
+  }
+
+  TermDef term(const toml::key& key, const toml::node& node) { return {std::string(key.str()), toml_.at(key), equations(node)}; }
+
+  void loss(const toml::key& key, const toml::node& node) {
+    if (key.str() == "where") {
+      file_.loss_shared = equations(node);
+    } else {
+      file_.losses.push_back(term(key, node));
+    }
+  }
+
+  void allow(const toml::key& key, const toml::node& node) {
+    const std::vector<std::string> known = {"future", "horizon", "end", "gradient", "range", "position"};
+    for (const std::string& name : toml_.strings(key, node)) {
+      if (std::find(known.begin(), known.end(), name) == known.end()) {
+        toml_.error(toml_.at(node), "unknown audit '" + name + "'" + suggestion(name, known) + "; the audits are: future, horizon, end, gradient, range, position");
+      }
+      file_.allow.push_back(name);
+    }
+  }
+
+  const TomlReader& toml_;
+  bool library_;
+  ModelFile& file_;
+};
+
+}  // namespace
+
+ModelFile read_model_file(std::shared_ptr<const ir::SourceText> source, bool library, ir::Diagnostics& diagnostics) {
+  ModelFile file;
+  TomlReader toml(source, diagnostics);
+  if (diagnostics.has_errors()) return file;
+  Reader(toml, library, file).run();
+  if (library || diagnostics.has_errors()) return file;
+  ir::SourceLoc top{source, 0, 1};
+  if (file.forward.empty()) diagnostics.error(top, "the model has no equations: add [model] with forward = '''..'''");
+  bool total = std::any_of(file.losses.begin(), file.losses.end(), [](const TermDef& t) { return t.name == "total"; });
+  if (!total) diagnostics.error(top, "the model has no [loss] with a 'total', which is what is trained");
+  return file;
+}
+
+void apply_overrides(ModelFile& file, const std::map<std::string, std::string>& overrides, ir::Diagnostics& diagnostics) {
+  for (const auto& [key, text] : overrides) {
+    auto source = std::make_shared<ir::SourceText>(ir::SourceText{"--set", key + "=" + text});
+    ir::SourceLoc whole{source, 0, static_cast<uint32_t>(key.size())};
+    ir::SourceLoc part{source, static_cast<uint32_t>(key.size() + 1), static_cast<uint32_t>(text.size())};
+    if (key.rfind("train.", 0) == 0) {
+      override_train(file, key.substr(6), whole, part, diagnostics);
+      continue;
+    }
+    auto it = std::find_if(file.sizes.begin(), file.sizes.end(), [&](const SizeEntry& e) { return e.name == key; });
+    if (it == file.sizes.end()) {
+      std::vector<std::string> known;
+      for (const SizeEntry& e : file.sizes) known.push_back(e.name);
+      for (const std::string& k : train_keys()) known.push_back("train." + k);
+      diagnostics.error(whole, "the model has no size or constant '" + key + "'" + suggestion(key, known));
+      continue;
+    }
+    Expr value = parse_expression(part, diagnostics);
+    it->list = value.is(Kind::List);
+    it->values = it->list ? value.args : std::vector<Expr>{value};
+  }
+}
+
+}  // namespace cpuflow::frontend

@@ -1,0 +1,358 @@
+#include "modeldefs/frontend/evaluator.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+namespace cpuflow::frontend {
+
+using ir::DType;
+using ir::NodeId;
+using ir::Op;
+using Kind = Expr::Kind;
+
+namespace {
+
+// Functions and layers end somewhere.
+constexpr int kMostCalls = 40;
+
+const std::vector<std::string> kBuiltins = {"exp",  "log",   "sqrt",   "tanh",  "sin",   "cos",   "sigmoid", "erf",     "softplus", "relu",    "abs",
+                                            "round", "floor", "ceil",   "stop",  "max",   "min",   "clamp",   "where",   "topk",     "argmax",  "onehot",
+                                            "concat", "stack", "split",  "reshape", "cumsum", "size", "transpose", "sum", "mean",   "prod",    "softmax",
+                                            "logsumexp", "randint", "dropout"};
+
+Op comparison(const std::string& op) {
+  if (op == "==") return Op::Eq;
+  if (op == "!=") return Op::Ne;
+  return op == "<" || op == ">" ? Op::Lt : Op::Le;
+}
+
+}  // namespace
+
+Value Evaluator::evaluate(const Expr& e, Frame& f) {
+  switch (e.kind) {
+    case Kind::Number: {
+      double v = std::strtod(e.name.c_str(), nullptr);
+      bool integer = e.name.find_first_of(".eE") == std::string::npos;
+      return {integer ? nodes_.integer(static_cast<int64_t>(v)) : nodes_.real(v), {}, {}};
+    }
+    case Kind::Name:
+      return whole(e, f);
+    case Kind::Negate:
+      return elementwise(e, {evaluate(e.args[0], f)}, f, [&](const std::vector<NodeId>& n) { return nodes_.unary(Op::Neg, n[0]); });
+    case Kind::Binary:
+    case Kind::Compare:
+      return operation(e, f);
+    case Kind::Call:
+      return call(e, f);
+    case Kind::Index:
+      return read(e, f);
+    case Kind::Reduce:
+      return reduce(e, f);
+    case Kind::String:
+      throw Fault{e.at, "a text is not a value"};
+    case Kind::In:
+    case Kind::Range:
+      throw Fault{e.at, "a range belongs to an index, as in sum(i in 0..8: x[i])"};
+    case Kind::List:
+      throw Fault{e.at, "a list stands only where sizes do, as in split(x, [2, 3])"};
+    case Kind::Tuple:
+      throw Fault{e.at, "this is several values, one is needed here"};
+  }
+  throw Fault{e.at, "this is not a value"};
+}
+
+Value Evaluator::operation(const Expr& e, Frame& f) {
+  Value a = evaluate(e.args[0], f), b = evaluate(e.args[1], f);
+  const std::string& op = e.name;
+  if (op == "@") return matmul(e, a, b, f);
+  return elementwise(e, {a, b}, f, [&](const std::vector<NodeId>& n) {
+    if (e.is(Kind::Compare)) {
+      bool turned = op == ">" || op == ">=";
+      return nodes_.compare(comparison(op), n[turned ? 1 : 0], n[turned ? 0 : 1]);
+    }
+    if (op == "^") return nodes_.power(n[0], n[1]);
+    static const std::map<std::string, Op> operators = {{"+", Op::Add}, {"-", Op::Sub}, {"*", Op::Mul}, {"/", Op::Div}, {"//", Op::FloorDiv}, {"%", Op::Mod}};
+    return nodes_.arithmetic(operators.at(op), n[0], n[1]);
+  });
+}
+
+std::vector<std::string> Evaluator::names(const Frame& f) const {
+  std::vector<std::string> out;
+  for (const auto& [name, value] : f.vars) out.push_back(name);
+  if (f.params != nullptr) {
+    for (const auto& [name, item] : f.params->items) out.push_back(name);
+  }
+  if (f.sizes != nullptr) {
+    for (const auto& [name, size] : *f.sizes) out.push_back(name);
+  }
+  if (f.recurrence != nullptr) {
+    for (const auto& [name, r] : f.recurrence->names) out.push_back(name);
+  }
+  return out;
+}
+
+bool Evaluator::is_named(const std::string& name, const Frame& f) const {
+  return f.vars.count(name) > 0 || f.poisoned.count(name) > 0 || (f.params != nullptr && f.params->items.count(name) > 0) ||
+         (f.sizes != nullptr && f.sizes->count(name) > 0) || (f.recurrence != nullptr && f.recurrence->names.count(name) > 0);
+}
+
+Value Evaluator::constant(const SizeValue& size) {
+  if (!size.list) {
+    const Number& n = size.values[0];
+    return {nodes_.number(n.value, n.integer ? DType::Int : DType::Real), {}, {}};
+  }
+  bool integer = std::all_of(size.values.begin(), size.values.end(), [](const Number& n) { return n.integer; });
+  std::vector<double> data;
+  for (const Number& n : size.values) data.push_back(n.value);
+  uint32_t count = static_cast<uint32_t>(data.size());
+  DType type = integer ? DType::Int : DType::Real;
+  Dim dim{count, feature_axis(0, 0, count)};
+  NodeId node = count == 1 ? nodes_.number(data[0], type) : nodes_.graph.literal(data, dim.axis, type);
+  return {node, {}, {dim}};
+}
+
+Value Evaluator::layer_value(const ParamItem& item, const ir::SourceLoc& at) {
+  if (item.value) return *item.value;
+  const LayerInstance& layer = *item.layer;
+  if (layer.def->has_forward || layer.params->items.size() != 1) {
+    throw Fault{at, "a " + layer.def->name + " is applied to something, it is not a value", {{item.at, "it stands here"}}};
+  }
+  return *layer.params->items.begin()->second.value;
+}
+
+/// Variables, parameters, sizes and the other names that have a value; nothing for unknown ones.
+std::optional<Value> Evaluator::named_value(const std::string& name, const ir::SourceLoc& at, Frame& f) {
+  if (f.recurrence != nullptr) {
+    auto r = f.recurrence->names.find(name);
+    if (r != f.recurrence->names.end()) {
+      if (r->second.now) return r->second.now;
+      throw Fault{at, "'" + name + "' is read before it is computed: a cycle must step back in time, as in " + name + "[t-1]"};
+    }
+  }
+  if (f.poisoned.count(name) > 0) throw Fault{at, ""};
+  if (auto it = f.vars.find(name); it != f.vars.end()) return it->second;
+  if (f.params != nullptr) {
+    if (auto it = f.params->items.find(name); it != f.params->items.end()) return layer_value(it->second, at);
+  }
+  if (name == "layer" && f.layer) return f.layer;
+  if (f.sizes != nullptr) {
+    auto it = f.sizes->find(name);
+    if (it != f.sizes->end()) {
+      if (name == "T" && f.in_block) {
+        throw Fault{at, "'T' is a size, not a number: what a block computes must not depend on where the sequence ends"};
+      }
+      return constant(it->second);
+    }
+  }
+  if (name == "pi") return Value{nodes_.real(std::acos(-1.0)), {}, {}};
+  if (name.rfind("layers.", 0) == 0) return over_layers(name.substr(7), at);
+  return std::nullopt;
+}
+
+Value Evaluator::lookup(const std::string& name, const ir::SourceLoc& at, Frame& f) {
+  if (std::optional<Value> v = named_value(name, at, f)) return *v;
+  std::vector<std::string> known = names(f);
+  for (const auto& [index, range] : f.index) known.push_back(index);
+  for (const auto& [function, def] : program_.functions) known.push_back(function);
+  known.insert(known.end(), kBuiltins.begin(), kBuiltins.end());
+  throw Fault{at, "unknown name '" + name + "'" + suggestion(name, known)};
+}
+
+Value Evaluator::whole(const Expr& e, Frame& f) {
+  auto index = f.index.find(e.name);
+  bool is_value = f.vars.count(e.name) > 0 || (f.recurrence != nullptr && f.recurrence->names.count(e.name) > 0);
+  if (index != f.index.end() && !is_value) return index_value(e.name, index->second);
+  return shifted_to(lookup(e.name, e.at, f), value_base(f));
+}
+
+/// The value with its feature axes numbered from `base`.
+Value Evaluator::shifted_to(Value v, unsigned base) {
+  ir::Axes from, to;
+  for (size_t k = 0; k < v.features.size(); ++k) {
+    Dim& dim = v.features[k];
+    ir::Axis axis = feature_axis(base, k, dim.size);
+    if (dim.size == 1 || dim.axis.kind != ir::AxisKind::Feature || dim.axis == axis) continue;
+    from.push_back(dim.axis);
+    to.push_back(axis);
+    dim.axis = axis;
+  }
+  if (!from.empty()) v.node = nodes_.rename(v.node, from, to);
+  return v;
+}
+
+/// A whole number known when the model is compiled.
+int64_t Evaluator::size_of(const Expr& e, Frame& f) {
+  static const SizeMap none;
+  return evaluate_integer(e, f.sizes != nullptr ? *f.sizes : none, [&](const Expr& part) -> std::optional<Number> {
+    auto of_node = [&](const Value& v) -> Number {
+      std::optional<double> n = v.features.empty() ? nodes_.statics.number(v.node) : std::nullopt;
+      if (!n) throw Fault{part.at, "this is not known when the model is compiled; only sizes, constants and numbers are"};
+      return {*n, !nodes_.is(v.node, DType::Real)};
+    };
+    if (part.is(Kind::Name) && part.name == "layer" && f.layer) {
+      if (!nodes_.statics.number(f.layer->node)) throw SplitLayers();
+      return of_node(*f.layer);
+    }
+    if (part.is(Kind::Name) && (f.vars.count(part.name) > 0 || f.poisoned.count(part.name) > 0)) return of_node(lookup(part.name, part.at, f));
+    if (part.is(Kind::Name) && f.index.count(part.name) > 0) throw Fault{part.at, "an index is not known when the model is compiled; a size is needed here"};
+    if (part.is(Kind::Call) && part.name == "size") return of_node(evaluate(part, f));
+    return std::nullopt;
+  });
+}
+
+Value Evaluator::call(const Expr& e, Frame& f) {
+  if (f.poisoned.count(e.name) > 0) throw Fault{e.at, ""};
+  if (f.params != nullptr) {
+    auto it = f.params->items.find(e.name);
+    if (it != f.params->items.end()) {
+      if (!it->second.layer || !it->second.layer->def->has_forward) {
+        throw Fault{e.at, "'" + e.name + "' is a value, it cannot be applied", {{it->second.at, "it stands here"}}};
+      }
+      return apply_layer(*it->second.layer, e, f);
+    }
+  }
+  if (auto it = program_.blocks.find(e.name); it != program_.blocks.end()) {
+    if (e.args.size() != 1 || !e.named.empty()) throw Fault{e.at, "a block takes one value, as in " + e.name + "(x)"};
+    return run_block(*it->second, evaluate(e.args[0], f), e, f);
+  }
+  if (auto it = program_.functions.find(e.name); it != program_.functions.end()) return call_function(*it->second, e, f);
+  if (!e.named.empty()) throw Fault{e.named[0].second.at, "'" + e.name + "' has no argument named '" + e.named[0].first + "'"};
+  if (e.name == "where") return where(e, f);
+  if (e.name == "split") throw Fault{e.at, "split gives several values: write a, b = split(..)"};
+  if (std::optional<Value> v = shape_call(e, f)) return *v;
+  if (std::find(kBuiltins.begin(), kBuiltins.end(), e.name) != kBuiltins.end()) {
+    std::vector<Value> args;
+    for (const Expr& a : e.args) args.push_back(evaluate(a, f));
+    if (std::optional<Value> v = elementwise_call(e, args, f)) return *v;
+  }
+  std::vector<std::string> known = kBuiltins;
+  for (const auto& [name, def] : program_.functions) known.push_back(name);
+  for (const auto& [name, def] : program_.blocks) known.push_back(name);
+  if (f.params != nullptr) {
+    for (const auto& [name, item] : f.params->items) known.push_back(name);
+  }
+  throw Fault{e.at, "unknown function or layer '" + e.name + "'" + suggestion(e.name, known)};
+}
+
+Value Evaluator::where(const Expr& e, Frame& f) {
+  if (e.args.size() != 3) throw Fault{e.at, "where takes a condition and two values, as in where(t > 0, a, b)"};
+  Value chosen = evaluate(e.args[0], f);
+  if (!chosen.zero) chosen.node = nodes_.to_bool(chosen.node);
+  std::vector<Value> all = {chosen};
+  // A side is not read where it is not chosen: its reads may be out of range there.
+  for (size_t side = 1; side <= 2; ++side) {
+    f.conditions.push_back(side == 1 ? chosen.node : nodes_.negation(nodes_.to_bool(chosen.node)));
+    try {
+      all.push_back(evaluate(e.args[side], f));
+    } catch (...) {
+      f.conditions.pop_back();
+      throw;
+    }
+    f.conditions.pop_back();
+  }
+  return elementwise(e, all, f, [&](const std::vector<NodeId>& n) {
+    bool integers = nodes_.is(n[1], DType::Int) && nodes_.is(n[2], DType::Int);
+    NodeId a = integers ? n[1] : nodes_.to_real(n[1]), b = integers ? n[2] : nodes_.to_real(n[2]);
+    return nodes_.select(nodes_.to_bool(n[0]), a, b);
+  });
+}
+
+std::vector<Value> Evaluator::evaluate_many(const Expr& e, Frame& f) {
+  std::vector<Value> out;
+  if (e.is(Kind::Tuple)) {
+    for (const Expr& a : e.args) out.push_back(evaluate(a, f));
+    return out;
+  }
+  bool shadowed = program_.functions.count("split") > 0 || program_.blocks.count("split") > 0 ||
+                  (f.params != nullptr && f.params->items.count("split") > 0);
+  if (e.is(Kind::Call) && e.name == "split" && !shadowed) return split(e, f);
+  return {evaluate(e, f)};
+}
+
+Value Evaluator::call_function(const FunctionDef& def, const Expr& e, Frame& f) {
+  if (f.calls >= kMostCalls) throw Fault{e.at, "functions call each other too deeply here"};
+  Frame inner;
+  inner.hidden.clear();
+  auto give = [&](const std::string& name, const Value& v) {
+    inner.vars[name] = v;
+    inner.hidden.insert(v.lead.begin(), v.lead.end());
+  };
+  auto named = [&](const std::string& name) -> const Expr* {
+    for (const auto& [key, value] : e.named) {
+      if (key == name) return &value;
+    }
+    return nullptr;
+  };
+  std::vector<std::string> known;
+  for (size_t i = 0; i < def.head.args.size(); ++i) {
+    const Expr& p = def.head.args[i];
+    const std::string& name = p.is(Kind::Index) ? p.args[0].name : p.name;
+    known.push_back(name);
+    const Expr* given = i < e.args.size() ? &e.args[i] : named(name);
+    if (given == nullptr) throw Fault{e.at, "'" + def.name + "' needs '" + name + "'", {{def.at, "it is defined here"}}};
+    give(name, evaluate(*given, f));
+    for (size_t k = 1; k < p.args.size(); ++k) {
+      if (p.is(Kind::Index)) inner.written[name].insert(p.args[k].name);
+    }
+  }
+  if (e.args.size() > def.head.args.size()) {
+    throw Fault{e.at, "'" + def.name + "' takes " + std::to_string(def.head.args.size()) + " values, not " + std::to_string(e.args.size()), {{def.at, "it is defined here"}}};
+  }
+  for (const auto& [name, standard] : def.head.named) {
+    known.push_back(name);
+    const Expr* given = named(name);
+    give(name, evaluate(given != nullptr ? *given : standard, f));
+  }
+  for (const auto& [name, value] : e.named) {
+    if (std::find(known.begin(), known.end(), name) == known.end()) {
+      throw Fault{value.at, "'" + def.name + "' has no argument named '" + name + "'" + suggestion(name, known), {{def.at, "it is defined here"}}};
+    }
+  }
+  SizeMap library;
+  library["T"] = single_size(program_.T);
+  inner.sizes = def.library ? &library : &program_.sizes;
+  inner.index = f.index;
+  inner.conditions = f.conditions;
+  inner.base = value_base(f);
+  inner.depth = f.depth;
+  inner.in_block = f.in_block;
+  inner.calls = f.calls + 1;
+  try {
+    run(def.body, inner);
+  } catch (Fault& fault) {
+    if (!fault.message.empty()) fault.notes.emplace_back(e.at, "in " + def.name + ", called here");
+    throw;
+  }
+  return inner.vars.at(def.name);
+}
+
+Value Evaluator::apply_layer(const LayerInstance& layer, const Expr& e, Frame& f) {
+  if (f.calls >= kMostCalls) throw Fault{e.at, "layers apply each other too deeply here"};
+  if (e.args.size() != 1 || !e.named.empty()) throw Fault{e.at, "a layer takes one value, as in " + e.name + "(x)"};
+  Value x = evaluate(e.args[0], f);
+  Frame inner;
+  inner.base = value_base(f);
+  if (x.zero && !layer.arguments.empty()) {  // a state before the first position, of the layer's first size
+    uint32_t size = static_cast<uint32_t>(layer.arguments[0]);
+    x = Value{nodes_.real(0), {}, {{size, feature_axis(inner.base, 0, size)}}};
+  }
+  inner.hidden.insert(x.lead.begin(), x.lead.end());
+  inner.hidden.erase("t");
+  inner.vars["x"] = x;
+  inner.params = layer.params.get();
+  inner.sizes = &layer.sizes;
+  if (auto t = f.index.find("t"); t != f.index.end()) inner.index["t"] = t->second;
+  inner.depth = f.depth;
+  inner.in_block = f.in_block;
+  inner.calls = f.calls + 1;
+  try {
+    run(layer.def->forward, inner);
+  } catch (Fault& fault) {
+    if (!fault.message.empty()) fault.notes.emplace_back(e.at, "in " + layer.def->name + ", applied here");
+    throw;
+  }
+  return inner.vars.at("x");
+}
+
+}  // namespace cpuflow::frontend

@@ -1,0 +1,300 @@
+#include "modeldefs/frontend/params.h"
+
+#include "modeldefs/frontend/fault.h"
+
+#include <algorithm>
+#include <set>
+
+namespace cpuflow::frontend {
+
+using codegen::ParamInfo;
+using Kind = Expr::Kind;
+
+namespace {
+
+// Layers made of layers end somewhere.
+constexpr int kMostNested = 16;
+constexpr double kMostElements = 1e9;
+
+std::string with_layer(std::string name, int64_t layer) {
+  for (size_t at = name.find("{layer}"); at != std::string::npos; at = name.find("{layer}", at)) name.replace(at, 7, std::to_string(layer));
+  return name;
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string out = "[";
+  for (size_t i = 0; i < shape.size(); ++i) out += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  return out + "]";
+}
+
+/// normal(mean, deviation), uniform(low, high), constant(value), zeros, ones.
+ParamInfo init_of(const Expr& e, const SizeMap& sizes) {
+  ParamInfo info;
+  auto arguments = [&](size_t n) {
+    if (!e.is(Kind::Call) || e.args.size() != n || !e.named.empty()) {
+      throw Fault{e.at, "'" + e.name + "' takes " + std::to_string(n) + (n == 1 ? " number" : " numbers") + " here"};
+    }
+    info.init_a = evaluate_number(e.args[0], sizes).value;
+    if (n > 1) info.init_b = evaluate_number(e.args[1], sizes).value;
+  };
+  if (e.is_name("zeros") || e.is_name("ones")) {
+    info.init = ParamInfo::Init::Constant;
+    info.init_a = e.name == "ones" ? 1 : 0;
+    info.init_b = 0;
+  } else if (e.name == "normal") {
+    arguments(2);
+  } else if (e.name == "uniform") {
+    info.init = ParamInfo::Init::Uniform;
+    arguments(2);
+  } else if (e.name == "constant") {
+    info.init = ParamInfo::Init::Constant;
+    arguments(1);
+    info.init_b = 0;
+  } else {
+    throw Fault{e.at, "'init' must be normal(mean, deviation), uniform(low, high), constant(value), zeros or ones"};
+  }
+  return info;
+}
+
+}  // namespace
+
+/// Where entries are added: names, sizes, and who hears of errors.
+struct Params::Place {
+  std::string path;    // in the equations
+  std::string prefix;  // in the checkpoint
+  const SizeMap& sizes;
+  const LayerRun& run;
+  ParamScope& scope;
+  ir::Diagnostics& diagnostics;
+  int depth;
+};
+
+void Params::add(const std::vector<ParamEntry>& entries, const std::string& prefix, const SizeMap& sizes, const LayerRun& run,
+                 ParamScope& scope, ir::Diagnostics& diagnostics) {
+  add_all(entries, Place{"", prefix, sizes, run, scope, diagnostics, 0}, nullptr);
+}
+
+bool Params::present(const ParamEntry& entry, const SizeMap& sizes) const {
+  return !entry.when || evaluate_number(*entry.when, sizes).value != 0;
+}
+
+void Params::add_all(const std::vector<ParamEntry>& entries, const Place& place, const ParamOptions* outer) {
+  bool first = true;
+  for (const ParamEntry& entry : entries) {
+    try {
+      if (!present(entry, place.sizes)) continue;
+      add_entry(entry, place, options_of(entry, place.sizes, outer), first);
+    } catch (const Fault& fault) {
+      fault.report(place.diagnostics);
+    }
+    first = false;
+  }
+}
+
+ParamOptions Params::options_of(const ParamEntry& entry, const SizeMap& sizes, const ParamOptions* outer) const {
+  ParamOptions out;
+  if (outer != nullptr) out = *outer;
+  out.of_layer = outer != nullptr;
+  if (!entry.trainable) out.trainable = false;
+  for (const InitEntry& init : entry.init) {
+    // What the user of a layer says comes before what the layer says.
+    if (outer == nullptr || outer->init.count(entry.key) == 0) out.init[outer == nullptr ? init.parameter : entry.key] = init_of(init.value, sizes);
+  }
+  if (!entry.range.empty()) out.range = {evaluate_number(entry.range[0], sizes).value, evaluate_number(entry.range[1], sizes).value};
+  return out;
+}
+
+const LayerDef* Params::layer_def(const Expr& kind) const {
+  auto it = layers_.find(kind.name);
+  if (it != layers_.end()) return it->second;
+  std::vector<std::string> known = {"vector", "scalar", "tensor"};
+  for (const auto& [name, def] : layers_) known.push_back(name);
+  throw Fault{kind.at, "unknown layer '" + kind.name + "'" + suggestion(kind.name, known)};
+}
+
+std::vector<int64_t> Params::shape_of(const Expr& kind, const SizeMap& sizes) const {
+  size_t least = kind.name == "scalar" ? 0 : 1, most = kind.name == "tensor" ? 8 : least;
+  if (kind.args.size() < least || kind.args.size() > most || !kind.named.empty()) {
+    throw Fault{kind.at, kind.name == "scalar" ? "a scalar has no sizes" : kind.name == "vector" ? "a vector has one size, as in vector(d)" : "a tensor has 1 to 8 sizes"};
+  }
+  std::vector<int64_t> shape;
+  double count = 1;
+  for (const Expr& a : kind.args) {
+    shape.push_back(evaluate_integer(a, sizes));
+    if (shape.back() < 1) throw Fault{a.at, "a size is at least 1, this is " + std::to_string(shape.back())};
+    count *= static_cast<double>(shape.back());
+  }
+  if (count > kMostElements) throw Fault{kind.at, "this parameter has " + shape_text(shape) + " elements: more than 1e9"};
+  return shape;
+}
+
+void Params::add_entry(const ParamEntry& entry, const Place& place, const ParamOptions& options, bool first) {
+  std::string full = entry.name.empty() ? place.prefix + entry.key : entry.name;
+  std::string path = place.path + entry.key;
+  if (!entry.kind) {
+    Place inner{path + ".", full + ".", place.sizes, place.run, place.scope, place.diagnostics, place.depth + 1};
+    if (inner.depth > kMostNested) throw Fault{entry.at, "parameters nest too deeply"};
+    add_all(entry.inner, inner, nullptr);
+    return;
+  }
+  Place at{path, full, place.sizes, place.run, place.scope, place.diagnostics, place.depth};
+  const std::string& kind = entry.kind->name;
+  if (kind == "tensor" || kind == "vector" || kind == "scalar") {
+    place.scope.items[path] = ParamItem{entry.at, tensor(entry, at, options, first), nullptr};
+  } else {
+    add_layer(entry, at, options, *layer_def(*entry.kind));
+  }
+}
+
+LayerInstance Params::instance(const Expr& kind, const LayerDef& def, const SizeMap& sizes) const {
+  LayerInstance out;
+  out.def = &def;
+  out.sizes["T"] = single_size(positions_);
+  if (kind.args.size() > def.sizes.size() || !kind.named.empty()) throw Fault{kind.at, "'" + def.name + "' takes (" + def.sizes_text + ")"};
+  for (size_t i = 0; i < def.sizes.size(); ++i) {
+    const auto& [name, standard] = def.sizes[i];
+    if (i >= kind.args.size() && !standard) throw Fault{kind.at, "'" + def.name + "' takes (" + def.sizes_text + ")"};
+    int64_t size = 0;
+    if (i < kind.args.size()) {
+      const Expr& a = kind.args[i];
+      // linear(n, m, bias): a parameter's name says that there is one.
+      bool named = a.is(Kind::Name) && std::any_of(def.params.begin(), def.params.end(), [&](const ParamEntry& p) { return p.key == a.name; });
+      size = named ? 1 : evaluate_integer(a, sizes);
+    } else {
+      size = evaluate_integer(*standard, out.sizes);
+    }
+    out.sizes[name] = single_size(size);
+    out.arguments.push_back(size);
+  }
+  return out;
+}
+
+void Params::add_layer(const ParamEntry& entry, const Place& place, const ParamOptions& options, const LayerDef& def) {
+  auto layer = std::make_shared<LayerInstance>(instance(*entry.kind, def, place.sizes));
+  layer->params = std::make_shared<ParamScope>();
+  for (const auto& [name, init] : options.init) {
+    bool known = name.empty() || std::any_of(def.params.begin(), def.params.end(), [&, &name = name](const ParamEntry& p) { return p.key == name; });
+    if (!known && place.depth == 0) throw Fault{entry.at, "'" + def.name + "' has no parameter '" + name + "' to initialise"};
+  }
+  Place inner{"", place.prefix + ".", layer->sizes, place.run, *layer->params, place.diagnostics, place.depth + 1};
+  if (inner.depth > kMostNested) throw Fault{entry.at, "layers nest too deeply"};
+  add_all(def.params, inner, &options);
+  for (const auto& [name, item] : layer->params->items) place.scope.items[place.path + "." + name] = item;
+  place.scope.items[place.path] = ParamItem{entry.at, std::nullopt, layer};
+}
+
+Value Params::tensor(const ParamEntry& entry, const Place& place, const ParamOptions& options, bool first) {
+  Made made;
+  made.at = entry.at;
+  made.run = place.run;
+  made.info.shape = shape_of(*entry.kind, place.sizes);
+  if (made.info.shape.size() < 2) {
+    made.info.init = ParamInfo::Init::Constant;
+    made.info.init_b = 0;
+  }
+  // The initialiser of an entry is its own, or that of the layer's first parameter.
+  auto own = first || !options.of_layer ? options.init.find("") : options.init.end();
+  if (own == options.init.end()) own = options.init.find(entry.key);
+  if (own != options.init.end()) {
+    made.info.init = own->second.init;
+    made.info.init_a = own->second.init_a;
+    made.info.init_b = own->second.init_b;
+  }
+  if (options.range) std::tie(made.info.low, made.info.high) = *options.range;
+  made.info.trainable = options.trainable;
+
+  const LayerRun& run = place.run;
+  bool per_layer = run.count > 1 && place.prefix.find("{layer}") != std::string::npos;
+  if (!per_layer) made.run = LayerRun{run.first, 1, run.repeated, {}};
+  made.name = per_layer ? place.prefix : with_layer(place.prefix, run.first);
+
+  Value value;
+  ir::Node node;
+  node.op = ir::Op::Param;
+  node.text = made.name;
+  if (per_layer) {
+    node.axes.push_back(run.axis);
+    node.ints = {run.first};
+  }
+  for (size_t k = 0; k < made.info.shape.size(); ++k) {
+    uint32_t size = static_cast<uint32_t>(made.info.shape[k]);
+    ir::Axis axis{ir::AxisKind::Feature, static_cast<uint16_t>(k), size};
+    value.features.push_back({size, axis});
+    if (size > 1) node.axes.push_back(axis);
+  }
+  // Two entries with one name are one tensor.
+  for (const Made& other : made_) {
+    bool overlap = other.name == made.name && other.run.first < made.run.first + made.run.count && made.run.first < other.run.first + other.run.count;
+    if (!overlap) continue;
+    if (other.info.shape != made.info.shape) {
+      throw Fault{entry.at, "'" + made.name + "' is " + shape_text(made.info.shape) + " here and " + shape_text(other.info.shape) + " elsewhere",
+                  {{other.at, "its other place"}}};
+    }
+    made.name.clear();
+  }
+  nodes_.graph.at = entry.at;
+  value.node = nodes_.graph.add(std::move(node));
+  nodes_.graph.set_name(value.node, place.prefix, entry.at);
+  if (!made.name.empty()) made_.push_back(std::move(made));
+  return value;
+}
+
+std::string Params::structure(const std::vector<ParamEntry>& entries, const SizeMap& sizes) {
+  std::string out;
+  structure_of(entries, sizes, out, 0);
+  return out;
+}
+
+void Params::structure_of(const std::vector<ParamEntry>& entries, const SizeMap& sizes, std::string& out, int depth) const {
+  if (depth > kMostNested) throw Fault{entries[0].at, "layers nest too deeply"};
+  for (const ParamEntry& entry : entries) {
+    if (!present(entry, sizes)) continue;
+    out += entry.key + ";";
+    ParamOptions options = options_of(entry, sizes, nullptr);
+    for (const auto& [name, init] : options.init) {
+      out += name + "=" + std::to_string(static_cast<int>(init.init)) + "," + std::to_string(init.init_a) + "," + std::to_string(init.init_b) + ";";
+    }
+    if (!entry.kind) {
+      structure_of(entry.inner, sizes, out, depth + 1);
+      continue;
+    }
+    const Expr& kind = *entry.kind;
+    if (kind.name == "tensor" || kind.name == "vector" || kind.name == "scalar") {
+      out += shape_text(shape_of(kind, sizes));
+    } else {
+      const LayerDef* def = layer_def(kind);
+      LayerInstance layer = instance(kind, *def, sizes);
+      out += kind.name + shape_text(layer.arguments) + "(";
+      structure_of(def->params, layer.sizes, out, depth + 1);
+      out += ")";
+    }
+  }
+}
+
+std::vector<ParamInfo> Params::infos() const {
+  std::vector<ParamInfo> out;
+  uint64_t offset = 0;
+  auto put = [&](const Made& made, int64_t layer) {
+    ParamInfo info = made.info;
+    info.name = with_layer(made.name, layer);
+    info.count = 1;
+    for (int64_t n : info.shape) info.count *= static_cast<uint64_t>(n);
+    info.offset = offset;
+    offset += (info.count + 15) / 16 * 16;
+    out.push_back(std::move(info));
+  };
+  // The parameters of one layer of a run stand together, at the same distance from layer to layer.
+  for (size_t i = 0; i < made_.size();) {
+    size_t end = i;
+    auto same = [&](const LayerRun& r) { return r.count == made_[i].run.count && r.axis == made_[i].run.axis; };
+    while (end < made_.size() && made_[i].run.count > 1 && same(made_[end].run)) ++end;
+    end = std::max(end, i + 1);
+    for (int64_t layer = 0; layer < made_[i].run.count; ++layer) {
+      for (size_t k = i; k < end; ++k) put(made_[k], made_[k].run.first + layer);
+    }
+    i = end;
+  }
+  return out;
+}
+
+}  // namespace cpuflow::frontend

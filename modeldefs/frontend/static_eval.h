@@ -1,0 +1,53 @@
+#pragma once
+#include "ir/graph.h"
+
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+namespace cpuflow::frontend {
+
+/// The numbers of a value that depends on no parameter and no token, row-major over `axes`.
+struct Table {
+  ir::Axes axes;
+  std::vector<double> data;
+};
+
+/// Bounds of an integer value, both included.
+struct Interval {
+  double low = -1e300, high = 1e300;
+};
+
+/// An integer value as offset + sum of coefficient * (position on an axis).
+struct Affine {
+  double offset = 0;
+  std::vector<std::pair<ir::Axis, double>> terms;
+};
+
+/// Computes what is known of values when a model is compiled.
+class StaticEval {
+ public:
+  explicit StaticEval(const ir::Graph& graph) : graph_(graph) {}
+
+  /// Null for values that depend on tokens or parameters, and for very large ones.
+  const Table* table(ir::NodeId id);
+  /// The value of a node without axes.
+  std::optional<double> number(ir::NodeId id);
+  /// Where token ids are `tokens` in number.
+  Interval interval(ir::NodeId id, double tokens) const;
+  std::optional<Affine> affine(ir::NodeId id) const;
+  /// Forgets the nodes from `size` on.
+  void forget(size_t size);
+
+ private:
+  std::optional<Table> compute(const ir::Node& node);
+  std::optional<Table> elementwise(const ir::Node& node);
+  std::optional<Table> renamed(const ir::Node& node);
+  std::optional<Table> gathered(const ir::Node& node);
+  std::optional<Table> reduced(const ir::Node& node);
+
+  const ir::Graph& graph_;
+  std::unordered_map<ir::NodeId, std::optional<Table>> known_;
+};
+
+}  // namespace cpuflow::frontend

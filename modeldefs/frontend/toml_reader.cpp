@@ -1,0 +1,153 @@
+#include "modeldefs/frontend/toml_reader.h"
+
+#include "modeldefs/frontend/fault.h"
+
+#include <algorithm>
+#include <sstream>
+
+namespace cpuflow::frontend {
+
+namespace {
+
+bool before(const toml::source_position& a, const toml::source_position& b) {
+  return a.line != b.line ? a.line < b.line : a.column < b.column;
+}
+
+std::string kind_of(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::table:
+      return "a table";
+    case toml::node_type::array:
+      return "a list";
+    case toml::node_type::string:
+      return "a text";
+    case toml::node_type::boolean:
+      return "true or false";
+    case toml::node_type::integer:
+    case toml::node_type::floating_point:
+      return "a number";
+    default:
+      return "a date or time";
+  }
+}
+
+}  // namespace
+
+TomlReader::TomlReader(std::shared_ptr<const ir::SourceText> source, ir::Diagnostics& diagnostics)
+    : source_(std::move(source)), diagnostics_(diagnostics), lines_{0} {
+  const std::string& text = source_->text;
+  for (uint32_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\n') lines_.push_back(i + 1);
+  }
+  try {
+    root_ = toml::parse(std::string_view(text));
+  } catch (const toml::parse_error& e) {
+    diagnostics_.error({source_, offset(e.source().begin), 1}, "this is not TOML: " + std::string(e.description()));
+  }
+}
+
+uint32_t TomlReader::offset(const toml::source_position& position) const {
+  if (position.line == 0) return 0;
+  const std::string& text = source_->text;
+  uint32_t at = lines_[std::min<size_t>(position.line, lines_.size()) - 1];
+  for (uint32_t column = 1; column < position.column && at < text.size(); ++column) {
+    ++at;
+    while (at < text.size() && (text[at] & 0xC0) == 0x80) ++at;
+  }
+  return at;
+}
+
+Entries TomlReader::entries(const toml::table& table) {
+  Entries out;
+  for (auto it = table.cbegin(); it != table.cend(); ++it) out.emplace_back(&it->first, &it->second);
+  std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return before(a.first->source().begin, b.first->source().begin); });
+  return out;
+}
+
+ir::SourceLoc TomlReader::at(const toml::key& key) const {
+  uint32_t begin = offset(key.source().begin), end = offset(key.source().end);
+  return {source_, begin, std::max(begin + 1, end) - begin};
+}
+
+ir::SourceLoc TomlReader::at(const toml::node& node) const {
+  uint32_t begin = offset(node.source().begin), end = offset(node.source().end);
+  return {source_, begin, std::max(begin + 1, end) - begin};
+}
+
+ir::SourceLoc TomlReader::content(const toml::node& node) const {
+  const toml::value<std::string>* value = node.as_string();
+  if (value == nullptr) {
+    diagnostics_.error(at(node), "expected equations in quotes, found " + kind_of(node));
+    return {source_, offset(node.source().begin), 0};
+  }
+  std::string_view text = source_->text;
+  uint32_t begin = offset(node.source().begin);
+  char quote = begin < text.size() ? text[begin] : '\0';
+  bool triple = text.substr(begin, 3) == std::string(3, quote);
+  uint32_t first = begin + (triple ? 3 : 1);
+  if (triple && text.substr(first, 2) == "\r\n") {
+    first += 2;
+  } else if (triple && text.substr(first, 1) == "\n") {
+    first += 1;
+  }
+  const std::string& string = value->get();
+  // Content with CRLF line ends may be normalised, so its end is found by the closing quotes.
+  size_t end = text.find(triple ? std::string(3, quote) : std::string(1, quote), first);
+  uint32_t length = static_cast<uint32_t>((end == std::string_view::npos ? text.size() : end) - first);
+  std::string raw(text.substr(first, length));
+  raw.erase(std::remove(raw.begin(), raw.end(), '\r'), raw.end());
+  std::string plain = string;
+  plain.erase(std::remove(plain.begin(), plain.end(), '\r'), plain.end());
+  if (raw != plain) {
+    diagnostics_.error(at(node), "equations stand in single quotes ('..' or '''..'''), where nothing is escaped");
+    return {source_, first, 0};
+  }
+  return {source_, first, length};
+}
+
+std::string TomlReader::string(const toml::key& key, const toml::node& node) const {
+  if (const auto* value = node.as_string()) return value->get();
+  diagnostics_.error(at(node), "'" + std::string(key.str()) + "' must be a text in quotes, not " + kind_of(node));
+  return "";
+}
+
+double TomlReader::number(const toml::key& key, const toml::node& node) const {
+  if (const auto* value = node.as_floating_point()) return value->get();
+  if (const auto* value = node.as_integer()) return static_cast<double>(value->get());
+  diagnostics_.error(at(node), "'" + std::string(key.str()) + "' must be a number, not " + kind_of(node));
+  return 0;
+}
+
+int64_t TomlReader::integer(const toml::key& key, const toml::node& node, int64_t least) const {
+  const auto* value = node.as_integer();
+  if (value != nullptr && value->get() >= least) return value->get();
+  diagnostics_.error(at(node), "'" + std::string(key.str()) + "' must be a whole number of at least " + std::to_string(least));
+  return least;
+}
+
+std::vector<std::string> TomlReader::strings(const toml::key& key, const toml::node& node) const {
+  std::vector<std::string> out;
+  if (const auto* value = node.as_string()) return {value->get()};
+  if (const auto* list = node.as_array()) {
+    for (const toml::node& item : *list) out.push_back(string(key, item));
+    return out;
+  }
+  diagnostics_.error(at(node), "'" + std::string(key.str()) + "' must be a list of texts, not " + kind_of(node));
+  return out;
+}
+
+const toml::table* TomlReader::table(const toml::key& key, const toml::node& node) const {
+  if (const auto* value = node.as_table()) return value;
+  diagnostics_.error(at(key), "'" + std::string(key.str()) + "' must be a table, not " + kind_of(node));
+  return nullptr;
+}
+
+void TomlReader::unknown(const toml::key& key, const std::string& where, const std::vector<std::string>& known) const {
+  std::string name(key.str());
+  std::string list;
+  for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
+  std::string near = suggestion(name, known);
+  diagnostics_.error(at(key), "unknown key '" + name + "' in " + where + (near.empty() ? "; known are: " + list : near));
+}
+
+}  // namespace cpuflow::frontend

@@ -1,0 +1,190 @@
+#include "modeldefs/frontend/train_settings.h"
+
+#include "modeldefs/frontend/fault.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace cpuflow::frontend {
+
+namespace {
+
+using codegen::TrainSettings;
+
+/// A numeric setting: where it is kept and what it may be.
+struct Setting {
+  double TrainSettings::*real = nullptr;
+  int64_t TrainSettings::*whole = nullptr;
+  double least = 0, most = 1e300;
+};
+
+const std::map<std::string, Setting>& settings() {
+  static const std::map<std::string, Setting> table = {
+      {"batch", {nullptr, &TrainSettings::batch, 1}},
+      {"micro", {nullptr, &TrainSettings::micro, 0}},
+      {"lr", {&TrainSettings::lr, nullptr}},
+      {"min_lr", {&TrainSettings::min_lr, nullptr}},
+      {"warmup_steps", {nullptr, &TrainSettings::warmup_steps, 0}},
+      {"warmup_share", {&TrainSettings::warmup_share, nullptr, 0, 1}},
+      {"eps", {&TrainSettings::eps, nullptr}},
+      {"weight_decay", {&TrainSettings::weight_decay, nullptr}},
+      {"clip", {&TrainSettings::clip, nullptr}},
+      {"beta1", {&TrainSettings::beta1, nullptr, 0, 1}},
+      {"beta2", {&TrainSettings::beta2, nullptr, 0, 1}},
+  };
+  return table;
+}
+
+/// The settings that a phase or a group of parameters may change.
+const std::vector<std::string> kPhaseSettings = {"lr", "min_lr", "weight_decay", "clip", "warmup_steps"};
+const std::vector<std::string> kGroupSettings = {"lr", "weight_decay"};
+
+void set(TrainSettings& train, const std::string& key, double value, const ir::SourceLoc& at, ir::Diagnostics& diagnostics) {
+  const Setting& s = settings().at(key);
+  bool whole = s.whole != nullptr;
+  if (!(value >= s.least && value <= s.most) || (whole && value != static_cast<double>(static_cast<int64_t>(value)))) {
+    std::string range = s.most < 1e300 ? " between 0 and 1" : " of at least " + std::to_string(static_cast<int64_t>(s.least));
+    diagnostics.error(at, "'" + key + "' must be a " + (whole ? "whole " : "") + "number" + range);
+    return;
+  }
+  if (whole) {
+    train.*s.whole = static_cast<int64_t>(value);
+  } else {
+    train.*s.real = value;
+  }
+}
+
+void set_accumulate(TrainSettings& train, const std::string& value, const ir::SourceLoc& at, ir::Diagnostics& diagnostics) {
+  if (value != "sum" && value != "mean") {
+    diagnostics.error(at, "'accumulate' must be \"sum\" or \"mean\", not \"" + value + "\"");
+    return;
+  }
+  train.accumulate_sum = value == "sum";
+}
+
+void set_precision(ModelFile& file, const std::string& value, const ir::SourceLoc& at, ir::Diagnostics& diagnostics) {
+  if (value == "bf16") {
+    diagnostics.error(at, "precision \"bf16\" is not there yet: write \"fp32\" or \"auto\"");
+  } else if (value != "fp32" && value != "auto") {
+    diagnostics.error(at, "'precision' must be \"fp32\" or \"auto\", not \"" + value + "\"");
+  } else {
+    file.precision = value;
+  }
+}
+
+void set_optimizer(const std::string& value, const ir::SourceLoc& at, ir::Diagnostics& diagnostics) {
+  if (value != "adamw") diagnostics.error(at, "'optimizer' must be \"adamw\", not \"" + value + "\"");
+}
+
+void read_group(const TomlReader& toml, const toml::node& node, TrainSettings& train) {
+  const toml::table* table = node.as_table();
+  if (table == nullptr || !table->contains("match")) {
+    toml.error(toml.at(node), "a group must be a table with 'match', as in { match = \"*.bias\", weight_decay = 0 }");
+    return;
+  }
+  std::pair<std::string, std::map<std::string, double>> group;
+  for (const auto& [key, value] : TomlReader::entries(*table)) {
+    std::string name(key->str());
+    if (name == "match") {
+      group.first = toml.string(*key, *value);
+    } else if (std::find(kGroupSettings.begin(), kGroupSettings.end(), name) != kGroupSettings.end()) {
+      group.second[name] = toml.number(*key, *value);
+    } else {
+      toml.unknown(*key, "a group", {"match", "lr", "weight_decay"});
+    }
+  }
+  train.groups.push_back(std::move(group));
+}
+
+void read_phase(const TomlReader& toml, const toml::table& table, Phase& phase) {
+  for (const auto& [key, value] : TomlReader::entries(table)) {
+    std::string name(key->str());
+    if (name == "share") {
+      phase.share = toml.number(*key, *value);
+    } else if (name == "steps") {
+      phase.steps = toml.integer(*key, *value, 1);
+    } else if (name == "freeze") {
+      phase.freeze = toml.strings(*key, *value);
+    } else if (std::find(kPhaseSettings.begin(), kPhaseSettings.end(), name) != kPhaseSettings.end()) {
+      phase.settings[name] = toml.number(*key, *value);
+    } else {
+      toml.unknown(*key, "[[phase]]", {"share", "steps", "freeze", "lr", "min_lr", "weight_decay", "clip", "warmup_steps"});
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> train_keys() {
+  std::vector<std::string> out = {"accumulate", "precision", "optimizer"};
+  for (const auto& [key, setting] : settings()) out.push_back(key);
+  return out;
+}
+
+void read_train(const TomlReader& toml, const toml::table& table, ModelFile& file) {
+  for (const auto& [key, node] : TomlReader::entries(table)) {
+    std::string name(key->str());
+    ir::SourceLoc at = toml.at(*node);
+    if (name == "accumulate") {
+      set_accumulate(file.train, toml.string(*key, *node), at, toml.diagnostics());
+    } else if (name == "precision") {
+      set_precision(file, toml.string(*key, *node), at, toml.diagnostics());
+    } else if (name == "optimizer") {
+      set_optimizer(toml.string(*key, *node), at, toml.diagnostics());
+    } else if (name == "betas") {
+      const auto* list = node->as_array();
+      if (list == nullptr || list->size() != 2) {
+        toml.error(at, "'betas' must be two numbers, as in [0.9, 0.95]");
+        continue;
+      }
+      set(file.train, "beta1", toml.number(*key, *list->get(0)), at, toml.diagnostics());
+      set(file.train, "beta2", toml.number(*key, *list->get(1)), at, toml.diagnostics());
+    } else if (name == "groups") {
+      const auto* list = node->as_array();
+      if (list == nullptr) toml.error(at, "'groups' must be a list of tables");
+      for (size_t i = 0; list != nullptr && i < list->size(); ++i) read_group(toml, *list->get(i), file.train);
+    } else if (settings().count(name) > 0 && name != "beta1" && name != "beta2") {
+      set(file.train, name, toml.number(*key, *node), at, toml.diagnostics());
+    } else {
+      toml.unknown(*key, "[train]",
+                   {"batch", "micro", "accumulate", "optimizer", "lr", "min_lr", "warmup_steps", "warmup_share", "betas", "eps", "weight_decay", "clip", "precision",
+                    "groups"});
+    }
+  }
+}
+
+void read_phases(const TomlReader& toml, const toml::key& key, const toml::node& node, ModelFile& file) {
+  const auto* list = node.as_array();
+  if (list == nullptr) {
+    toml.error(toml.at(key), "phases are written as [[phase]]");
+    return;
+  }
+  for (size_t i = 0; i < list->size(); ++i) {
+    const toml::table* table = list->get(i)->as_table();
+    Phase phase;
+    if (table != nullptr) read_phase(toml, *table, phase);
+    bool one = (phase.share > 0 && phase.share <= 1) != (phase.steps > 0);
+    if (table == nullptr || !one) toml.error(toml.at(*list->get(i)), "a phase needs either 'share' (of the budget, 0 to 1) or 'steps'");
+    file.phases.push_back(std::move(phase));
+  }
+}
+
+void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc& at, const ir::SourceLoc& text, ir::Diagnostics& diagnostics) {
+  std::string value = text.text();
+  if (key == "accumulate") return set_accumulate(file.train, value, text, diagnostics);
+  if (key == "precision") return set_precision(file, value, text, diagnostics);
+  if (key == "optimizer") return set_optimizer(value, text, diagnostics);
+  if (settings().count(key) == 0) {
+    diagnostics.error(at, "[train] has no key '" + key + "'" + suggestion(key, train_keys()));
+    return;
+  }
+  char* end = nullptr;
+  double number = std::strtod(value.c_str(), &end);
+  if (value.empty() || *end != '\0') {
+    diagnostics.error(text, "'train." + key + "' must be a number, not '" + value + "'");
+    return;
+  }
+  set(file.train, key, number, text, diagnostics);
+}
+
+}  // namespace cpuflow::frontend

@@ -1,0 +1,79 @@
+#include "passes/costs.h"
+
+#include "ir/op.h"
+
+#include <set>
+
+namespace cpuflow::passes {
+using namespace ir;
+
+namespace {
+
+double count(const Axes& axes) {
+  double n = 1;
+  for (const Axis& a : axes) n *= a.size;
+  return n;
+}
+
+void add_nest(const LoopProgram& p, const Nest& nest, double rows, RegionCosts& c) {
+  const double iterations = count(nest.loops) * rows;
+  std::set<ExprId> seen;
+  std::set<Place> stored;
+  std::vector<ExprId> open;
+  for (const Store& s : nest.stores) {
+    open.push_back(s.value);
+    if (s.how == Store::How::Set) stored.insert(s.place);
+    else c.other_flops += iterations;
+    if (p.buffers[s.place.buffer].rows != Rows::Register) c.bytes += 4 * iterations * (s.accumulate ? 2 : 1);
+  }
+  while (!open.empty()) {
+    ExprId e = open.back();
+    open.pop_back();
+    if (!seen.insert(e).second) continue;
+    const Expr& x = p.exprs[e];
+    open.insert(open.end(), x.args.begin(), x.args.end());
+    if (x.kind == Expr::Kind::Apply) c.other_flops += iterations * op_def(x.op).flops;
+    if (x.kind != Expr::Kind::Load || stored.count(x.place)) continue;
+    bool varies = false;
+    for (const Index& i : x.place.indices) {
+      for (const Axis& a : nest.loops) varies = varies || i.along(a) != 0;
+    }
+    c.bytes += 4 * (varies ? iterations : rows);
+  }
+}
+
+}  // namespace
+
+std::vector<RegionCosts> count_costs(const LoopProgram& p) {
+  std::vector<RegionCosts> out;
+  for (const Function& f : p.functions) {
+    for (const Part& part : f.parts) {
+      for (const Region& r : part.regions) {
+        RegionCosts c;
+        c.function = f.name;
+        c.region = r.name;
+        const double layers = part.loops ? part.layer.size : 1, rows = r.has_rows ? r.row.size : 1;
+        auto step = [&](const Step& s, bool by_row) {
+          if (s.kind == Step::Kind::Nest) add_nest(p, s.nest, by_row ? rows : 1, c);
+          if (s.kind != Step::Kind::Product) return;
+          const Product& d = s.product;
+          const double n = count(d.loops) * (by_row ? rows : 1);
+          const double m_size = r.has_rows && by_row && d.m == r.row ? 1 : d.m.size;
+          c.product_flops += 2.0 * n * m_size * d.n.size * d.k.size;
+          c.bytes += 4 * n * (m_size * d.k.size + static_cast<double>(d.k.size) * d.n.size + (d.accumulate ? 2 : 1) * m_size * d.n.size);
+        };
+        for (const Step& s : r.before) step(s, false);
+        for (const Group& g : r.groups) {
+          for (const Step& s : g.steps) step(s, g.by_row);
+        }
+        c.product_flops *= layers;
+        c.other_flops *= layers;
+        c.bytes *= layers;
+        out.push_back(c);
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace cpuflow::passes

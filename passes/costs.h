@@ -1,0 +1,20 @@
+#pragma once
+#include "ir/loops.h"
+
+#include <string>
+#include <vector>
+
+namespace cpuflow::passes {
+
+/// Work and traffic of one region, for one call of its function (one sequence, where the function runs sequences).
+struct RegionCosts {
+  std::string function, region;
+  double product_flops = 0;  // 2 m n k of each product
+  double other_flops = 0;    // elementwise operations and reductions, by the rough costs in their op definitions
+  double bytes = 0;          // elements of nests' loads and stores and of products' operands, 4 bytes each, registers left out
+};
+
+/// In the order of the program's regions.
+std::vector<RegionCosts> count_costs(const ir::LoopProgram& program);
+
+}  // namespace cpuflow::passes

@@ -1,0 +1,29 @@
+#include "passes/differentiate.h"
+
+#include "passes/build_backward.h"
+#include "passes/rewrite.h"
+
+namespace cpuflow::passes {
+using namespace ir;
+
+Graph differentiate(const Graph& in) {
+  Graph out = in;
+  NodeId loss = kNoNode;
+  for (const Output& o : out.outputs) {
+    if (o.name == "loss.total") loss = o.node;
+  }
+  if (loss == kNoNode) return out;
+  std::vector<NodeId> wrt;
+  std::vector<std::string> names;
+  const std::vector<bool> used = reachable(out, {loss});
+  for (NodeId id = 0; id < out.size(); ++id) {
+    if (out[id].op == Op::Param && used[id]) {
+      wrt.push_back(id);
+      names.push_back("grad." + out[id].text);
+    }
+  }
+  build_backward(out, loss, wrt, names);
+  return out;
+}
+
+}  // namespace cpuflow::passes

@@ -1,0 +1,225 @@
+// Values as expressions of loop variables: what has no buffer is computed where it is read, views are index arithmetic.
+#include "ir/diagnostics.h"
+#include "passes/lower/function_lowering.h"
+
+#include <fmt/format.h>
+
+namespace cpuflow::passes::lower {
+using namespace ir;
+
+Env FunctionLowering::identity(const Axes& axes) const {
+  Env env;
+  for (const Axis& a : axes) env[a] = a.kind == AxisKind::Batch ? ProgramBuilder::fixed(0) : ProgramBuilder::variable(a);
+  return env;
+}
+
+std::vector<Index> FunctionLowering::indices_of(const Buffer& buffer, const Env& env) const {
+  std::vector<Index> out;
+  for (const Axis& a : buffer.axes) out.push_back(env.at(a));
+  return out;
+}
+
+Index FunctionLowering::index_of_node(NodeId id, const Env& env) {
+  ExprId e = pull(id, env);
+  const Expr& x = b_[e];
+  if (x.kind == Expr::Kind::Constant) return ProgramBuilder::fixed(static_cast<int64_t>(x.value));
+  if (x.kind == Expr::Kind::Counter) return x.index;
+  // sums and constant multiples of counters are affine
+  if (x.kind == Expr::Kind::Apply && x.dtype == DType::Int) {
+    auto part = [&](ExprId a) -> std::optional<Index> {
+      const Expr& y = b_[a];
+      if (y.kind == Expr::Kind::Constant) return ProgramBuilder::fixed(static_cast<int64_t>(y.value));
+      if (y.kind == Expr::Kind::Counter && y.index.computed == kNone) return y.index;
+      return std::nullopt;
+    };
+    if (x.op == Op::Add || x.op == Op::Sub || x.op == Op::Mul) {
+      std::optional<Index> l = part(x.args[0]), r = part(x.args[1]);
+      if (l && r) {
+        if (x.op == Op::Add) return b_.sum(*l, *r);
+        if (x.op == Op::Sub) return b_.sum(*l, b_.scaled(*r, -1, 0));
+        if (l->terms.empty()) return b_.scaled(*r, l->offset, 0);
+        if (r->terms.empty()) return b_.scaled(*l, r->offset, 0);
+      }
+    }
+  }
+  Index out;
+  out.computed = e;
+  return out;
+}
+
+ExprId FunctionLowering::load_value(NodeId id, const Env& env) {
+  BufferId buffer = kNone;
+  if (auto it = buffers_.find(id); it != buffers_.end()) buffer = it->second;
+  if (buffer == kNone && external) buffer = external(id);
+  if (buffer == kNone) buffer = buffers_[id] = b_.add_buffer(b_.value_buffer(id, rate_ <= Rate::Step ? Space::Shared : Space::Lane));
+  node_of_[buffer] = id;
+  ExprId e = b_.load(buffer, indices_of(b_.program.buffers[buffer], env));
+  if (g_[id].dtype == DType::Bool) e = b_.apply(Op::Ne, DType::Bool, {e, b_.constant(0, DType::Real)});
+  if (g_[id].dtype == DType::Int && b_.program.buffers[buffer].dtype == DType::Real) e = b_.apply(Op::Floor, DType::Int, {e});
+  return e;
+}
+
+ExprId FunctionLowering::pull(NodeId id, const Env& outer) {
+  const Node& n = g_[id];
+  Env env;  // of the node's own axes
+  for (const Axis& a : n.axes) env[a] = outer.at(a);
+  if (external && external(id) != kNone) return load_value(id, env);
+  if (stored_[id] && own(id)) return load_value(id, env);
+  if (n.op == Op::Param) return b_.load(b_.param(id), indices_of(b_.program.buffers[b_.param(id)], env));
+  if (n.op == Op::Input) return b_.load(b_.input(id), indices_of(b_.program.buffers[b_.input(id)], env));
+  if (!own(id) && b_.rate[id] != Rate::Static) {
+    if (b_.rate[id] == Rate::Step) {
+      if (b_.is_view(id) || n.op == Op::ToReal || n.dtype != DType::Real) return compute(id, env);
+      BufferId buffer = b_.shared_value(id);
+      return b_.load(buffer, indices_of(b_.program.buffers[buffer], env));
+    }
+    throw InternalError(fmt::format("{}: '{}' is read by '{}', which runs at another time", n.loc.str(), b_.name_of(id), name_));
+  }
+  if (b_.rate[id] == Rate::Static && rate_ != Rate::Step && n.dtype == DType::Real && !n.axes.empty() && is_elementwise(n.op) &&
+      (op_is_costly(n.op) || element_count(n.axes) <= 65536) && n.op != Op::ToReal && n.op != Op::Select) {
+    bool costly = false;
+    std::vector<NodeId> open{id};
+    while (!open.empty() && !costly) {
+      NodeId m = open.back();
+      open.pop_back();
+      costly = op_is_costly(g_[m].op);
+      open.insert(open.end(), g_[m].inputs.begin(), g_[m].inputs.end());
+    }
+    if (costly) {
+      BufferId buffer = b_.shared_value(id);
+      return b_.load(buffer, indices_of(b_.program.buffers[buffer], env));
+    }
+  }
+  return compute(id, env);
+}
+
+ExprId FunctionLowering::read_at(NodeId x, Env env, const Axis& axis, const Index& index, ExprId otherwise, bool inside) {
+  if (inside) {
+    env[axis] = index;
+    return pull(x, env);
+  }
+  if (auto r = ProgramBuilder::range(index); r && r->first >= 0 && r->second < static_cast<int64_t>(axis.size)) {
+    env[axis] = index;
+    return pull(x, env);
+  }
+  // the read is kept inside, and its value is used only where the index was
+  ExprId i = b_.counter(index);
+  ExprId low = b_.apply(Op::Le, DType::Bool, {b_.constant(0, DType::Int), i});
+  ExprId high = b_.apply(Op::Lt, DType::Bool, {i, b_.constant(axis.size, DType::Int)});
+  ExprId condition;
+  auto r = ProgramBuilder::range(index);
+  if (r && r->first >= 0) condition = high;
+  else if (r && r->second < static_cast<int64_t>(axis.size)) condition = low;
+  else condition = b_.apply(Op::And, DType::Bool, {low, high});
+  ExprId clamped = i;
+  if (condition != high) clamped = b_.apply(Op::Max2, DType::Int, {clamped, b_.constant(0, DType::Int)});
+  if (condition != low) clamped = b_.apply(Op::Min2, DType::Int, {clamped, b_.constant(axis.size - 1.0, DType::Int)});
+  Index safe;
+  safe.computed = clamped;
+  env[axis] = safe;
+  ExprId value = pull(x, env);
+  DType dtype = g_[x].dtype;
+  if (dtype == DType::Bool) return b_.apply(Op::And, DType::Bool, {condition, value});
+  return b_.apply(Op::Select, dtype, {condition, value, otherwise});
+}
+
+ExprId FunctionLowering::compute(NodeId id, const Env& env) {
+  const Node& n = g_[id];
+  auto sub = [&](NodeId input, const Env& e) { return pull(input, e); };
+  switch (n.op) {
+    case Op::Constant:
+      return b_.constant(n.value, n.dtype);
+    case Op::Iota:
+      return b_.counter(b_.scaled(env.at(n.axes[0]), 1, static_cast<int64_t>(n.value)));
+    case Op::Literal:
+      return b_.load(b_.literal(id), indices_of(b_.program.buffers[b_.literal(id)], env));
+    case Op::Stop:
+      return sub(n.inputs[0], env);
+    case Op::Rename: {
+      Env inner = env;
+      for (size_t i = 0; i < n.from.size(); ++i) inner[n.from[i]] = env.at(n.to[i]);
+      // an axis that is both given up and kept keeps its own index
+      for (const Axis& a : g_[n.inputs[0]].axes) {
+        if (index_of(n.from, a) < 0) inner[a] = env.at(a);
+      }
+      return sub(n.inputs[0], inner);
+    }
+    case Op::Slice: {
+      Env inner = env;
+      inner[n.from[0]] = b_.scaled(env.at(n.to[0]), n.ints[1], n.ints[0]);
+      return sub(n.inputs[0], inner);
+    }
+    case Op::Reshape: {
+      // the axes `from` lie one after the other in memory: the flat index is an index of the last one
+      Env inner = env;
+      Index flat = ProgramBuilder::fixed(0);
+      for (const Axis& a : n.to) flat = b_.sum(b_.scaled(flat, a.size, 0), env.at(a));
+      for (const Axis& a : n.from) inner[a] = ProgramBuilder::fixed(0);
+      if (!n.from.empty()) inner[n.from.back()] = flat;
+      return sub(n.inputs[0], inner);
+    }
+    case Op::Gather: {
+      NodeId x = n.inputs[0], index = n.inputs[1];
+      const Axis& axis = n.from[0];
+      NodeId base = index;
+      while (g_[base].op == Op::Rename || g_[base].op == Op::Slice) base = g_[base].inputs[0];
+      bool inside = (g_[base].op == Op::Input && static_cast<int64_t>(axis.size) >= b_.options.vocabulary) ||
+                    (g_[base].op == Op::Argmax && g_[base].from[0].size <= axis.size);
+      return read_at(x, env, axis, index_of_node(index, env), b_.constant(0, n.dtype), inside);
+    }
+    case Op::Carry: {
+      const Axis& axis = n.from[0];
+      ExprId otherwise = n.inputs.size() > 1 ? sub(n.inputs[1], env) : b_.constant(0, n.dtype);
+      return read_at(n.inputs[0], env, axis, b_.scaled(env.at(axis), 1, -n.ints[0]), otherwise, false);
+    }
+    case Op::Cumsum: {
+      const Axis& axis = n.from[0];
+      const int64_t step = n.ints[0] ? -1 : 1;
+      Index before = b_.scaled(env.at(axis), 1, -step);
+      ExprId zero = b_.constant(0, n.dtype);
+      ExprId sum = read_at(id, env, axis, before, zero, false);
+      ExprId value = n.ints[1] ? read_at(n.inputs[0], env, axis, before, zero, false) : sub(n.inputs[0], env);
+      return b_.apply(Op::Add, n.dtype, {sum, value});
+    }
+    case Op::Random: {
+      Expr e;
+      e.kind = Expr::Kind::Random;
+      e.text = n.text;
+      Index flat = ProgramBuilder::fixed(0);
+      for (const Axis& a : n.axes) {
+        if (a.kind != AxisKind::Batch) flat = b_.sum(b_.scaled(flat, a.size, 0), env.at(a));
+      }
+      e.index = flat;
+      return b_.expr(e);
+    }
+    default:
+      break;
+  }
+  if (!is_elementwise(n.op)) {
+    throw InternalError(fmt::format("{}: '{}' ({}) has no expression", n.loc.str(), b_.name_of(id), op_name(n.op)));
+  }
+  std::vector<ExprId> args;
+  for (NodeId i : n.inputs) {
+    ExprId a = sub(i, env);
+    // arithmetic on conditions counts them
+    args.push_back(a);
+  }
+  if (n.op == Op::ToReal && b_[args[0]].kind == Expr::Kind::Constant) return b_.constant(b_[args[0]].value, DType::Real);
+  if (n.dtype == DType::Int && (n.op == Op::Add || n.op == Op::Sub || n.op == Op::Mul)) {
+    auto affine = [&](ExprId e) -> std::optional<Index> {
+      if (b_[e].kind == Expr::Kind::Constant) return ProgramBuilder::fixed(static_cast<int64_t>(b_[e].value));
+      if (b_[e].kind == Expr::Kind::Counter && b_[e].index.computed == kNone) return b_[e].index;
+      return std::nullopt;
+    };
+    std::optional<Index> l = affine(args[0]), r = affine(args[1]);
+    if (l && r) {
+      if (n.op == Op::Add) return b_.counter(b_.sum(*l, *r));
+      if (n.op == Op::Sub) return b_.counter(b_.sum(*l, b_.scaled(*r, -1, 0)));
+      if (l->terms.empty()) return b_.counter(b_.scaled(*r, l->offset, 0));
+      if (r->terms.empty()) return b_.counter(b_.scaled(*l, r->offset, 0));
+    }
+  }
+  return b_.apply(n.op, n.dtype, args);
+}
+
+}  // namespace cpuflow::passes::lower

@@ -1,0 +1,136 @@
+#pragma once
+#include "passes/lower/program_builder.h"
+
+#include <functional>
+#include <optional>
+
+namespace cpuflow::passes::lower {
+
+/// How a statement reads a value along the row axis of its region.
+struct Read {
+  ir::NodeId node = ir::kNoNode;
+  enum class How : uint8_t { SameRow, EarlierRow, LaterRow, AnyRow } how = How::SameRow;
+  bool same_layer = true;
+};
+
+/// One value that is computed by loops of its own, before loops are put together.
+struct Statement {
+  ir::NodeId node = ir::kNoNode;
+  std::vector<ir::Step> before;   // packs of operands, run when the region is entered
+  std::vector<ir::Step> steps;
+  std::optional<ir::Axis> row;    // the axis whose rows a region may run one after the other
+  bool reduces_rows = false;      // complete only after the last row
+  bool whole_tile = false;        // takes all rows of a tile at once
+  int direction = 0;              // +1, -1: order of rows that it needs
+  std::vector<Read> reads;
+  int cycle = -1;                 // statements of one recurrence run in one loop over rows
+  int part = -1, region = -1, group = -1, nest = -1;
+};
+
+/// The value of a parameter's gradient (or of a loss) is the sum of what is stored here.
+struct Target {
+  ir::NodeId node = ir::kNoNode;
+  ir::Place place;   // indices in terms of the node's axes
+};
+
+/// Lowers the values of one rate that some outputs need to one function.
+class FunctionLowering {
+ public:
+  FunctionLowering(ProgramBuilder& builder, std::string name, Rate rate, Explanation* explanation);
+
+  /// Values whose loops the function must contain.
+  std::vector<ir::NodeId> roots;
+  /// Sums over sequences that are added to a parameter's gradient directly, and are read by nothing else.
+  std::vector<Target> targets;
+  /// Where values are written, or added to, besides their own buffers.
+  std::vector<Target> copies;
+  /// Buffers of values that are not scratch.
+  std::map<ir::NodeId, ir::BufferId> given;
+  ir::NodeId logits = ir::kNoNode;  // stored in Space::Out
+  bool row_range = false;
+  std::function<ir::BufferId(ir::NodeId)> external;  // buffers of values of earlier functions, or kNone
+
+  ir::Function lower();
+
+ private:
+  // which values have loops of their own (select_stored.cpp)
+  void select_stored();
+  bool trivial(ir::NodeId id) const;
+  ir::NodeId strip_views(ir::NodeId id) const;
+  bool is_product(ir::NodeId id) const;
+  void store_operand(ir::NodeId id);
+  bool own(ir::NodeId id) const { return b_.rate[id] == rate_; }
+
+  // expressions (expressions.cpp)
+  Env identity(const ir::Axes& axes) const;
+  ir::ExprId pull(ir::NodeId id, const Env& env);
+  ir::ExprId compute(ir::NodeId id, const Env& env);
+  ir::ExprId load_value(ir::NodeId id, const Env& env);
+  ir::ExprId read_at(ir::NodeId x, Env env, const ir::Axis& axis, const ir::Index& index, ir::ExprId otherwise, bool inside);
+  ir::Index index_of_node(ir::NodeId id, const Env& env);
+  std::vector<ir::Index> indices_of(const ir::Buffer& buffer, const Env& env) const;
+
+  // statements (statements.cpp)
+  void build_statements();
+  void build(ir::NodeId id);
+  Statement& start(ir::NodeId id, const ir::Axes& over);
+  void build_nest(Statement& s, const ir::Axes& out, const ir::Axes& over, ir::ExprId value, ir::Store::How how, ir::Place place);
+  bool build_product(Statement& s);
+  void build_choose(Statement& s);
+  void build_scatter(Statement& s);
+  void choose_lane(ir::Nest& nest, ir::Axes out, ir::Axes over);
+  ir::Place pack_operand(Statement& s, const ir::Place& src, ir::NodeId operand, const ir::Axis& k, const ir::Axis& n, bool in_tile);
+  bool in_scope(const Statement& s, const ir::Axis& axis) const;
+  void find_reads(Statement& s);
+  void add_reads(Statement& s, ir::ExprId e);
+  void add_read(Statement& s, const ir::Place& place, bool whole = false);
+  ir::Place own_place(ir::NodeId id);
+  std::optional<ir::Axis> row_of(ir::NodeId id, const ir::Axes& over) const;
+
+  // regions (regions.cpp)
+  void find_layer_homes();
+  void assign_parts();
+  void assign_regions();
+  void form_groups();
+  void form_groups(int part, int region, const std::vector<size_t>& members);
+
+  // storage (storage.cpp)
+  void assign_storage();
+  void plan_memory(ir::Function& f);
+
+  void decline(ir::NodeId id, const std::string& why);
+  void explain(const std::string& line);
+
+  ProgramBuilder& b_;
+  const ir::Graph& g_;
+  std::string name_;
+  Rate rate_;
+  Explanation* explanation_;
+  std::vector<bool> needed_, stored_;
+  std::vector<std::vector<ir::NodeId>> users_;
+  std::map<ir::NodeId, ir::BufferId> buffers_;
+  std::map<ir::BufferId, ir::NodeId> node_of_;
+  std::vector<Statement> statements_;
+  std::map<ir::NodeId, std::vector<size_t>> statements_of_;
+  std::vector<int> layer_home_;           // the layer cycle whose loop a value is computed in, or -1
+  std::map<int, ir::Axis> cycle_axis_;    // layer axis of each layer cycle
+  std::map<int, int> cycle_direction_;
+  struct RegionPlan {
+    std::optional<ir::Axis> row;
+    int direction = 0;
+    std::vector<size_t> members;
+  };
+  struct PartPlan {
+    int cycle = -1;
+    ir::Axis layer;
+    int direction = +1;
+    std::vector<RegionPlan> regions;
+  };
+  std::vector<PartPlan> parts_;
+  ir::Function function_;
+};
+
+/// Whether `place` is read or written at the same row: index `row` along the row axis.
+bool at_row(const ir::Buffer& buffer, const ir::Place& place, const ir::Axis& row);
+
+}  // namespace cpuflow::passes::lower

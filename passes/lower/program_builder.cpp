@@ -1,0 +1,281 @@
+#include "passes/lower/program_builder.h"
+
+#include "ir/diagnostics.h"
+#include "passes/rewrite.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace cpuflow::passes::lower {
+using namespace ir;
+
+int64_t padded_row(int64_t floats) {
+  if (floats < 64) return floats;
+  int64_t lines = (floats + 15) / 16;
+  return (lines | 1) * 16;  // an odd number of cache lines
+}
+
+bool op_is_costly(Op op) {
+  switch (op) {
+    case Op::Div:
+    case Op::Pow:
+    case Op::Exp:
+    case Op::Log:
+    case Op::Sqrt:
+    case Op::Tanh:
+    case Op::Sigmoid:
+    case Op::Erf:
+    case Op::Softplus:
+    case Op::Sin:
+    case Op::Cos:
+      return true;
+    default:
+      return false;
+  }
+}
+
+ProgramBuilder::ProgramBuilder(const Graph& g, const LowerOptions& o) : graph(g), options(o) {
+  program.panel = 2 * o.lanes;
+  layer_cycle = cycles(g, [](const Node&) { return false; });
+  position_cycle = cycles(g, [](const Node& n) { return n.from[0].kind == AxisKind::Layer; });
+  std::set<int> layered;
+  for (NodeId n = 0; n < g.size(); ++n) {
+    if (layer_cycle[n] >= 0 && g[n].op == Op::Carry && g[n].from[0].kind == AxisKind::Layer) layered.insert(layer_cycle[n]);
+  }
+  for (int& c : layer_cycle) {
+    if (!layered.count(c)) c = -1;
+  }
+  find_rates();
+}
+
+bool ProgramBuilder::is_accumulator(NodeId id) const {
+  const Node& n = graph[id];
+  if (n.from.empty() || (n.op != Op::Sum && n.op != Op::Scatter && n.op != Op::Max && n.op != Op::Min && n.op != Op::Prod)) return false;
+  return std::any_of(n.from.begin(), n.from.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; });
+}
+
+void ProgramBuilder::find_rates() {
+  rate.assign(graph.size(), Rate::Static);
+  for (bool changed = true; changed;) {  // carries read later values: repeat until nothing changes
+    changed = false;
+    for (NodeId id = 0; id < graph.size(); ++id) {
+      const Node& n = graph[id];
+      Rate r = n.op == Op::Param ? Rate::Step : n.op == Op::Input || n.op == Op::Random ? Rate::Sequence : Rate::Static;
+      for (NodeId i : n.inputs) r = std::max(r, rate[i]);
+      if (is_accumulator(id)) {
+        if (r == Rate::Final) throw ModelError(n.loc.str() + ": error: this sums over sequences something that depends on another sum over all sequences; such losses are not supported");
+        if (n.op != Op::Sum && n.op != Op::Scatter) throw ModelError(n.loc.str() + ": error: only sums and means may run over the sequences of a micro-batch");
+        r = Rate::Final;
+      }
+      if (r > rate[id]) rate[id] = r, changed = true;
+    }
+  }
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    const Node& n = graph[id];
+    if (rate[id] != Rate::Final) continue;
+    for (const Axis& a : n.axes) {
+      if (a.kind == AxisKind::Batch) {
+        throw ModelError(n.loc.str() + ": error: a value of one sequence depends on a sum over all sequences; such models and losses are not supported");
+      }
+    }
+  }
+}
+
+ExprId ProgramBuilder::expr(Expr e) {
+  auto [it, fresh] = interned_.try_emplace(e, static_cast<ExprId>(program.exprs.size()));
+  if (fresh) program.exprs.push_back(std::move(e));
+  return it->second;
+}
+
+ExprId ProgramBuilder::constant(double v, DType dtype) {
+  Expr e;
+  e.kind = Expr::Kind::Constant;
+  e.dtype = dtype;
+  e.value = v;
+  return expr(e);
+}
+
+ExprId ProgramBuilder::apply(Op op, DType dtype, std::vector<ExprId> args) {
+  Expr e;
+  e.kind = Expr::Kind::Apply;
+  e.dtype = dtype;
+  e.op = op;
+  e.args = std::move(args);
+  return expr(e);
+}
+
+ExprId ProgramBuilder::counter(const Index& index) {
+  if (index.terms.empty() && index.computed == kNone) return constant(static_cast<double>(index.offset), DType::Int);
+  if (index.computed != kNone && index.terms.empty() && index.offset == 0) return index.computed;
+  Expr e;
+  e.kind = Expr::Kind::Counter;
+  e.dtype = DType::Int;
+  e.index = index;
+  return expr(e);
+}
+
+ExprId ProgramBuilder::load(BufferId buffer, std::vector<Index> indices) {
+  Expr e;
+  e.kind = Expr::Kind::Load;
+  e.dtype = program.buffers[buffer].dtype;
+  e.place = {buffer, std::move(indices)};
+  return expr(e);
+}
+
+Index ProgramBuilder::variable(const Axis& axis) { return {{{axis, 1}}, 0, kNone}; }
+Index ProgramBuilder::fixed(int64_t value) { return {{}, value, kNone}; }
+
+Index ProgramBuilder::scaled(const Index& index, int64_t stride, int64_t offset) {
+  Index out;
+  out.offset = index.offset * stride + offset;
+  if (stride != 0) {
+    for (auto [a, c] : index.terms) out.terms.emplace_back(a, c * stride);
+    if (index.computed != kNone) {
+      out.computed = stride == 1 ? index.computed
+                                 : apply(Op::Mul, DType::Int, {index.computed, constant(static_cast<double>(stride), DType::Int)});
+    }
+  }
+  return out;
+}
+
+Index ProgramBuilder::sum(const Index& a, const Index& b) {
+  std::map<Axis, int64_t> terms;
+  for (auto [x, c] : a.terms) terms[x] += c;
+  for (auto [x, c] : b.terms) terms[x] += c;
+  Index out;
+  out.offset = a.offset + b.offset;
+  for (auto [x, c] : terms) {
+    if (c != 0) out.terms.emplace_back(x, c);
+  }
+  out.computed = a.computed == kNone ? b.computed
+                 : b.computed == kNone ? a.computed : apply(Op::Add, DType::Int, {a.computed, b.computed});
+  return out;
+}
+
+std::optional<std::pair<int64_t, int64_t>> ProgramBuilder::range(const Index& index) {
+  if (index.computed != kNone) return std::nullopt;
+  int64_t low = index.offset, high = index.offset;
+  for (auto [a, c] : index.terms) (c < 0 ? low : high) += c * (static_cast<int64_t>(a.size) - 1);
+  return std::pair{low, high};
+}
+
+BufferId ProgramBuilder::add_buffer(Buffer b) {
+  program.buffers.push_back(std::move(b));
+  return static_cast<BufferId>(program.buffers.size() - 1);
+}
+
+std::string ProgramBuilder::name_of(NodeId id) const {
+  const Node& n = graph[id];
+  return !n.name.empty() ? n.name : !n.text.empty() ? n.text : op_name(n.op);
+}
+
+BufferId ProgramBuilder::param(NodeId id) {
+  const Node& n = graph[id];
+  auto [it, fresh] = by_key_.try_emplace("param " + std::to_string(id), 0);
+  if (!fresh) return it->second;
+  auto place = options.params.find(n.text);
+  if (place == options.params.end()) throw InternalError("no place for parameter " + n.text);
+  Buffer b;
+  b.name = n.text;
+  b.space = Space::Params;
+  b.axes = n.axes;
+  b.node = id;
+  b.offset = static_cast<int64_t>(place->second.offset);
+  b.strides.resize(b.axes.size());
+  int64_t stride = 1;
+  for (size_t i = b.axes.size(); i-- > 0;) {
+    b.strides[i] = b.axes[i].kind == AxisKind::Layer ? place->second.layer_stride : stride;
+    if (b.axes[i].kind != AxisKind::Layer) stride *= b.axes[i].size;
+  }
+  b.floats = stride;
+  return it->second = add_buffer(b);
+}
+
+BufferId ProgramBuilder::input(NodeId id) {
+  const Node& n = graph[id];
+  auto [it, fresh] = by_key_.try_emplace("input " + n.text, 0);
+  if (!fresh) return it->second;
+  Buffer b;
+  b.name = n.text;
+  b.space = n.text == "tokens" ? Space::Tokens : Space::Targets;
+  b.dtype = DType::Int;
+  for (const Axis& a : n.axes) {
+    if (a.kind != AxisKind::Batch) b.axes.push_back(a);
+  }
+  b.strides = {1};
+  b.floats = static_cast<int64_t>(element_count(b.axes));
+  return it->second = add_buffer(b);
+}
+
+BufferId ProgramBuilder::literal(NodeId id) {
+  auto [it, fresh] = by_key_.try_emplace("literal " + std::to_string(id), 0);
+  if (!fresh) return it->second;
+  const Node& n = graph[id];
+  Buffer b;
+  b.name = name_of(id);
+  b.space = Space::Literal;
+  b.dtype = n.dtype;
+  b.axes = n.axes;
+  b.strides = {1};
+  b.values = n.values;
+  b.floats = static_cast<int64_t>(n.values.size());
+  return it->second = add_buffer(b);
+}
+
+Buffer ProgramBuilder::value_buffer(NodeId id, Space space) const {
+  const Node& n = graph[id];
+  Buffer b;
+  b.name = name_of(id);
+  b.space = space;
+  b.dtype = n.op == Op::Argmax ? DType::Int : DType::Real;  // counts and conditions are kept as floats
+  b.node = id;
+  // layers, rows, features, and other positions innermost: what a row is used for lies together
+  Axes others;
+  int row = -1;
+  for (const Axis& a : n.axes) {
+    if (a.kind == AxisKind::Batch) continue;
+    if (a.kind == AxisKind::Position && row >= 0) {
+      others.push_back(a);
+    } else {
+      if (a.kind == AxisKind::Position) row = static_cast<int>(b.axes.size());
+      b.axes.push_back(a);
+    }
+  }
+  b.axes.insert(b.axes.end(), others.begin(), others.end());
+  b.strides.resize(b.axes.size());
+  int64_t stride = 1;
+  for (size_t i = b.axes.size(); i-- > 0;) {
+    if (static_cast<int>(i) == row) stride = padded_row(stride);
+    b.strides[i] = stride;
+    stride *= b.axes[i].size;
+  }
+  b.floats = stride;
+  return b;
+}
+
+BufferId ProgramBuilder::shared_value(NodeId id) {
+  auto [it, fresh] = by_key_.try_emplace("shared " + std::to_string(id), 0);
+  if (!fresh) return it->second;
+  step_values.insert(id);
+  return by_key_["shared " + std::to_string(id)] = add_buffer(value_buffer(id, Space::Shared));
+}
+
+BufferId ProgramBuilder::accumulator(NodeId id, Space space) {
+  if (auto it = accumulators.find(id); it != accumulators.end()) return it->second;
+  return accumulators[id] = add_buffer(value_buffer(id, space));
+}
+
+bool ProgramBuilder::is_view(NodeId id) const {
+  switch (graph[id].op) {
+    case Op::Rename:
+    case Op::Slice:
+    case Op::Reshape:
+    case Op::Stop:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace cpuflow::passes::lower

@@ -1,0 +1,75 @@
+#pragma once
+#include "ir/graph.h"
+#include "ir/loops.h"
+#include "passes/lower_to_loops.h"
+
+#include <map>
+#include <optional>
+#include <set>
+#include <unordered_map>
+
+namespace cpuflow::passes::lower {
+
+/// When a value is known: always, once parameters are, for a sequence of tokens, or when all sequences of a micro-batch (or step) have run.
+enum class Rate : uint8_t { Static, Step, Sequence, Final };
+
+using Env = std::map<ir::Axis, ir::Index>;
+
+/// What all functions of a program share: its buffers and expressions, and what is known of every value of the Graph.
+class ProgramBuilder {
+ public:
+  ProgramBuilder(const ir::Graph& graph, const LowerOptions& options);
+
+  const ir::Graph& graph;
+  const LowerOptions& options;
+  ir::LoopProgram program;
+  std::vector<Rate> rate;
+  std::vector<int> layer_cycle;     // strongly connected component through layer carries, or -1
+  std::vector<int> position_cycle;  // component through the other carries, or -1
+  std::set<ir::NodeId> step_values;  // values of rate Step (or costly static ones) that a function reads: `prepare` computes them
+  std::vector<ir::Step> packs;       // of step values and parameters, after them
+  std::map<ir::NodeId, ir::BufferId> accumulators;  // of sums over sequences: in Grads or Losses
+
+  // expressions
+  ir::ExprId expr(ir::Expr e);
+  ir::ExprId constant(double v, ir::DType dtype);
+  ir::ExprId apply(ir::Op op, ir::DType dtype, std::vector<ir::ExprId> args);
+  ir::ExprId counter(const ir::Index& index);
+  ir::ExprId load(ir::BufferId buffer, std::vector<ir::Index> indices);
+  const ir::Expr& operator[](ir::ExprId id) const { return program.exprs[id]; }
+
+  // indices
+  static ir::Index variable(const ir::Axis& axis);
+  static ir::Index fixed(int64_t value);
+  ir::Index scaled(const ir::Index& index, int64_t stride, int64_t offset);
+  ir::Index sum(const ir::Index& a, const ir::Index& b);
+  /// Lowest and highest value, if the index is affine.
+  static std::optional<std::pair<int64_t, int64_t>> range(const ir::Index& index);
+
+  // buffers
+  ir::BufferId add_buffer(ir::Buffer buffer);
+  ir::BufferId param(ir::NodeId node);
+  ir::BufferId input(ir::NodeId node);
+  ir::BufferId literal(ir::NodeId node);
+  /// The buffer of a value, axes without the batch axis; strides are row-major with padded rows.
+  ir::Buffer value_buffer(ir::NodeId node, ir::Space space) const;
+  ir::BufferId shared_value(ir::NodeId node);
+  ir::BufferId accumulator(ir::NodeId node, ir::Space space);
+  std::string name_of(ir::NodeId node) const;
+
+  bool is_view(ir::NodeId node) const;
+  bool is_accumulator(ir::NodeId node) const;  // sums over the sequences of a micro-batch
+
+ private:
+  void find_rates();
+  std::map<ir::Expr, ir::ExprId> interned_;
+  std::map<std::string, ir::BufferId> by_key_;
+};
+
+/// Whether computing the operation again and again costs more than reading its value.
+bool op_is_costly(ir::Op op);
+
+/// Floats from one row to the next: rows of many floats are padded so that neighbours do not fall into the same cache sets.
+int64_t padded_row(int64_t floats);
+
+}  // namespace cpuflow::passes::lower

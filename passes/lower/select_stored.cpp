@@ -1,0 +1,142 @@
+// Which values have loops and a buffer of their own; the others are computed where they are read.
+#include "passes/lower/function_lowering.h"
+#include "passes/rewrite.h"
+
+#include <algorithm>
+
+namespace cpuflow::passes::lower {
+using namespace ir;
+
+bool FunctionLowering::trivial(NodeId id) const {
+  const Node& n = g_[id];
+  return b_.is_view(id) || n.op == Op::ToReal || n.op == Op::Iota || n.op == Op::Constant || n.op == Op::Literal || n.op == Op::Param ||
+         n.op == Op::Input || n.op == Op::Carry || n.dtype != DType::Real;
+}
+
+NodeId FunctionLowering::strip_views(NodeId id) const {
+  while (b_.is_view(id) && !stored_[id]) id = g_[id].inputs[0];
+  return id;
+}
+
+bool FunctionLowering::is_product(NodeId id) const {
+  const Node& n = g_[id];
+  if (n.op != Op::Sum || n.dtype != DType::Real) return false;
+  const Node& m = g_[n.inputs[0]];
+  if (m.op != Op::Mul) return false;
+  const Axes &a = g_[m.inputs[0]].axes, &b = g_[m.inputs[1]].axes;
+  auto without_batch = [](const Axis& x) { return x.kind == AxisKind::Batch || x.kind == AxisKind::Layer; };
+  uint64_t k = 1, only_a = 1, only_b = 1;
+  for (const Axis& x : n.from) {
+    if (without_batch(x)) {
+      if (x.kind == AxisKind::Layer) return false;
+      continue;
+    }
+    if (!contains(a, x) || !contains(b, x)) return false;
+    k *= x.size;
+  }
+  for (const Axis& x : n.axes) {
+    if (without_batch(x)) continue;
+    bool in_a = contains(a, x), in_b = contains(b, x);
+    if (in_a && in_b && x.kind == AxisKind::Position) return false;  // row by row: not a product of matrices
+    if (in_a && !in_b) only_a *= x.size;
+    if (in_b && !in_a) only_b *= x.size;
+  }
+  return k * only_a * only_b >= 64 && std::min(only_a, only_b) > 1;
+}
+
+void FunctionLowering::store_operand(NodeId id) {
+  NodeId base = strip_views(id);
+  const Node& n = g_[base];
+  if (n.op == Op::Param || n.op == Op::Input || n.op == Op::Literal || !own(base)) return;
+  stored_[base] = true;
+}
+
+void FunctionLowering::select_stored() {
+  std::vector<bool> root(g_.size());
+  for (NodeId id : roots) root[id] = true;
+  auto given = [&](NodeId id) { return external && external(id) != kNone; };
+  // values of another rate are read from buffers, whatever they are made of
+  needed_.assign(g_.size(), false);
+  std::vector<NodeId> open = roots;
+  while (!open.empty()) {
+    NodeId id = open.back();
+    open.pop_back();
+    if (needed_[id]) continue;
+    needed_[id] = true;
+    if ((!own(id) && !root[id] && b_.rate[id] != Rate::Static) || given(id)) continue;
+    for (NodeId i : g_[id].inputs) open.push_back(i);
+  }
+  stored_.assign(g_.size(), false);
+  users_.assign(g_.size(), {});
+  auto mine = [&](NodeId id) { return needed_[id] && (own(id) || root[id]) && !given(id); };
+  for (NodeId id = 0; id < g_.size(); ++id) {
+    if (!mine(id)) continue;
+    for (NodeId i : g_[id].inputs) {
+      if (users_[i].empty() || users_[i].back() != id) users_[i].push_back(id);
+    }
+  }
+  for (NodeId id : roots) stored_[id] = true;
+  for (NodeId id = 0; id < g_.size(); ++id) {
+    if (!mine(id)) continue;
+    const Node& n = g_[id];
+    switch (n.op) {
+      case Op::Sum:
+      case Op::Max:
+      case Op::Min:
+      case Op::Prod:
+      case Op::Cumsum:
+      case Op::Concat:
+      case Op::Scatter:
+        stored_[id] = true;
+        break;
+      case Op::Argmax:
+      case Op::TopkMask:
+        stored_[id] = true;
+        if (own(n.inputs[0])) stored_[n.inputs[0]] = true;
+        break;
+      case Op::Carry:
+        if (own(n.inputs[0])) stored_[n.inputs[0]] = true;
+        if (n.inputs.size() > 1 && own(n.inputs[1]) && !trivial(n.inputs[1])) stored_[n.inputs[1]] = true;
+        break;
+      case Op::Gather:
+        if (own(n.inputs[0]) && !trivial(n.inputs[0])) stored_[n.inputs[0]] = true;
+        break;
+      case Op::Reshape:
+        if (n.from.size() > 1 && own(n.inputs[0])) stored_[n.inputs[0]] = true;
+        break;
+      default:
+        break;
+    }
+    if (is_product(id)) {
+      for (NodeId operand : g_[n.inputs[0]].inputs) store_operand(operand);
+    }
+    if (is_elementwise(n.op) && !trivial(id) && n.op != Op::Stop) {
+      if (!b_.options.fuse) {
+        bool product = users_[id].size() == 1 && n.op == Op::Mul && is_product(users_[id][0]);
+        if (!product) stored_[id] = true;
+      } else {
+        // distinct readers, looking through views
+        std::set<NodeId> readers;
+        std::vector<NodeId> through = users_[id];
+        while (!through.empty()) {
+          NodeId u = through.back();
+          through.pop_back();
+          if (trivial(u) && g_[u].dtype == DType::Real && g_[u].op != Op::Carry && !stored_[u]) {
+            through.insert(through.end(), users_[u].begin(), users_[u].end());
+          } else {
+            readers.insert(u);
+          }
+        }
+        bool wider = false;  // read along positions that it does not have
+        for (NodeId u : readers) {
+          Axes theirs = union_of(g_[u].axes, g_[u].from);
+          for (const Axis& a : theirs) wider = wider || (a.kind == AxisKind::Position && !contains(n.axes, a) && !contains(n.axes, a));
+        }
+        bool has_position = std::any_of(n.axes.begin(), n.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Position; });
+        if (readers.size() > 1 || (wider && !has_position && op_is_costly(n.op))) stored_[id] = true;
+      }
+    }
+  }
+}
+
+}  // namespace cpuflow::passes::lower

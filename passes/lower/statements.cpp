@@ -1,0 +1,485 @@
+// Each stored value as loops of its own.
+#include "ir/diagnostics.h"
+#include "passes/lower/function_lowering.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace cpuflow::passes::lower {
+using namespace ir;
+
+namespace {
+
+bool is_batch(const Axis& a) { return a.kind == AxisKind::Batch; }
+
+Axes without_batch(const Axes& axes) {
+  Axes out;
+  std::copy_if(axes.begin(), axes.end(), std::back_inserter(out), [](const Axis& a) { return !is_batch(a); });
+  return out;
+}
+
+/// The affine index below clamps to the range of an axis.
+const Index* unclamped(const LoopProgram& p, const Index& index) {
+  const Index* i = &index;
+  while (i->computed != kNone && i->terms.empty() && i->offset == 0) {
+    const Expr* e = &p.exprs[i->computed];
+    while (e->kind == Expr::Kind::Apply && (e->op == Op::Max2 || e->op == Op::Min2)) e = &p.exprs[e->args[0]];
+    if (e->kind != Expr::Kind::Counter) return nullptr;
+    i = &e->index;
+  }
+  return i->computed == kNone ? i : nullptr;
+}
+
+bool affine(const Place& place) {
+  return std::all_of(place.indices.begin(), place.indices.end(), [](const Index& i) { return i.computed == kNone; });
+}
+
+}  // namespace
+
+std::optional<Axis> FunctionLowering::row_of(NodeId id, const Axes& over) const {
+  if (int c = b_.position_cycle[id]; c >= 0) {
+    for (NodeId m = 0; m < g_.size(); ++m) {
+      if (b_.position_cycle[m] == c && g_[m].op == Op::Carry && g_[m].from[0].kind != AxisKind::Layer) return g_[m].from[0];
+    }
+  }
+  if (g_[id].op == Op::Cumsum) return g_[id].from[0];
+  for (const Axes* axes : {&g_[id].axes, &over}) {
+    for (const Axis& a : *axes) {
+      if (a.kind == AxisKind::Position) return a;
+    }
+  }
+  return std::nullopt;
+}
+
+Place FunctionLowering::own_place(NodeId id) {
+  for (const Target& t : targets) {
+    if (t.node == id) return t.place;
+  }
+  if (!buffers_.count(id)) {
+    Buffer b = b_.value_buffer(id, id == logits ? Space::Out : rate_ <= Rate::Step ? Space::Shared : Space::Lane);
+    if (id == logits) {  // [rows][V], not padded
+      int64_t stride = 1;
+      for (size_t i = b.axes.size(); i-- > 0;) b.strides[i] = stride, stride *= b.axes[i].size;
+    }
+    buffers_[id] = b_.add_buffer(b);
+  }
+  node_of_[buffers_[id]] = id;
+  return {buffers_[id], indices_of(b_.program.buffers[buffers_[id]], identity(g_[id].axes))};
+}
+
+bool FunctionLowering::in_scope(const Statement& s, const Axis& axis) const {
+  if (is_batch(axis) || (s.row && *s.row == axis)) return true;
+  int home = layer_home_[s.node];
+  return axis.kind == AxisKind::Layer && home >= 0 && cycle_axis_.at(home) == axis;
+}
+
+Statement& FunctionLowering::start(NodeId id, const Axes& over) {
+  Statement s;
+  s.node = id;
+  s.row = row_of(id, over);
+  s.reduces_rows = s.row && !contains(g_[id].axes, *s.row);
+  s.cycle = b_.position_cycle[id];
+  statements_of_[id].push_back(statements_.size());
+  statements_.push_back(std::move(s));
+  return statements_.back();
+}
+
+/// Vector lanes run along the loop along which most reads are neighbours; lanes of a reduction are added up at its end.
+void FunctionLowering::choose_lane(Nest& nest, Axes out, Axes over) {
+  auto cost = [&](const Axis& axis) {
+    int bad = 0;
+    std::set<ExprId> seen;
+    std::vector<ExprId> open;
+    auto look = [&](const Place& p) {
+      int64_t stride = 0;
+      for (size_t d = 0; d < p.indices.size(); ++d) {
+        const Buffer& b = b_.program.buffers[p.buffer];
+        if (p.indices[d].computed != kNone) open.push_back(p.indices[d].computed);
+        stride += p.indices[d].along(axis) * b.strides[d];
+      }
+      if (stride != 0 && stride != 1) ++bad;
+    };
+    for (const Store& s : nest.stores) {
+      open.push_back(s.value);
+      int64_t before = bad;
+      look(s.place);
+      if (bad > before) bad += 2;
+    }
+    while (!open.empty()) {
+      ExprId e = open.back();
+      open.pop_back();
+      if (!seen.insert(e).second) continue;
+      const Expr& x = b_[e];
+      open.insert(open.end(), x.args.begin(), x.args.end());
+      if (x.kind == Expr::Kind::Load) look(x.place);
+    }
+    return bad;
+  };
+  nest.lane = -1;
+  nest.loops = out;
+  nest.reduced = out.size();
+  nest.loops.insert(nest.loops.end(), over.begin(), over.end());
+  double best = 1e9;
+  for (size_t i = 0; i < nest.loops.size(); ++i) {
+    const Axis& a = nest.loops[i];
+    const bool last_out = i + 1 == nest.reduced, reducing = i >= nest.reduced;
+    if (!last_out && !reducing) continue;
+    double c = cost(a) + (a.size < static_cast<uint32_t>(b_.options.lanes) ? 1.5 : 0) + (reducing ? 0.5 : 0);
+    if (c < best) best = c, nest.lane = static_cast<int>(i);
+  }
+  // a lane in a reduction is its innermost loop
+  if (nest.lane >= static_cast<int>(nest.reduced)) {
+    Axis a = nest.loops[nest.lane];
+    nest.loops.erase(nest.loops.begin() + nest.lane);
+    nest.loops.push_back(a);
+    nest.lane = static_cast<int>(nest.loops.size()) - 1;
+  }
+}
+
+void FunctionLowering::build_nest(Statement& s, const Axes& out, const Axes& over, ExprId value, Store::How how, Place place) {
+  Axes loops, reduce;
+  for (const Axis& a : out) {
+    if (!in_scope(s, a)) loops.push_back(a);
+  }
+  for (const Axis& a : over) {
+    if (!in_scope(s, a)) reduce.push_back(a);
+  }
+  const Buffer& buffer = b_.program.buffers[place.buffer];
+  if (b_[value].dtype != DType::Real && buffer.dtype == DType::Real) value = b_.apply(Op::ToReal, DType::Real, {value});
+  Step step;
+  step.kind = Step::Kind::Nest;
+  Store store;
+  store.value = value;
+  store.place = std::move(place);
+  store.how = how;
+  store.node = s.node;
+  store.accumulate = buffer.space == Space::Grads || buffer.space == Space::Losses || s.reduces_rows;
+  if (store.accumulate && store.how == Store::How::Set) store.how = Store::How::Sum;
+  step.nest.stores.push_back(store);
+  choose_lane(step.nest, loops, reduce);
+  if (s.reduces_rows && buffer.space == Space::Lane) {
+    Step fill;
+    fill.kind = Step::Kind::Fill;
+    fill.fill.place = store.place;
+    fill.fill.value = how == Store::How::Max ? -3.4028234663852886e38 : how == Store::How::Min ? 3.4028234663852886e38 : how == Store::How::Prod ? 1 : 0;
+    s.before.push_back(fill);
+  }
+  s.steps.push_back(std::move(step));
+}
+
+Place FunctionLowering::pack_operand(Statement& s, const Place& src, NodeId operand, const Axis& k, const Axis& n, bool in_tile) {
+  Step step;
+  step.kind = Step::Kind::Pack;
+  step.pack.k = k;
+  step.pack.n = n;
+  step.pack.src = src;
+  step.pack.node = s.node;
+  const bool step_rate = b_.rate[operand] <= Rate::Step;
+  const bool once = step_rate && rate_ != Rate::Step;  // packed by `prepare`, for all functions
+  Axes vary;  // what the matrix depends on besides k and n
+  for (const Index& i : src.indices) {
+    for (const auto& [a, c] : i.terms) {
+      if (a != k && a != n && !contains(vary, a) && (once || !in_scope(s, a))) vary.push_back(a);
+    }
+  }
+  std::sort(vary.begin(), vary.end());
+  const int64_t panel = b_.program.panel;
+  const int64_t floats = (static_cast<int64_t>(n.size) + panel - 1) / panel * panel * k.size;
+  Buffer dst;
+  dst.name = b_.program.buffers[src.buffer].name + (step_rate ? "_packed" : "_panels");
+  dst.space = step_rate ? Space::Shared : Space::Lane;
+  dst.axes = vary;
+  dst.strides.resize(vary.size());
+  dst.node = s.node;
+  std::vector<Index> indices;
+  int64_t stride = (floats + 15) / 16 * 16;
+  for (size_t i = vary.size(); i-- > 0;) {
+    dst.strides[i] = stride;
+    stride *= vary[i].size;
+  }
+  dst.floats = stride;
+  for (const Axis& a : vary) indices.push_back(ProgramBuilder::variable(a));
+  if (once) {
+    for (const Step& p : b_.packs) {
+      if (p.pack.src == src && p.pack.k == k && p.pack.n == n) return p.pack.dst;
+    }
+    step.pack.loops = vary;
+    step.pack.dst = {b_.add_buffer(dst), indices};
+    b_.packs.push_back(step);
+    return step.pack.dst;
+  }
+  step.pack.loops = vary;
+  step.pack.dst = {b_.add_buffer(dst), indices};
+  (in_tile ? s.steps : s.before).push_back(step);
+  return step.pack.dst;
+}
+
+bool FunctionLowering::build_product(Statement& s) {
+  const Node& n = g_[s.node];
+  const Node& m = g_[n.inputs[0]];
+  const Axes out = without_batch(n.axes), over = without_batch(n.from);
+  if (over.empty()) return false;
+  Place c = own_place(s.node);
+  auto c_stride = [&](const Axis& a) { return stride_along(b_.program, c, a); };
+  auto row = s.row;
+  for (int turn = 0; turn < 2; ++turn) {
+    NodeId x = m.inputs[turn], y = m.inputs[1 - turn];
+    const Axes xa = without_batch(g_[x].axes), ya = without_batch(g_[y].axes);
+    if (row && contains(out, *row) && !contains(xa, *row)) continue;
+    Product p;
+    p.node = s.node;
+    std::optional<Axis> pm, pn, pk;
+    for (const Axis& a : out) {
+      if (a.kind == AxisKind::Layer) continue;
+      if (contains(xa, a) && !contains(ya, a)) {
+        if (!pm || (row && a == *row) || (a.size > pm->size && !(row && *pm == *row))) pm = a;
+      } else if (contains(ya, a) && !contains(xa, a)) {
+        if (c_stride(a) == 1) pn = a;
+      }
+    }
+    for (const Axis& a : over) {
+      if (!pk || (row && a == *row) || (a.size > pk->size && !(row && *pk == *row))) pk = a;
+    }
+    if (!pm || !pn || !pk) continue;
+    if (row && s.cycle < 0 && *row != *pm && *row != *pk) continue;
+    ExprId ea = pull(x, identity(g_[x].axes)), eb = pull(y, identity(g_[y].axes));
+    if (b_[ea].kind != Expr::Kind::Load || b_[eb].kind != Expr::Kind::Load) return false;
+    Place a = b_[ea].place, b = b_[eb].place;
+    if (!affine(a) || !affine(b)) return false;
+    if (stride_along(b_.program, a, *pk) != 1 && stride_along(b_.program, a, *pm) != 1) continue;
+    const bool k_rows = row && *pk == *row;
+    bool in_tile = false;
+    if (k_rows) {
+      for (const Place* operand : {&a, &b}) {
+        const Buffer& buffer = b_.program.buffers[operand->buffer];
+        int64_t floats = 1;
+        for (const Axis& ax : buffer.axes) floats *= ax.kind == AxisKind::Layer ? 1 : ax.size;
+        in_tile = in_tile || (floats > b_.options.large_floats && buffer.space == Space::Lane);
+      }
+      if (!in_tile) s.row.reset();  // over all rows at once: the inner axis is as long as it can be
+      s.reduces_rows = in_tile;
+    }
+    p.m = *pm;
+    p.n = *pn;
+    p.k = *pk;
+    p.a = a;
+    p.c = c;
+    for (const Axis& ax : out) {
+      if (ax != *pm && ax != *pn && !in_scope(s, ax)) p.loops.push_back(ax);
+    }
+    bool more_k = false;
+    for (const Axis& ax : over) {
+      if (ax != *pk && !in_scope(s, ax)) p.loops.push_back(ax), more_k = true;
+    }
+    const Space space = b_.program.buffers[c.buffer].space;
+    p.accumulate = space == Space::Grads || space == Space::Losses || s.reduces_rows || more_k;
+    if (p.accumulate && space != Space::Grads && space != Space::Losses) {
+      Step fill;
+      fill.kind = Step::Kind::Fill;
+      fill.fill.place = c;
+      (s.reduces_rows || s.cycle >= 0 ? s.before : s.steps).push_back(fill);
+    }
+    p.b = pack_operand(s, b, y, *pk, *pn, k_rows);
+    s.whole_tile = s.row && s.cycle < 0;
+    Step step;
+    step.kind = Step::Kind::Product;
+    step.product = p;
+    s.steps.push_back(step);
+    return true;
+  }
+  return false;
+}
+
+void FunctionLowering::build_choose(Statement& s) {
+  const Node& n = g_[s.node];
+  Choose c;
+  c.op = n.op;
+  c.axis = n.from[0];
+  c.k = n.op == Op::TopkMask ? n.ints[0] : 1;
+  c.node = s.node;
+  ExprId src = pull(n.inputs[0], identity(g_[n.inputs[0]].axes));
+  if (b_[src].kind != Expr::Kind::Load) throw InternalError(n.loc.str() + ": the values to choose from are not stored");
+  c.src = b_[src].place;
+  c.dst = own_place(s.node);
+  for (const Axis& a : without_batch(n.axes)) {
+    if (a != c.axis && !in_scope(s, a)) c.loops.push_back(a);
+  }
+  Step step;
+  step.kind = Step::Kind::Choose;
+  step.choose = c;
+  s.steps.push_back(step);
+}
+
+/// out[.., index, ..] += x, for every element of x.
+void FunctionLowering::build_scatter(Statement& s) {
+  const Node& n = g_[s.node];
+  const Node &x = g_[n.inputs[0]], &index = g_[n.inputs[1]];
+  Env env = identity(union_of(x.axes, index.axes));
+  ExprId value = pull(n.inputs[0], env);
+  Index at = index_of_node(n.inputs[1], env);
+  Place place = own_place(s.node);
+  // the target's indices speak of the scatter's axes: those of x keep their loops, the scattered one is computed
+  for (Index& i : place.indices) {
+    if (i.along(n.to[0]) == 1 && i.terms.size() == 1 && i.offset == 0) i = at;
+  }
+  Axes loops;
+  for (const Axis& a : union_of(x.axes, index.axes)) {
+    if (!is_batch(a)) loops.push_back(a);
+  }
+  s.reduces_rows = s.row && contains(n.from, *s.row);
+  const Space space = b_.program.buffers[place.buffer].space;
+  build_nest(s, loops, {}, value, Store::How::Sum, place);
+  Store& store = s.steps.back().nest.stores[0];
+  store.accumulate = true;
+  if (space == Space::Lane && s.before.empty()) {
+    Step fill;
+    fill.kind = Step::Kind::Fill;
+    fill.fill.place = own_place(s.node);
+    s.before.push_back(fill);
+  }
+}
+
+void FunctionLowering::build(NodeId id) {
+  const Node& n = g_[id];
+  switch (n.op) {
+    case Op::Sum:
+    case Op::Max:
+    case Op::Min:
+    case Op::Prod: {
+      Axes over = without_batch(n.from);
+      Statement& s = start(id, over);
+      if (is_product(id) && build_product(s)) return;
+      s.steps.clear();
+      s.before.clear();
+      ExprId value = pull(n.inputs[0], identity(g_[n.inputs[0]].axes));
+      Store::How how = n.op == Op::Sum ? Store::How::Sum : n.op == Op::Max ? Store::How::Max : n.op == Op::Min ? Store::How::Min : Store::How::Prod;
+      build_nest(s, without_batch(n.axes), over, value, how, own_place(id));
+      return;
+    }
+    case Op::Argmax:
+    case Op::TopkMask:
+      build_choose(start(id, {}));
+      return;
+    case Op::Scatter:
+      build_scatter(start(id, without_batch(n.from)));
+      return;
+    case Op::Concat: {
+      int64_t offset = 0;
+      for (size_t i = 0; i < n.inputs.size(); ++i) {
+        Axes out = without_batch(n.axes);
+        Env env = identity(n.axes);
+        env[n.from[i]] = ProgramBuilder::variable(n.from[i]);
+        for (Axis& a : out) {
+          if (a == n.to[0]) a = n.from[i];
+        }
+        Place place = own_place(id);
+        for (Index& index : place.indices) {
+          if (index.along(n.to[0]) != 0) index = b_.scaled(ProgramBuilder::variable(n.from[i]), 1, offset);
+        }
+        Statement& s = start(id, {});
+        build_nest(s, out, {}, pull(n.inputs[i], env), Store::How::Set, place);
+        offset += n.from[i].size;
+      }
+      return;
+    }
+    default: {
+      Statement& s = start(id, {});
+      build_nest(s, without_batch(n.axes), {}, compute(id, identity(n.axes)), Store::How::Set, own_place(id));
+      return;
+    }
+  }
+}
+
+void FunctionLowering::build_statements() {
+  for (NodeId id = 0; id < g_.size(); ++id) {
+    if (!stored_[id] || !needed_[id]) continue;
+    const bool root = std::find(roots.begin(), roots.end(), id) != roots.end();
+    if (!own(id) && !root) continue;
+    if (rate_ == Rate::Final && external && external(id) != kNone) continue;
+    build(id);
+  }
+  for (const Target& t : copies) {
+    ExprId value = pull(t.node, identity(g_[t.node].axes));
+    Statement s;
+    s.node = t.node;
+    s.row = row_of(t.node, {});
+    build_nest(s, without_batch(g_[t.node].axes), {}, value, Store::How::Set, t.place);
+    statements_.push_back(std::move(s));
+  }
+  for (Statement& s : statements_) find_reads(s);
+}
+
+void FunctionLowering::find_reads(Statement& s) {
+  for (const std::vector<Step>* steps : {&s.before, &s.steps}) {
+    for (const Step& step : *steps) {
+      switch (step.kind) {
+        case Step::Kind::Nest:
+          for (const Store& store : step.nest.stores) {
+            add_reads(s, store.value);
+            for (const Index& i : store.place.indices) {
+              if (i.computed != kNone) add_reads(s, i.computed);
+            }
+          }
+          break;
+        case Step::Kind::Product:
+          add_read(s, step.product.a);
+          break;
+        case Step::Kind::Pack:
+          add_read(s, step.pack.src, steps == &s.before);
+          break;
+        case Step::Kind::Choose:
+          add_read(s, step.choose.src);
+          break;
+        case Step::Kind::Fill:
+          break;
+      }
+    }
+  }
+}
+
+void FunctionLowering::add_reads(Statement& s, ExprId e) {
+  const Expr x = b_[e];
+  for (ExprId a : x.args) add_reads(s, a);
+  if (x.kind == Expr::Kind::Counter || x.kind == Expr::Kind::Random) {
+    if (x.index.computed != kNone) add_reads(s, x.index.computed);
+  }
+  if (x.kind != Expr::Kind::Load) return;
+  for (const Index& i : x.place.indices) {
+    if (i.computed != kNone) add_reads(s, i.computed);
+  }
+  add_read(s, x.place);
+}
+
+void FunctionLowering::add_read(Statement& s, const Place& place, bool whole) {
+  auto it = node_of_.find(place.buffer);
+  if (it == node_of_.end()) return;
+  const Buffer& b = b_.program.buffers[place.buffer];
+  Read r;
+  r.node = it->second;
+  r.how = Read::How::AnyRow;
+  for (size_t d = 0; d < b.axes.size(); ++d) {
+    if (s.row && !whole && b.axes[d] == *s.row) {
+      const Index* i = unclamped(b_.program, place.indices[d]);
+      if (i && i->terms.size() == 1 && i->along(*s.row) == 1) {
+        r.how = i->offset == 0 ? Read::How::SameRow : i->offset < 0 ? Read::How::EarlierRow : Read::How::LaterRow;
+      }
+    }
+    if (b.axes[d].kind == AxisKind::Layer && place.indices[d] != ProgramBuilder::variable(b.axes[d])) r.same_layer = false;
+  }
+  // a place that mentions the row axis elsewhere too is a diagonal: any row
+  s.reads.push_back(r);
+  if (r.how != Read::How::SameRow && r.how != Read::How::AnyRow) {
+    const bool own_cycle = r.node == s.node || (s.cycle >= 0 && b_.position_cycle[r.node] == s.cycle);
+    if (own_cycle) s.direction = r.how == Read::How::EarlierRow ? 1 : -1;
+  }
+}
+
+bool at_row(const Buffer& buffer, const Place& place, const Axis& row) {
+  for (size_t d = 0; d < buffer.axes.size(); ++d) {
+    if (buffer.axes[d] == row) return place.indices[d] == ProgramBuilder::variable(row);
+  }
+  return false;
+}
+
+}  // namespace cpuflow::passes::lower

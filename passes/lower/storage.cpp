@@ -1,0 +1,213 @@
+// How much of each value is held, for how long, and where.
+#include "passes/lower/function_lowering.h"
+
+#include <algorithm>
+
+namespace cpuflow::passes::lower {
+using namespace ir;
+
+void FunctionLowering::assign_storage() {
+  struct Use {
+    size_t statement;
+    Read read;
+  };
+  std::map<NodeId, std::vector<Use>> uses;
+  for (size_t i = 0; i < statements_.size(); ++i) {
+    for (const Read& r : statements_[i].reads) uses[r.node].push_back({i, r});
+  }
+  for (auto& [node, buffer] : buffers_) {
+    Buffer& b = b_.program.buffers[buffer];
+    if (b.space != Space::Lane && !(b.space == Space::Shared && rate_ <= Rate::Step)) continue;
+    auto it = statements_of_.find(node);
+    if (it == statements_of_.end()) continue;
+    const Statement& producer = statements_[it->second[0]];
+    const int home = layer_home_[node];
+    bool layers = home < 0, rows_all = !producer.row || !contains(b.axes, *producer.row) || !b_.options.fuse || b.space == Space::Shared;
+    bool same_region = true, same_group = true, same_nest = true;
+    for (size_t s : it->second) {
+      same_group = same_group && statements_[s].group == producer.group;
+      same_nest = same_nest && statements_[s].nest == producer.nest;
+    }
+    for (const Use& u : uses[node]) {
+      const Statement& reader = statements_[u.statement];
+      if (reader.part != producer.part || !u.read.same_layer) layers = true;
+      const bool here = reader.part == producer.part && reader.region == producer.region && u.read.same_layer;
+      same_region = same_region && here && u.read.how == Read::How::SameRow;
+      same_group = same_group && here && reader.group == producer.group;
+      same_nest = same_nest && here && reader.nest == producer.nest;
+      if (u.read.how != Read::How::SameRow && row_range) b.persistent = true;
+    }
+    if (b.space == Space::Shared || b.persistent) layers = true;
+    const Region* region = &function_.parts[producer.part].regions[producer.region];
+    const bool by_row = region->groups[producer.group].by_row;
+    const bool nest = producer.steps.size() == 1 && producer.steps[0].kind == Step::Kind::Nest && it->second.size() == 1;
+    if (producer.row) b.row = *producer.row;
+    b.rows = rows_all || !same_region ? Rows::All : !same_group || !by_row ? Rows::Tile : same_nest && nest ? Rows::Register : Rows::One;
+    if (b.persistent) b.rows = Rows::All;
+    if (!layers) {
+      for (size_t i = 0; i < b.axes.size(); ++i) {
+        if (b.axes[i].kind == AxisKind::Layer) b.strides[i] = 0;
+      }
+    }
+  }
+  // a tile is as high as its largest value allows
+  for (Part& part : function_.parts) {
+    for (Region& region : part.regions) {
+      if (!region.has_rows) continue;
+      int64_t widest = 0;
+      for (NodeId id : region.nodes) {
+        auto it = buffers_.find(id);
+        if (it == buffers_.end()) continue;
+        const Buffer& b = b_.program.buffers[it->second];
+        if (b.rows == Rows::Tile) widest = std::max(widest, b.strides[index_of(b.axes, region.row)]);
+      }
+      bool sums_rows = false;
+      for (const Group& g : region.groups) {
+        for (const Step& s : g.steps) sums_rows = sums_rows || (s.kind == Step::Kind::Product && s.product.k == region.row);
+      }
+      int64_t fits = widest > 0 ? b_.options.large_floats / widest : region.row.size;
+      int64_t tile = sums_rows ? fits : std::min(b_.options.tile, fits);
+      if (!b_.options.fuse) tile = region.row.size;
+      region.tile = std::clamp<int64_t>(tile, 1, region.row.size);
+    }
+  }
+  for (auto& [node, buffer] : buffers_) {
+    Buffer& b = b_.program.buffers[buffer];
+    auto it = statements_of_.find(node);
+    if (it == statements_of_.end() || b.space == Space::Out || b.space == Space::Grads || b.space == Space::Losses) continue;
+    const Statement& producer = statements_[it->second[0]];
+    int64_t floats = 1, rows = 1;
+    for (size_t i = b.axes.size(); i-- > 0;) {
+      if (b.axes[i].kind == AxisKind::Layer) {
+        if (b.strides[i] != 0) b.strides[i] = floats * rows, floats *= b.axes[i].size;
+        continue;
+      }
+      if (producer.row && b.axes[i] == *producer.row && b.rows != Rows::All) {
+        rows = b.rows == Rows::Tile ? function_.parts[producer.part].regions[producer.region].tile : 1;
+        floats = std::max(floats, b.strides[i]);
+        continue;
+      }
+      floats = std::max(floats, b.strides[i]) * b.axes[i].size;
+    }
+    b.floats = floats * rows;
+  }
+  // how much there is to set to zero
+  for (Part& part : function_.parts) {
+    for (Region& region : part.regions) {
+      auto size = [&](Step& s) {
+        if (s.kind != Step::Kind::Fill) return;
+        const Buffer& b = b_.program.buffers[s.fill.place.buffer];
+        for (size_t i = 0; i < b.axes.size(); ++i) {
+          const bool layer = b.axes[i].kind == AxisKind::Layer && part.loops && b.axes[i] == part.layer;
+          s.fill.place.indices[i] = layer ? ProgramBuilder::variable(b.axes[i]) : ProgramBuilder::fixed(0);
+        }
+        s.fill.floats = b.floats;
+        for (size_t i = 0; i < b.axes.size(); ++i) {
+          if (part.loops && b.axes[i] == part.layer && b.strides[i] != 0) s.fill.floats = b.floats / b.axes[i].size;
+        }
+      };
+      for (Step& s : region.before) size(s);
+      for (Group& g : region.groups) {
+        for (Step& s : g.steps) size(s);
+      }
+    }
+  }
+}
+
+void FunctionLowering::plan_memory(Function& f) {
+  struct Life {
+    int from = 1 << 30, to = -1;
+  };
+  std::map<BufferId, Life> lives;
+  std::vector<std::pair<int, int>> part_range;
+  int index = 0;
+  auto touch = [&](BufferId b, int from, int to) {
+    if (b == kNone) return;
+    const Buffer& buffer = b_.program.buffers[b];
+    if (buffer.space != Space::Lane || buffer.rows == Rows::Register) return;
+    Life& l = lives[b];
+    l.from = std::min(l.from, from);
+    l.to = std::max(l.to, to);
+  };
+  for (const Part& part : f.parts) {
+    int first = index, last = index + static_cast<int>(part.regions.size()) - 1;
+    for (const Region& region : part.regions) {
+      std::set<ExprId> seen;
+      std::function<void(ExprId)> expr;
+      auto place = [&](const Place& p) {
+        if (p.buffer == kNone) return;
+        const Buffer& b = b_.program.buffers[p.buffer];
+        bool across = false;  // held for every layer, or made before this part
+        for (size_t i = 0; i < b.axes.size(); ++i) across = across || (b.axes[i].kind == AxisKind::Layer && b.strides[i] != 0);
+        if (part.loops && (across || (lives.count(p.buffer) && lives[p.buffer].from < first))) touch(p.buffer, first, last);
+        else touch(p.buffer, index, index);
+        for (const Index& i : p.indices) {
+          if (i.computed != kNone) expr(i.computed);
+        }
+      };
+      expr = [&](ExprId e) {
+        if (e == kNone || !seen.insert(e).second) return;
+        const Expr& x = b_[e];
+        if (x.kind == Expr::Kind::Load) place(x.place);
+        if (x.index.computed != kNone) expr(x.index.computed);
+        for (ExprId a : x.args) expr(a);
+      };
+      auto step = [&](const Step& s) {
+        switch (s.kind) {
+          case Step::Kind::Nest:
+            for (const Store& store : s.nest.stores) expr(store.value), place(store.place);
+            break;
+          case Step::Kind::Product:
+            place(s.product.a), place(s.product.b), place(s.product.c);
+            break;
+          case Step::Kind::Pack:
+            place(s.pack.src), place(s.pack.dst);
+            break;
+          case Step::Kind::Fill:
+            place(s.fill.place);
+            break;
+          case Step::Kind::Choose:
+            place(s.choose.src), place(s.choose.dst);
+            break;
+        }
+      };
+      for (const Step& s : region.before) step(s);
+      for (const Group& g : region.groups) {
+        for (const Step& s : g.steps) step(s);
+      }
+      ++index;
+    }
+  }
+  std::vector<BufferId> order;
+  for (auto& [b, life] : lives) {
+    if (b_.program.buffers[b].persistent) life = {0, index};
+    order.push_back(b);
+  }
+  std::sort(order.begin(), order.end(), [&](BufferId a, BufferId b) {
+    const Buffer &x = b_.program.buffers[a], &y = b_.program.buffers[b];
+    return std::pair(!x.persistent, -x.floats) < std::pair(!y.persistent, -y.floats);
+  });
+  // the largest first, each at the lowest place that is free for all of its life
+  std::vector<BufferId> done;
+  for (BufferId b : order) {
+    Buffer& buffer = b_.program.buffers[b];
+    const int64_t size = (buffer.floats + 15) / 16 * 16;
+    std::vector<std::pair<int64_t, int64_t>> taken;
+    for (BufferId d : done) {
+      if (lives[d].to < lives[b].from || lives[b].to < lives[d].from) continue;
+      taken.push_back({b_.program.buffers[d].offset, (b_.program.buffers[d].floats + 15) / 16 * 16});
+    }
+    std::sort(taken.begin(), taken.end());
+    int64_t at = 0;
+    for (auto [offset, floats] : taken) {
+      if (at + size <= offset) break;
+      at = std::max(at, offset + floats);
+    }
+    buffer.offset = at;
+    f.lane_floats = std::max(f.lane_floats, at + size);
+    if (buffer.persistent) f.state_floats += buffer.floats;
+    done.push_back(b);
+  }
+}
+
+}  // namespace cpuflow::passes::lower

@@ -1,0 +1,37 @@
+#pragma once
+#include "ir/graph.h"
+#include "ir/loops.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace cpuflow::passes {
+
+/// Where a parameter lies in the parameter array: floats from its beginning, and from one layer to the next.
+struct ParamPlace {
+  uint64_t offset = 0;
+  int64_t layer_stride = 0;
+};
+
+struct LowerOptions {
+  bool fuse = true;                     // false: every operation has loops of its own over whole tensors
+  int lanes = 8;                        // floats of a vector of the target
+  int64_t tile = 64;                    // rows of a tile
+  int64_t large_floats = 512 * 1024;    // a value of more floats a sequence is never stored whole
+  int64_t vocabulary = 0;               // tokens are below this
+  uint64_t param_floats = 0;
+  std::map<std::string, ParamPlace> params;  // by the text of param nodes
+  bool train = true, eval = true, rows = true;  // which functions are wanted
+};
+
+/// What lowering decided, for people.
+struct Explanation {
+  std::vector<std::string> lines;
+};
+
+/// Graph -> LoopProgram with the functions of codegen/abi/kernel_abi.h.  The Graph's outputs: "logits", "loss.<term>", "grad.<param>".
+/// Requires: sums in normal form, scatters solved.  Throws ModelError for what has no loops yet, with the statement's place.
+ir::LoopProgram lower_to_loops(const ir::Graph& graph, const LowerOptions& options, Explanation* explanation = nullptr);
+
+}  // namespace cpuflow::passes

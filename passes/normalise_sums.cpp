@@ -1,0 +1,216 @@
+#include "passes/normalise_sums.h"
+
+#include "passes/restrict_rows.h"
+#include "passes/rewrite.h"
+
+#include <algorithm>
+
+namespace cpuflow::passes {
+using namespace ir;
+
+namespace {
+
+bool subset(const Axes& a, const Axes& b) {
+  return std::all_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
+}
+
+bool meets(const Axes& a, const Axes& b) {
+  return std::any_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
+}
+
+/// A product whose factors share all summed axes, one with all axes of the other, is one factor.
+bool elementwise_product(const Graph& g, const Node& m, const Axes& over) {
+  const Axes &a = g[m.inputs[0]].axes, &b = g[m.inputs[1]].axes;
+  const Axes& small = subset(a, b) ? a : b;
+  if (!subset(a, b) && !subset(b, a)) return false;
+  return std::all_of(m.axes.begin(), m.axes.end(), [&](const Axis& x) { return !contains(over, x) || contains(small, x); });
+}
+
+struct Terms {
+  std::vector<NodeId> factors, conditions, divisors;
+  bool negative = false;
+};
+
+/// Sums over `over` of the product of `terms`.
+class SumBuilder {
+ public:
+  SumBuilder(Graph& g, Axes over, Terms terms) : g_(g), over_(std::move(over)), t_(std::move(terms)) {}
+
+  NodeId build() {
+    std::vector<NodeId> outside, outside_conditions;
+    take_outside(t_.factors, outside);
+    take_outside(t_.conditions, outside_conditions);
+    double copies = 1;  // axes that nothing mentions
+    for (const Axis& a : Axes(over_)) {
+      bool used = false;
+      for (NodeId f : t_.factors) used = used || contains(g_[f].axes, a);
+      for (NodeId c : t_.conditions) used = used || contains(g_[c].axes, a);
+      if (!used) {
+        copies *= a.size;
+        over_ = without(over_, {a});
+      }
+    }
+    NodeId result = over_.empty() && t_.factors.empty() ? g_.real(1) : sum();
+    if (copies != 1) result = g_.binary(Op::Mul, result, g_.real(copies));
+    if (t_.negative) result = g_.unary(Op::Neg, result);
+    for (NodeId f : outside) result = g_.binary(Op::Mul, result, f);
+    for (NodeId d : t_.divisors) result = g_.binary(Op::Div, result, d);
+    for (NodeId c : outside_conditions) result = g_.select(c, result, zero(result));
+    return result;
+  }
+
+ private:
+  NodeId zero(NodeId like) { return g_[like].dtype == DType::Real ? g_.real(0) : g_.integer(0); }
+
+  void take_outside(std::vector<NodeId>& from, std::vector<NodeId>& outside) {
+    std::vector<NodeId> kept;
+    for (NodeId f : from) (meets(g_[f].axes, over_) ? kept : outside).push_back(f);
+    from = kept;
+  }
+
+  /// A factor whose axes another one has is multiplied into the smallest such.
+  void absorb() {
+    for (bool again = true; again;) {
+      again = false;
+      for (size_t i = 0; i < t_.factors.size() && !again; ++i) {
+        size_t best = i;
+        for (size_t j = 0; j < t_.factors.size(); ++j) {
+          if (j == i || !subset(g_[t_.factors[i]].axes, g_[t_.factors[j]].axes)) continue;
+          if (best == i || element_count(g_[t_.factors[j]].axes) < element_count(g_[t_.factors[best]].axes)) best = j;
+        }
+        if (best == i) continue;
+        t_.factors[best] = g_.binary(Op::Mul, t_.factors[std::min(i, best)], t_.factors[std::max(i, best)]);
+        t_.factors.erase(t_.factors.begin() + static_cast<long>(i));
+        again = true;
+      }
+    }
+    std::vector<NodeId> left;
+    for (NodeId c : t_.conditions) {
+      size_t best = t_.factors.size();
+      for (size_t j = 0; j < t_.factors.size(); ++j) {
+        if (!subset(g_[c].axes, g_[t_.factors[j]].axes)) continue;
+        if (best == t_.factors.size() || element_count(g_[t_.factors[j]].axes) < element_count(g_[t_.factors[best]].axes)) best = j;
+      }
+      if (best == t_.factors.size()) {
+        left.push_back(c);
+      } else {
+        t_.factors[best] = g_.select(c, t_.factors[best], zero(t_.factors[best]));
+      }
+    }
+    t_.conditions = left;
+  }
+
+  bool only_in(const Axis& a, size_t i, size_t j) const {
+    for (size_t k = 0; k < t_.factors.size(); ++k) {
+      if (k != i && k != j && contains(g_[t_.factors[k]].axes, a)) return false;
+    }
+    for (NodeId c : t_.conditions) {
+      if (contains(g_[c].axes, a)) return false;
+    }
+    return true;
+  }
+
+  /// x summed over one axis under one comparison of it with another: a prefix sum.
+  NodeId prefix_sum() {
+    if (over_.size() != 1 || t_.factors.size() != 1 || t_.conditions.size() != 1) return kNoNode;
+    const Node& c = g_[t_.conditions[0]];
+    if (c.op != Op::Le && c.op != Op::Lt) return kNoNode;
+    const Node &l = g_[c.inputs[0]], &r = g_[c.inputs[1]];
+    if (l.op != Op::Iota || r.op != Op::Iota || l.value != 0 || r.value != 0) return kNoNode;
+    const Axis s = over_[0];
+    const bool forward = l.axes[0] == s;
+    const Axis t = forward ? r.axes[0] : l.axes[0];
+    if ((!forward && r.axes[0] != s) || t == s || t.size != s.size || contains(g_[t_.factors[0]].axes, t)) return kNoNode;
+    const bool exclusive = c.op == Op::Lt;
+    NodeId x = g_.rename(t_.factors[0], {s}, {t});
+    return g_.cumsum(x, t, !forward, exclusive);
+  }
+
+  NodeId sum() {
+    if (NodeId p = prefix_sum(); p != kNoNode) return p;
+    absorb();
+    if (NodeId p = prefix_sum(); p != kNoNode) return p;
+    for (;;) {
+      bool changed = false;
+      // an axis that one factor alone has is summed in it
+      for (size_t i = 0; i < t_.factors.size() && t_.factors.size() > 1; ++i) {
+        Axes own;
+        for (const Axis& a : over_) {
+          if (contains(g_[t_.factors[i]].axes, a) && only_in(a, i, i)) own.push_back(a);
+        }
+        if (own.empty()) continue;
+        t_.factors[i] = g_.reduce(Op::Sum, t_.factors[i], own);
+        over_ = without(over_, own);
+        changed = true;
+      }
+      if (changed) {
+        absorb();
+        continue;
+      }
+      if (t_.factors.size() <= 2) break;
+      size_t bi = 0, bj = 1;
+      double best = -1;
+      for (size_t i = 0; i < t_.factors.size(); ++i) {
+        for (size_t j = i + 1; j < t_.factors.size(); ++j) {
+          double cost = static_cast<double>(element_count(union_of(g_[t_.factors[i]].axes, g_[t_.factors[j]].axes)));
+          if (best < 0 || cost < best) best = cost, bi = i, bj = j;
+        }
+      }
+      Axes gone;
+      for (const Axis& a : over_) {
+        if ((contains(g_[t_.factors[bi]].axes, a) || contains(g_[t_.factors[bj]].axes, a)) && only_in(a, bi, bj)) gone.push_back(a);
+      }
+      NodeId pair = g_.binary(Op::Mul, t_.factors[bi], t_.factors[bj]);
+      if (!gone.empty()) pair = g_.reduce(Op::Sum, pair, gone);
+      over_ = without(over_, gone);
+      t_.factors.erase(t_.factors.begin() + static_cast<long>(bj));
+      t_.factors[bi] = pair;
+      absorb();
+      if (NodeId p = prefix_sum(); p != kNoNode) return p;
+    }
+    if (t_.factors.empty()) t_.factors.push_back(g_.real(1));
+    NodeId value = t_.factors[0];
+    if (t_.factors.size() == 2) value = g_.binary(Op::Mul, value, t_.factors[1]);
+    for (NodeId c : t_.conditions) value = g_.select(c, value, zero(value));
+    return over_.empty() ? value : g_.reduce(Op::Sum, value, over_);
+  }
+
+  Graph& g_;
+  Axes over_;
+  Terms t_;
+};
+
+}  // namespace
+
+Graph normalise_sums(const Graph& in) {
+  const auto users = users_of(in);
+  return rewrite(in, [&](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) -> NodeId {
+    if (n.op != Op::Sum || n.dtype != DType::Real) return kNoNode;
+    Terms terms;
+    std::vector<NodeId> open{n.inputs[0]};
+    while (!open.empty()) {
+      NodeId f = open.back();
+      open.pop_back();
+      const Node& m = out[f];
+      const bool zero_else = m.op == Op::Select && out[m.inputs[2]].op == Op::Constant && out[m.inputs[2]].value == 0;
+      if (m.op == Op::Mul && !elementwise_product(out, m, n.from)) {
+        open.push_back(m.inputs[1]);
+        open.push_back(m.inputs[0]);
+      } else if (zero_else) {
+        for (NodeId c : conjuncts(out, m.inputs[0])) terms.conditions.push_back(c);
+        open.push_back(m.inputs[1]);
+      } else if (m.op == Op::Neg) {
+        terms.negative = !terms.negative;
+        open.push_back(m.inputs[0]);
+      } else if (m.op == Op::Div && !meets(out[m.inputs[1]].axes, n.from)) {
+        terms.divisors.push_back(m.inputs[1]);
+        open.push_back(m.inputs[0]);
+      } else {
+        terms.factors.push_back(f);
+      }
+    }
+    return SumBuilder(out, n.from, std::move(terms)).build();
+  });
+}
+
+}  // namespace cpuflow::passes

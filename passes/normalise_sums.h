@@ -1,0 +1,12 @@
+#pragma once
+#include "ir/graph.h"
+
+namespace cpuflow::passes {
+
+/// Brings every sum into its normal form: factors that do not depend on the summed axes stand outside, sums over earlier (or later)
+/// positions are prefix sums, and a sum of three or more factors is a chain of sums of two, cheapest first.
+/// Requires: nothing.  Ensures: same values up to rounding; a sum is over one factor, or over a product of two of which each has an axis that the other lacks.
+/// Conditions stay on the factor that has their axes: what they exclude is zero, even where another factor is not finite.
+ir::Graph normalise_sums(const ir::Graph& in);
+
+}  // namespace cpuflow::passes

@@ -1,0 +1,16 @@
+#pragma once
+#include "ir/graph.h"
+
+#include <string>
+#include <vector>
+
+namespace cpuflow::passes {
+
+/// One rewriting of the Graph.  Name = file = function.
+struct Pass {
+  const char* name;
+  const char* why;  // why it stands where it stands in the pipeline
+  ir::Graph (*run)(const ir::Graph& in);
+};
+
+}  // namespace cpuflow::passes

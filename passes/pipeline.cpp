@@ -1,0 +1,53 @@
+#include "passes/pipeline.h"
+
+#include "ir/diagnostics.h"
+#include "passes/differentiate.h"
+#include "passes/drop_stops.h"
+#include "passes/normalise_sums.h"
+#include "passes/restrict_rows.h"
+#include "passes/solve_scatters.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+namespace cpuflow::passes {
+
+const std::vector<Pass>& graph_pipeline() {
+  static const std::vector<Pass> passes = {
+      {"restrict_rows", "before differentiate: what few positions need has gradients at few positions", restrict_rows},
+      {"normalise_sums", "before differentiate: the gradient of a prefix sum is a prefix sum", normalise_sums},
+      {"differentiate", "before everything that groups values: gradients are grouped with the rest", differentiate},
+      {"drop_stops", "gradients exist, so nothing needs to be kept from them", drop_stops},
+      {"solve_scatters", "gradients of reads at known indices become reads", solve_scatters},
+      {"normalise_gradient_sums", "the sums that gradients brought", normalise_sums},
+  };
+  return passes;
+}
+
+ir::Graph run_pipeline(ir::Graph graph, const PipelineOptions& options) {
+  std::vector<std::string> names;
+  for (const Pass& p : graph_pipeline()) names.push_back(p.name);
+  auto known = [&](const std::string& name) {
+    for (const std::string& n : names) {
+      if (n == name) return;
+    }
+    std::string near = ir::nearest_name(name, names);
+    throw ir::ModelError(fmt::format("error: unknown pass '{}'{}; `cpuflowc passes` lists them", name, near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+  };
+  for (const std::string& s : options.skip) known(s);
+  if (!options.stop_after.empty()) known(options.stop_after);
+  int number = 0;
+  if (options.after) options.after(number, "parsed", graph, 0);
+  for (const Pass& p : graph_pipeline()) {
+    ++number;
+    if (options.skip.count(p.name)) continue;
+    const auto start = std::chrono::steady_clock::now();
+    graph = p.run(graph);
+    if (options.after) options.after(number, p.name, graph, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    if (options.stop_after == p.name) break;
+  }
+  return graph;
+}
+
+}  // namespace cpuflow::passes

@@ -1,0 +1,25 @@
+#pragma once
+#include "ir/graph.h"
+
+#include <functional>
+#include <vector>
+
+namespace cpuflow::passes {
+
+/// What takes the place of a node.  `node` is a copy of the node whose inputs are nodes of `out`; `id` is its number in the old
+/// graph, and `map` says what the old nodes before it have become.  kNoNode: the node itself.
+using Replace = std::function<ir::NodeId(ir::Graph& out, const ir::Node& node, ir::NodeId id, const std::vector<ir::NodeId>& map)>;
+
+/// Copies what the outputs need, with replacements; names and places are carried over.  Carries are copied as they are.
+ir::Graph rewrite(const ir::Graph& in, const Replace& replace);
+
+/// The users of each node, each once, in order.
+std::vector<std::vector<ir::NodeId>> users_of(const ir::Graph& graph);
+
+/// Nodes that the outputs need.
+std::vector<bool> reachable(const ir::Graph& graph, const std::vector<ir::NodeId>& roots);
+
+/// Strongly connected components with a cycle: component number of each node, or -1.  Carries for which `cut` holds are not followed.
+std::vector<int> cycles(const ir::Graph& graph, const std::function<bool(const ir::Node&)>& cut);
+
+}  // namespace cpuflow::passes

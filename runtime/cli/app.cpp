@@ -1,0 +1,173 @@
+#include "runtime/cli/app.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "codegen/jit/jit.h"
+#include "ir/diagnostics.h"
+#include "runtime/atomic_file.h"
+#include "runtime/cli/command.h"
+#include "runtime/data/data_error.h"
+
+namespace cpuflow::cli {
+namespace {
+
+constexpr const char* kVersion = "cpuflowc 0.1.0 (C++ through clang and LLVM 19)";
+
+/// `--set a=1 b=2` as `--set a=1 --set b=2`: a flag that took everything up to the next flag would also take MODEL.
+std::vector<std::string> spread_settings(int argc, char** argv) {
+  std::vector<std::string> args;
+  bool settings = false;
+  for (int i = 1; i < argc; ++i) {
+    const std::string arg = argv[i];
+    if (arg == "--") {
+      args.insert(args.end(), argv + i, argv + argc);
+      break;
+    }
+    if (settings && !arg.starts_with('-') && arg.find('=') != std::string::npos && args.back() != "--set") args.push_back("--set");
+    else if (args.empty() || args.back() != "--set") settings = arg == "--set";
+    args.push_back(arg);
+  }
+  return args;
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(sub->get_name());
+  return names;
+}
+
+std::vector<std::string> flag_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    for (const std::string& name : option->get_snames()) names.push_back("-" + name);
+  }
+  return names;
+}
+
+std::string suggestion(const std::string& name, const std::vector<std::string>& known) {
+  const std::string near = ir::nearest_name(name, known);
+  return near.empty() ? "" : fmt::format("; did you mean '{}'?", near);
+}
+
+/// Unknown commands and flags, with the nearest known name.
+void check_names(const CLI::App& app, const std::vector<std::string>& args) {
+  if (args.empty()) return;
+  const std::vector<std::string> commands = command_names(app);
+  if (args[0].starts_with('-')) {
+    const std::vector<std::string> flags = flag_names(app);
+    if (std::find(flags.begin(), flags.end(), args[0]) == flags.end()) {
+      throw UsageError(fmt::format("unknown flag '{}'{}", args[0], suggestion(args[0], flags)));
+    }
+    return;
+  }
+  if (std::find(commands.begin(), commands.end(), args[0]) == commands.end()) {
+    throw UsageError(fmt::format("unknown command '{}'{} (commands: {})", args[0], suggestion(args[0], commands), fmt::join(commands, ", ")));
+  }
+  const CLI::App& sub = *app.get_subcommand(args[0]);
+  const std::vector<std::string> flags = flag_names(sub);
+  for (size_t i = 1; i < args.size() && args[i] != "--"; ++i) {
+    const std::string name = args[i].substr(0, args[i].find('='));
+    if (!name.starts_with("--") || std::find(flags.begin(), flags.end(), name) != flags.end()) continue;
+    throw UsageError(fmt::format("unknown flag '{}' of 'cpuflowc {}'{}", name, args[0], suggestion(name, flags)));
+  }
+}
+
+int fail(int code, const std::string& text) {
+  std::fflush(stdout);
+  log_line(text);
+  return code;
+}
+
+int run_command(int argc, char** argv) {
+  CLI::App app{"Compiles, trains and samples small language models whose architecture is a TOML file of equations.", "cpuflowc"};
+  app.set_version_flag("--version", kVersion, "print the version");
+  app.require_subcommand(1);
+  app.footer("Example:\n  cpuflowc train v5ln --data stories.txt --out runs/v5ln --budget 10m\n  cpuflowc sample runs/v5ln \"Once upon a time\"\n");
+  Status status;
+  add_compile(app, status);
+  add_train(app, status);
+  add_sample(app, status);
+  add_eval(app, status);
+  add_tokenize(app, status);
+  add_bench(app, status);
+  add_grad(app, status);
+  add_check(app, status);
+  add_passes(app, status);
+  add_corpus(app, status);
+
+  std::vector<std::string> args = spread_settings(argc, argv);
+  if (args.empty()) args = {"--help"};
+  try {
+    check_names(app, args);
+    std::reverse(args.begin(), args.end());  // CLI11 takes the last one first
+    app.parse(args);
+  } catch (const CLI::Success& e) {
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    const std::vector<CLI::App*> chosen = app.get_subcommands();
+    const std::string command = chosen.empty() ? "" : " " + chosen[0]->get_name();
+    return fail(kUsage, fmt::format("cpuflowc{}: error: {}\nUsage with an example: cpuflowc{} --help", command, e.what(), command));
+  }
+  return status.code;
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  try {
+    return run_command(argc, argv);
+  } catch (const UsageError& e) {
+    return fail(kUsage, fmt::format("cpuflowc: error: {}", e.what()));
+  } catch (const ir::ModelError& e) {
+    return fail(kBadModel, e.what());
+  } catch (const codegen::JitError& e) {
+    return fail(kJit, fmt::format("cpuflowc: error: the generated code cannot be used: {}", e.what()));
+  } catch (const rt::FileError& e) {
+    return fail(kBadData, fmt::format("cpuflowc: error: {}", e.what()));
+  } catch (const rt::DataError& e) {
+    return fail(kBadData, fmt::format("cpuflowc: error: {}", e.what()));
+  } catch (const InputError& e) {
+    return fail(kBadData, fmt::format("cpuflowc: error: {}", e.what()));
+  } catch (const ir::InternalError& e) {
+    return fail(kFailed, fmt::format("cpuflowc: internal error: {}\nThis is a mistake in cpuflowc, not in your model; please report it with the model file.", e.what()));
+  } catch (const std::bad_alloc&) {
+    return fail(kFailed, "cpuflowc: error: out of memory; smaller sizes (--set T=.. B=..) need less");
+  } catch (const std::exception& e) {
+    return fail(kFailed, fmt::format("cpuflowc: error: {}", e.what()));
+  }
+}
+
+void log_line(const std::string& text) {
+  fmt::print(stderr, "{}\n", text);
+  std::fflush(stderr);
+}
+
+void warn(const std::string& text) { log_line("warning: " + text); }
+
+void print_out(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    throw std::runtime_error("standard output cannot be written");
+  }
+}
+
+std::string with_commas(double value) {
+  std::string digits = fmt::format("{:.0f}", value);
+  for (int i = static_cast<int>(digits.size()) - 3; i > (value < 0 ? 1 : 0); i -= 3) digits.insert(static_cast<size_t>(i), ",");
+  return digits;
+}
+
+std::string short_number(double value) {
+  for (const auto& [unit, name] : {std::pair{1e12, " T"}, {1e9, " G"}, {1e6, " M"}, {1e3, " k"}}) {
+    if (value >= unit) return fmt::format("{:.3g}{}", value / unit, name);
+  }
+  return fmt::format("{:.4g}", value);
+}
+
+}  // namespace cpuflow::cli

@@ -1,0 +1,168 @@
+#include "runtime/cli/compile.h"
+
+#include "codegen/emit/emit_cpp.h"
+#include "ir/diagnostics.h"
+#include "modeldefs/frontend/build_graph.h"
+#include "passes/pipeline.h"
+#include "runtime/cli/check_each.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace cpuflow::cli {
+namespace {
+
+double since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+void write_text(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream out(path, std::ios::binary);
+  out << text;
+  if (!out.flush()) throw std::runtime_error(fmt::format("{}: cannot be written", path.string()));
+}
+
+/// Where each parameter node lies: all layers of a block follow each other at one distance.
+std::map<std::string, passes::ParamPlace> param_places(const frontend::Model& model) {
+  std::map<std::string, uint64_t> offsets;
+  for (const codegen::ParamInfo& p : model.params) offsets[p.name] = p.offset;
+  std::map<std::string, passes::ParamPlace> places;
+  for (ir::NodeId id = 0; id < model.graph.size(); ++id) {
+    const ir::Node& n = model.graph[id];
+    if (n.op != ir::Op::Param) continue;
+    const size_t hole = n.text.find("{layer}");
+    auto name = [&](int64_t layer) { return hole == std::string::npos ? n.text : n.text.substr(0, hole) + std::to_string(layer) + n.text.substr(hole + 7); };
+    const int64_t first = n.ints.empty() ? 0 : n.ints[0];
+    auto find = [&](int64_t layer) {
+      auto it = offsets.find(name(layer));
+      if (it == offsets.end()) throw ir::InternalError("no parameter is called " + name(layer));
+      return it->second;
+    };
+    passes::ParamPlace place{find(first), 0};
+    for (const ir::Axis& a : n.axes) {
+      if (a.kind != ir::AxisKind::Layer || a.size < 2) continue;
+      place.layer_stride = static_cast<int64_t>(find(first + 1)) - static_cast<int64_t>(place.offset);
+      for (int64_t l = 0; l < a.size; ++l) {
+        if (static_cast<int64_t>(find(first + l)) != static_cast<int64_t>(place.offset) + l * place.layer_stride) {
+          throw ir::InternalError("the layers of " + n.text + " are not at equal distances");
+        }
+      }
+    }
+    places[n.text] = place;
+  }
+  return places;
+}
+
+void fill_manifest(CompiledModel& c, const frontend::Model& model) {
+  codegen::Manifest& m = c.exe.manifest;
+  m.model = model.name;
+  m.dims = model.dims;
+  m.B = model.B;
+  m.T = model.T;
+  m.V = model.V;
+  m.params = model.params;
+  m.losses = model.losses;
+  m.train = model.train;
+  for (const codegen::ParamInfo& p : model.params) m.param_floats = std::max(m.param_floats, (p.offset + p.count + 15) / 16 * 16);
+  m.shared_floats = static_cast<uint64_t>(c.program.shared_floats);
+  m.grad_floats = static_cast<uint64_t>(std::max<int64_t>(c.program.grad_floats, static_cast<int64_t>(m.param_floats)));
+  m.loss_floats = static_cast<uint64_t>(std::max<int64_t>(16, c.program.loss_floats));
+  for (const ir::Function& f : c.program.functions) {
+    if (f.name == "rows") {
+      m.rows_lane_floats = static_cast<uint64_t>(f.lane_floats);
+      m.state_floats = static_cast<double>(f.state_floats);
+    }
+    m.lane_floats = std::max(m.lane_floats, static_cast<uint64_t>(f.lane_floats));
+  }
+  m.lane_floats = std::max<uint64_t>(m.lane_floats, 16);
+  m.rows_lane_floats = std::max<uint64_t>(m.rows_lane_floats, 16);
+  for (const passes::RegionCosts& r : c.costs) {
+    if (r.function == "rows") m.forward_flops += r.product_flops / static_cast<double>(m.T);
+    if (r.function == "train_sequence") m.train_flops += r.product_flops / static_cast<double>(m.T);
+  }
+}
+
+}  // namespace
+
+CompiledModel compile_model(const CompileOptions& options) {
+  CompiledModel c;
+  c.path = frontend::find_model(options.model);
+  {
+    std::ifstream in(c.path, std::ios::binary);
+    std::stringstream text;
+    text << in.rdbuf();
+    c.text = text.str();
+  }
+  c.target = options.target.empty() ? ir::host_target() : ir::target_by_name(options.target);
+  auto start = std::chrono::steady_clock::now();
+  ir::Diagnostics diagnostics;
+  frontend::Model model = frontend::load_model(c.path, options.overrides, diagnostics);
+  diagnostics.stop_if_errors();
+  if (!diagnostics.all().empty()) c.warnings.push_back(diagnostics.format());
+  c.times.push_back({"front end", since(start), true});
+  c.parsed = model.graph;
+
+  passes::PipelineOptions pipeline;
+  pipeline.skip = options.skip;
+  pipeline.stop_after = options.stop_after;
+  GraphWatcher watcher(options, c);
+  pipeline.after = [&](int number, const std::string& name, const ir::Graph& graph, double ms) { watcher.after(number, name, graph, ms); };
+  c.graph = passes::run_pipeline(model.graph, pipeline);
+
+  start = std::chrono::steady_clock::now();
+  passes::LowerOptions lower;
+  lower.fuse = options.fuse;
+  lower.lanes = c.target.lanes;
+  lower.vocabulary = model.V;
+  lower.params = param_places(model);
+  for (const codegen::ParamInfo& p : model.params) lower.param_floats = std::max(lower.param_floats, (p.offset + p.count + 15) / 16 * 16);
+  lower.train = options.train;
+  lower.eval = options.eval;
+  lower.rows = options.rows;
+  if (options.stop_after.empty()) {
+    c.program = passes::lower_to_loops(c.graph, lower, &c.explanation);
+    c.program.model = model.name;
+    c.times.push_back({"lower_to_loops", since(start), true});
+    c.costs = passes::count_costs(c.program);
+    start = std::chrono::steady_clock::now();
+    std::string sizes;
+    for (const auto& [name, value] : model.dims) sizes += fmt::format(" {}={}", name, value);
+    c.header = fmt::format("{} for {}:{}", model.name, c.target.name, sizes);
+    codegen::EmitOptions emit;
+    emit.header = {c.header, options.fuse ? "fused" : "unfused", "Compile on its own: clang++ -std=c++20 -O3 -ffp-contract=off -c, with the target's instruction sets."};
+    emit.profile = options.profile;
+    c.cpp = codegen::emit_cpp(c.program, c.graph, emit);
+    c.times.push_back({"emit_cpp", since(start), true});
+  }
+  fill_manifest(c, model);
+  c.jit.exec = options.exec;
+  c.jit.features = c.target.features;
+  c.jit.vector_bits = c.target.lanes * 32;
+  if (!options.dump_dir.empty() && !c.cpp.empty()) {
+    std::filesystem::create_directories(options.dump_dir);
+    c.jit.source_path = (std::filesystem::path(options.dump_dir) / "model.cpp").string();
+    write_text(c.jit.source_path, c.cpp);
+  }
+  if (!options.run || c.cpp.empty()) return c;
+  if (!ir::runs_here(c.target)) {
+    throw std::runtime_error(fmt::format("this machine cannot run code for '{}'; compile without running it: cpuflowc compile --target {} --out DIR", c.target.name, c.target.name));
+  }
+  c.library = codegen::load_cpp(c.cpp, model.name + ".cpp", c.jit);
+  c.times.push_back({c.library->record().cache_hit ? "object cache" : "clang", c.library->record().ms_load + c.library->record().ms_compile + c.library->record().ms_link, true});
+  auto kernel = [&](const char* name) { return reinterpret_cast<cpuflow_kernel*>(c.library->symbol(name)); };
+  c.exe.prepare = kernel("prepare");
+  if (options.train) {
+    c.exe.train_sequence = kernel("train_sequence");
+    c.exe.finish = kernel("finish");
+  }
+  if (options.eval) c.exe.eval_sequence = kernel("eval_sequence");
+  if (options.eval || options.train) c.exe.loss_terms = kernel("loss_terms");
+  if (options.rows) c.exe.rows = kernel("rows");
+  return c;
+}
+
+}  // namespace cpuflow::cli

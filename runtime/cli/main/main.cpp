@@ -1,0 +1,3 @@
+#include "runtime/cli/app.h"
+
+int main(int argc, char** argv) { return cpuflow::cli::run(argc, argv); }

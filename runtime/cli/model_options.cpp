@@ -1,0 +1,79 @@
+#include "runtime/cli/model_options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "ir/diagnostics.h"
+#include "runtime/atomic_file.h"
+
+namespace cpuflow::cli {
+
+std::shared_ptr<ModelOptions> add_model_options(CLI::App& app) {
+  auto options = std::make_shared<ModelOptions>();
+  app.add_option("MODEL", options->model, "a model file, or the name of one that comes with cpuflowc (v5ln)")->required();
+  app.add_option("--set", options->settings, "sizes, constants and settings of the model file: --set d=32 train.lr=1e-3")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false);
+  app.add_flag("--unfused", options->unfused, "every operation has loops of its own (what bench compares with)");
+  app.add_option("--target", options->target, "portable | avx2 | avx512; default: the best that this machine has")->envname("CPUFLOW_TARGET");
+  app.add_option("--exec", options->exec, "orc: clang in this process | dlopen: an installed compiler | interpret: the reference interpreter")
+      ->envname("CPUFLOW_EXEC");
+  app.add_flag("--json", options->json, "the result as JSON on standard output");
+  return options;
+}
+
+std::map<std::string, std::string> parse_settings(const std::vector<std::string>& settings) {
+  std::map<std::string, std::string> out;
+  for (const std::string& setting : settings) {
+    const size_t equals = setting.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      throw UsageError(fmt::format("--set: expected name=value, found '{}'; for example: --set d=32 train.lr=1e-3", setting));
+    }
+    out[setting.substr(0, equals)] = setting.substr(equals + 1);
+  }
+  return out;
+}
+
+CompileOptions ModelOptions::compile_options(const std::string& command, bool may_interpret) const {
+  CompileOptions out;
+  out.model = model;
+  out.overrides = parse_settings(settings);
+  out.fuse = !unfused;
+  out.target = target;
+  const std::vector<std::string>& targets = ir::target_names();
+  if (!target.empty() && std::find(targets.begin(), targets.end(), target) == targets.end()) {
+    const std::string near = ir::nearest_name(target, targets);
+    throw UsageError(fmt::format("--target: unknown target '{}'{} (targets: {})", target,
+                                 near.empty() ? "" : fmt::format("; did you mean '{}'?", near), fmt::join(targets, ", ")));
+  }
+  if (exec == "dlopen") {
+    out.exec = codegen::Exec::Dlopen;
+  } else if (exec == "interpret") {
+    if (!may_interpret) {
+      throw UsageError(fmt::format("--exec interpret: '{}' needs compiled code; the reference interpreter computes single passes in double "
+                                   "precision, for 'grad' and 'check'",
+                                   command));
+    }
+    out.run = false;
+  } else if (exec != "orc") {
+    throw UsageError(fmt::format("--exec: expected interpret, dlopen or orc, found '{}'", exec));
+  }
+  return out;
+}
+
+CompiledModel compile_and_warn(const CompileOptions& options) {
+  CompiledModel model = compile_model(options);
+  for (const std::string& warning : model.warnings) log_line(warning);
+  if (model.library && !model.library->record().note.empty()) log_line("note: " + model.library->record().note);
+  return model;
+}
+
+void make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) throw rt::FileError(fmt::format("{}: this folder cannot be made: {}", path, error.message()));
+}
+
+}  // namespace cpuflow::cli

@@ -1,0 +1,33 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/cli/command.h"
+#include "runtime/cli/compile.h"
+
+namespace cpuflow::cli {
+
+/// The flags that every command with a MODEL takes.
+struct ModelOptions {
+  std::string model;
+  std::vector<std::string> settings;  // name=value
+  bool unfused = false, json = false;
+  std::string target, exec = "orc";
+  bool interpret() const { return exec == "interpret"; }
+  /// Throws UsageError for a setting without `=`, an unknown target, and for `--exec interpret` unless the command has it.
+  CompileOptions compile_options(const std::string& command, bool may_interpret = false) const;
+};
+
+std::shared_ptr<ModelOptions> add_model_options(CLI::App& app);
+
+/// Splits name=value.  Throws UsageError.
+std::map<std::string, std::string> parse_settings(const std::vector<std::string>& settings);
+
+/// compile_model, with its warnings printed.
+CompiledModel compile_and_warn(const CompileOptions& options);
+
+/// Makes a folder and those above it.  Throws rt::FileError.
+void make_folder(const std::string& path);
+
+}  // namespace cpuflow::cli

@@ -1,0 +1,290 @@
+#include "runtime/cli/single_pass.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "ir/diagnostics.h"
+#include "ir/interpret.h"
+#include "modeldefs/frontend/build_graph.h"
+#include "runtime/cli/command.h"
+
+namespace cpuflow::cli {
+namespace {
+
+/// Zeroed floats, aligned as kernels want them.
+class Floats {
+ public:
+  explicit Floats(uint64_t count) {
+    const size_t bytes = std::max<size_t>(64, (count * sizeof(float) + 63) / 64 * 64);
+    data_.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
+    if (!data_) throw std::bad_alloc();
+    std::fill_n(data_.get(), bytes / sizeof(float), 0.0f);
+  }
+  float* get() const { return data_.get(); }
+
+ private:
+  struct Free {
+    void operator()(float* p) const { std::free(p); }
+  };
+  std::unique_ptr<float, Free> data_;
+};
+
+/// The buffers of one pass over one micro-batch.
+struct Run {
+  Run(const codegen::Executable& exe, const PassInputs& inputs)
+      : exe(exe),
+        m(exe.manifest),
+        lanes(static_cast<size_t>(std::max<int64_t>(1, m.lanes))),
+        params(m.param_floats),
+        shared(m.shared_floats),
+        terms(m.losses.size()) {
+    for (const codegen::ParamInfo& p : m.params) {
+      const std::vector<float>& values = inputs.params.at(p.name);
+      std::copy(values.begin(), values.end(), params.get() + p.offset);
+    }
+    call.params = params.get();
+    call.shared = shared.get();
+    exe.prepare(&call);
+  }
+  void take_sequence(const PassInputs& inputs, int64_t b) {
+    call.tokens = inputs.tokens.data() + b * m.T;
+    call.targets = inputs.targets.data() + b * m.T;
+    call.sequence = static_cast<int32_t>(b);
+  }
+  /// Sums the lanes' copies into the first.
+  static void sum(const std::vector<Floats>& parts, uint64_t count) {
+    for (size_t l = 1; l < parts.size(); ++l) {
+      for (uint64_t i = 0; i < count; ++i) parts[0].get()[i] += parts[l].get()[i];
+    }
+  }
+  std::vector<Floats> lane_buffers(uint64_t floats) const {
+    std::vector<Floats> out;
+    for (size_t l = 0; l < lanes; ++l) out.emplace_back(floats);
+    return out;
+  }
+  std::vector<NamedTensor> loss_tensors(const std::vector<Floats>& losses, const std::string& prefix) {
+    sum(losses, m.loss_floats);
+    call.losses = losses[0].get();
+    call.out = terms.get();
+    exe.loss_terms(&call);
+    std::vector<NamedTensor> out;
+    for (size_t i = 0; i < m.losses.size(); ++i) out.push_back({prefix + m.losses[i], {1}, {terms.get()[i]}});
+    return out;
+  }
+
+  const codegen::Executable& exe;
+  const codegen::Manifest& m;
+  size_t lanes;
+  Floats params, shared, terms;
+  cpuflow_call call{};
+};
+
+/// Logits of all sequences, `step` positions a call.
+NamedTensor logits_in_steps(Run& run, const PassInputs& inputs, int64_t step) {
+  const codegen::Manifest& m = run.m;
+  NamedTensor logits{"logits", {inputs.B, m.T, m.V}, {}};
+  logits.values.reserve(static_cast<size_t>(inputs.B * m.T * m.V));
+  const Floats rows(static_cast<uint64_t>(step * m.V));
+  for (int64_t b = 0; b < inputs.B; ++b) {
+    const Floats state(std::max(m.rows_lane_floats, m.lane_floats));
+    run.take_sequence(inputs, b);
+    run.call.lane = state.get();
+    run.call.out = rows.get();
+    for (int64_t first = 0; first < m.T; first += step) {
+      run.call.first = static_cast<int32_t>(first);
+      run.call.last = static_cast<int32_t>(std::min(m.T, first + step));
+      run.exe.rows(&run.call);
+      logits.values.insert(logits.values.end(), rows.get(), rows.get() + (run.call.last - run.call.first) * m.V);
+    }
+  }
+  return logits;
+}
+
+/// `tensor` with the axes `wanted`, in this order; it is the same along those that it lacks.
+std::vector<double> laid_out(const ir::Tensor& tensor, const ir::Axes& wanted) {
+  std::vector<double> out(ir::element_count(wanted));
+  std::vector<size_t> strides(wanted.size(), 0);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const int at = ir::index_of(tensor.axes, wanted[i]);
+    if (at < 0) continue;
+    strides[i] = 1;
+    for (size_t j = static_cast<size_t>(at) + 1; j < tensor.axes.size(); ++j) strides[i] *= tensor.axes[j].size;
+  }
+  for (size_t i = 0; i < out.size(); ++i) {
+    size_t rest = i, from = 0;
+    for (size_t a = wanted.size(); a-- > 0;) {
+      from += rest % wanted[a].size * strides[a];
+      rest /= wanted[a].size;
+    }
+    out[i] = tensor.data[from];
+  }
+  return out;
+}
+
+/// The parameters of a `param` node, one for each layer in order.
+std::vector<std::string> checkpoint_names(const ir::Node& node) {
+  const size_t hole = node.text.find("{layer}");
+  if (hole == std::string::npos) return {node.text};
+  const int64_t first = node.ints.empty() ? 0 : node.ints[0];
+  int64_t count = 1;
+  for (const ir::Axis& axis : node.axes) {
+    if (axis.kind == ir::AxisKind::Layer) count = axis.size;
+  }
+  std::vector<std::string> names;
+  for (int64_t l = first; l < first + count; ++l) names.push_back(node.text.substr(0, hole) + std::to_string(l) + node.text.substr(hole + 7));
+  return names;
+}
+
+}  // namespace
+
+std::map<std::string, std::string> settings_from_file(const rt::SafetensorsFile& file, const std::string& model) {
+  const rt::TensorInfo& tokens = file.info("tokens");
+  if (tokens.shape.size() != 2) {
+    throw InputError(fmt::format("{}: tensor 'tokens': expected shape [B, T], found {}", file.path(), rt::shape_text(tokens.shape)));
+  }
+  nlohmann::json config = nlohmann::json::object();
+  if (const auto it = file.metadata().find("config"); it != file.metadata().end()) {
+    config = nlohmann::json::parse(it->second, nullptr, false);
+    if (!config.is_object()) throw InputError(fmt::format("{}: metadata 'config': expected a JSON object of sizes, found '{}'", file.path(), it->second));
+  }
+  config["B"] = tokens.shape[0];
+  config["T"] = tokens.shape[1];
+  ir::Diagnostics diagnostics;
+  const std::string path = frontend::find_model(model);
+  const frontend::ModelFile parsed =
+      frontend::read_model_file(std::make_shared<ir::SourceText>(ir::SourceText{path, rt::read_file(path)}), false, diagnostics);
+  diagnostics.stop_if_errors();
+  std::map<std::string, std::string> settings;
+  for (const frontend::SizeEntry& size : parsed.sizes) {
+    if (config.contains(size.name)) settings[size.name] = config[size.name].dump();
+  }
+  if (!settings.contains("B") && tokens.shape[0] != 1) {
+    throw InputError(fmt::format("{}: holds {} sequences, but {} has no size B; add `B = {}` to [dims]", file.path(), tokens.shape[0], path,
+                                 tokens.shape[0]));
+  }
+  return settings;
+}
+
+PassInputs read_pass_inputs(const rt::SafetensorsFile& file, const codegen::Manifest& m) {
+  PassInputs inputs;
+  inputs.B = m.B;
+  inputs.T = m.T;
+  const std::vector<int64_t> shape{m.B, m.T};
+  for (auto [name, ids] : {std::pair{"tokens", &inputs.tokens}, {"targets", &inputs.targets}}) {
+    file.expect(name, shape);
+    *ids = file.int32s(name);
+    for (size_t i = 0; i < ids->size(); ++i) {
+      const int32_t id = (*ids)[i];
+      if (id >= 0 && id < m.V) continue;
+      throw InputError(fmt::format("{}: {}[{}, {}] is {}, which is not an id of this model: V = {}", file.path(), name, i / static_cast<size_t>(m.T),
+                                   i % static_cast<size_t>(m.T), id, m.V));
+    }
+  }
+  for (const codegen::ParamInfo& p : m.params) {
+    file.expect("param." + p.name, p.shape);
+    inputs.params[p.name] = file.floats("param." + p.name);
+  }
+  return inputs;
+}
+
+std::vector<NamedTensor> run_compiled(const codegen::Executable& exe, const PassInputs& inputs) {
+  Run run(exe, inputs);
+  const codegen::Manifest& m = exe.manifest;
+  std::vector<NamedTensor> out{logits_in_steps(run, inputs, m.T)};
+  const std::vector<Floats> lane = run.lane_buffers(m.lane_floats), grads = run.lane_buffers(m.grad_floats), losses = run.lane_buffers(m.loss_floats);
+  for (int64_t b = 0; b < inputs.B; ++b) {
+    const size_t l = static_cast<size_t>(b) % run.lanes;
+    run.take_sequence(inputs, b);
+    run.call.lane = lane[l].get();
+    run.call.grads = grads[l].get();
+    run.call.losses = losses[l].get();
+    exe.train_sequence(&run.call);
+  }
+  Run::sum(grads, m.grad_floats);
+  run.call.grads = grads[0].get();
+  run.call.lane = lane[0].get();
+  exe.finish(&run.call);
+  for (NamedTensor& loss : run.loss_tensors(losses, "loss.")) out.push_back(std::move(loss));
+  for (const codegen::ParamInfo& p : m.params) {
+    const float* values = grads[0].get() + p.offset;
+    out.push_back({"grad." + p.name, p.shape, std::vector<double>(values, values + p.count)});
+  }
+  return out;
+}
+
+std::vector<NamedTensor> run_other_schedules(const codegen::Executable& exe, const PassInputs& inputs) {
+  Run run(exe, inputs);
+  const codegen::Manifest& m = exe.manifest;
+  const std::vector<Floats> lane = run.lane_buffers(m.lane_floats), losses = run.lane_buffers(m.loss_floats);
+  for (int64_t b = 0; b < inputs.B; ++b) {
+    const size_t l = static_cast<size_t>(b) % run.lanes;
+    run.take_sequence(inputs, b);
+    run.call.lane = lane[l].get();
+    run.call.losses = losses[l].get();
+    exe.eval_sequence(&run.call);
+  }
+  std::vector<NamedTensor> out = run.loss_tensors(losses, "eval.loss.");
+  if (m.causal) out.push_back(logits_in_steps(run, inputs, 1));
+  return out;
+}
+
+std::vector<NamedTensor> run_interpreter(const CompiledModel& model, const PassInputs& inputs) {
+  const codegen::Manifest& m = model.exe.manifest;
+  std::map<std::string, ir::Tensor> params, ids;
+  std::map<std::string, const ir::Node*> nodes;  // param nodes by their text
+  for (ir::NodeId id = 0; id < model.graph.size(); ++id) {
+    const ir::Node& node = model.graph[id];
+    if (node.op != ir::Op::Param && node.op != ir::Op::Input) continue;
+    ir::Tensor tensor;
+    tensor.axes = node.axes;
+    if (node.op == ir::Op::Input) {
+      const std::vector<int32_t>& source = node.text == "tokens" ? inputs.tokens : inputs.targets;
+      tensor.data.assign(source.begin(), source.end());
+      ids[node.text] = std::move(tensor);
+      continue;
+    }
+    for (const std::string& name : checkpoint_names(node)) {
+      const std::vector<float>& values = inputs.params.at(name);
+      tensor.data.insert(tensor.data.end(), values.begin(), values.end());
+    }
+    params[node.text] = std::move(tensor);
+    nodes[node.text] = &node;
+  }
+  const std::map<std::string, ir::Tensor> values = ir::interpret(model.graph, params, ids);
+
+  std::vector<NamedTensor> out;
+  std::map<std::string, std::vector<double>> grads;
+  for (const ir::Output& output : model.graph.outputs) {
+    const ir::Tensor& value = values.at(output.name);
+    if (output.name == "logits") {
+      ir::Axes wanted;
+      for (const ir::AxisKind kind : {ir::AxisKind::Batch, ir::AxisKind::Position, ir::AxisKind::Feature}) {
+        for (const ir::Axis& axis : value.axes) {
+          if (axis.kind == kind) wanted.push_back(axis);
+        }
+      }
+      NamedTensor logits{"logits", {m.B, m.T, m.V}, laid_out(value, wanted)};
+      if (logits.values.size() == static_cast<size_t>(m.B * m.T * m.V)) out.push_back(std::move(logits));
+    } else if (output.name.starts_with("loss.")) {
+      out.push_back({output.name, {1}, value.data});
+    } else if (output.name.starts_with("grad.")) {
+      const ir::Node& node = *nodes.at(output.name.substr(5));
+      const std::vector<double> all = laid_out(value, node.axes);
+      const std::vector<std::string> names = checkpoint_names(node);
+      const size_t each = all.size() / names.size();
+      for (size_t l = 0; l < names.size(); ++l) grads[names[l]].assign(all.begin() + static_cast<ptrdiff_t>(l * each), all.begin() + static_cast<ptrdiff_t>((l + 1) * each));
+    }
+  }
+  for (const codegen::ParamInfo& p : m.params) {
+    std::vector<double>& grad = grads[p.name];
+    grad.resize(p.count, 0.0);  // no loss depends on it
+    out.push_back({"grad." + p.name, p.shape, std::move(grad)});
+  }
+  return out;
+}
+
+}  // namespace cpuflow::cli
