@@ -21,8 +21,8 @@ namespace cpuflow::ir {
 
 namespace {
 
-const std::vector<std::string> kAvx2Features = {"sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma",
-                                                "f16c", "bmi",   "bmi2",   "lzcnt",  "movbe"};
+const std::vector<std::string> kAvx2Features = {"sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx",  "avx2",
+                                                "fma",  "f16c",  "bmi",    "bmi2",   "lzcnt",  "movbe"};
 const std::vector<std::string> kAvx512Features = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"};
 
 /// The instruction sets of the processor that the operating system lets programs use, by clang's names.
@@ -139,8 +139,7 @@ CpuTarget target_by_name(std::string_view name) {
   }
   std::string near = nearest_name(name, target_names());
   throw std::invalid_argument(fmt::format("unknown target '{}'{}; the targets are {}", name,
-                                          near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near),
-                                          fmt::join(target_names(), ", ")));
+                                          near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near), fmt::join(target_names(), ", ")));
 }
 
 bool runs_here(const CpuTarget& target) {

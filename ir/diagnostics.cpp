@@ -86,7 +86,9 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
   for (const std::string& candidate : known) {
     if (candidate == name) continue;
     size_t distance = lower(candidate) == lower(name) ? 0 : edit_distance(name, candidate);
-    if (distance < best_distance) {
+    // A name of which nothing is left is not near.
+    bool something_left = distance < std::max(name.size(), candidate.size());
+    if (something_left && distance < best_distance) {
       best_distance = distance;
       best = candidate;
     }

@@ -18,7 +18,7 @@ struct LowerOptions {
   bool fuse = true;                     // false: every operation has loops of its own over whole tensors
   int lanes = 8;                        // floats of a vector of the target
   int64_t tile = 64;                    // rows of a tile
-  int64_t large_floats = 512 * 1024;    // a value of more floats a sequence is never stored whole
+  int64_t large_floats = 640 * 1024;    // a value of more floats a sequence is never stored whole
   int64_t vocabulary = 0;               // tokens are below this
   uint64_t param_floats = 0;
   std::map<std::string, ParamPlace> params;  // by the text of param nodes

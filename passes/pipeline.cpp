@@ -1,6 +1,7 @@
 #include "passes/pipeline.h"
 
 #include "ir/diagnostics.h"
+#include "passes/canonicalise.h"
 #include "passes/differentiate.h"
 #include "passes/drop_stops.h"
 #include "passes/normalise_sums.h"
@@ -15,6 +16,7 @@ namespace cpuflow::passes {
 
 const std::vector<Pass>& graph_pipeline() {
   static const std::vector<Pass> passes = {
+      {"canonicalise", "first: the order of the text has no say in anything that follows", canonicalise},
       {"restrict_rows", "before differentiate: what few positions need has gradients at few positions", restrict_rows},
       {"normalise_sums", "before differentiate: the gradient of a prefix sum is a prefix sum", normalise_sums},
       {"differentiate", "before everything that groups values: gradients are grouped with the rest", differentiate},

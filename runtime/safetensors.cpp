@@ -32,9 +32,9 @@ struct TypeRow {
   size_t bytes;
 };
 constexpr TypeRow kTypes[] = {
-    {TensorType::F64, "F64", 8}, {TensorType::F32, "F32", 4}, {TensorType::F16, "F16", 2}, {TensorType::BF16, "BF16", 2},
-    {TensorType::I64, "I64", 8}, {TensorType::U64, "U64", 8}, {TensorType::I32, "I32", 4}, {TensorType::U32, "U32", 4},
-    {TensorType::I16, "I16", 2}, {TensorType::U16, "U16", 2}, {TensorType::I8, "I8", 1},   {TensorType::U8, "U8", 1},
+    {TensorType::F64, "F64", 8},   {TensorType::F32, "F32", 4}, {TensorType::F16, "F16", 2}, {TensorType::BF16, "BF16", 2},
+    {TensorType::I64, "I64", 8},   {TensorType::U64, "U64", 8}, {TensorType::I32, "I32", 4}, {TensorType::U32, "U32", 4},
+    {TensorType::I16, "I16", 2},   {TensorType::U16, "U16", 2}, {TensorType::I8, "I8", 1},   {TensorType::U8, "U8", 1},
     {TensorType::Bool, "BOOL", 1},
 };
 
@@ -59,19 +59,31 @@ void for_each_element(TensorType type, const std::byte* data, uint64_t count, Us
     for (uint64_t i = 0; i < count; ++i) use(i, load<T>(data + i * sizeof(T)));
   };
   switch (type) {
-    case TensorType::F64: return walk(double{});
-    case TensorType::F32: return walk(float{});
-    case TensorType::F16: return walk(Half{});
-    case TensorType::BF16: return walk(BFloat{});
-    case TensorType::I64: return walk(int64_t{});
-    case TensorType::U64: return walk(uint64_t{});
-    case TensorType::I32: return walk(int32_t{});
-    case TensorType::U32: return walk(uint32_t{});
-    case TensorType::I16: return walk(int16_t{});
-    case TensorType::U16: return walk(uint16_t{});
-    case TensorType::I8: return walk(int8_t{});
+    case TensorType::F64:
+      return walk(double{});
+    case TensorType::F32:
+      return walk(float{});
+    case TensorType::F16:
+      return walk(Half{});
+    case TensorType::BF16:
+      return walk(BFloat{});
+    case TensorType::I64:
+      return walk(int64_t{});
+    case TensorType::U64:
+      return walk(uint64_t{});
+    case TensorType::I32:
+      return walk(int32_t{});
+    case TensorType::U32:
+      return walk(uint32_t{});
+    case TensorType::I16:
+      return walk(int16_t{});
+    case TensorType::U16:
+      return walk(uint16_t{});
+    case TensorType::I8:
+      return walk(int8_t{});
     case TensorType::U8:
-    case TensorType::Bool: return walk(uint8_t{});
+    case TensorType::Bool:
+      return walk(uint8_t{});
   }
 }
 
@@ -148,7 +160,8 @@ SafetensorsFile::SafetensorsFile(std::string path) : path_(std::move(path)) {
   data_ = std::shared_ptr<const std::byte>(static_cast<const std::byte*>(mapping),
                                            [size = size_](const std::byte* at) { munmap(const_cast<std::byte*>(at), size); });
   const uint64_t header = load<uint64_t>(data_.get());
-  if (header > kMaxHeader) fail(fmt::format("not a safetensors file: its header would have {} bytes, at most {} are allowed", header, kMaxHeader));
+  if (header > kMaxHeader)
+    fail(fmt::format("not a safetensors file: its header would have {} bytes, at most {} are allowed", header, kMaxHeader));
   if (header > size_ - 8) fail(fmt::format("damaged safetensors file: the header needs {} bytes, {} are there", header, size_ - 8));
   data_start_ = 8 + header;
   parse_header({reinterpret_cast<const char*>(data_.get()) + 8, header});
@@ -175,7 +188,8 @@ void SafetensorsFile::parse_header(std::string_view header) {
     TensorInfo tensor;
     tensor.name = name;
     for (const auto& [key, value] : entry.items()) {
-      if (key != "dtype" && key != "shape" && key != "data_offsets") fail(fmt::format("tensor '{}': unknown key \"{}\" in the header", name, key));
+      if (key != "dtype" && key != "shape" && key != "data_offsets")
+        fail(fmt::format("tensor '{}': unknown key \"{}\" in the header", name, key));
     }
     if (!entry.contains("dtype") || !entry["dtype"].is_string()) fail(fmt::format("tensor '{}': no \"dtype\" in the header", name));
     const std::string& type = entry["dtype"].get_ref<const std::string&>();
@@ -194,15 +208,18 @@ void SafetensorsFile::parse_header(std::string_view header) {
       tensor.shape.push_back(size.get<int64_t>());
     }
     uint64_t needed = 0;
-    if (!byte_count(tensor.type, tensor.shape, needed)) fail(fmt::format("tensor '{}': shape {} is too large", name, shape_text(tensor.shape)));
+    if (!byte_count(tensor.type, tensor.shape, needed))
+      fail(fmt::format("tensor '{}': shape {} is too large", name, shape_text(tensor.shape)));
     const auto range = entry.find("data_offsets");
-    if (range == entry.end() || !range->is_array() || range->size() != 2 || !(*range)[0].is_number_unsigned() || !(*range)[1].is_number_unsigned()) {
+    if (range == entry.end() || !range->is_array() || range->size() != 2 || !(*range)[0].is_number_unsigned() ||
+        !(*range)[1].is_number_unsigned()) {
       fail(fmt::format("tensor '{}': \"data_offsets\" must be two whole numbers", name));
     }
     const uint64_t begin = (*range)[0].get<uint64_t>();
     const uint64_t end = (*range)[1].get<uint64_t>();
     if (begin > end || end > available) {
-      fail(fmt::format("tensor '{}': its bytes are {}..{}, and the file has {} bytes of data; it may be cut off", name, begin, end, available));
+      fail(fmt::format("tensor '{}': its bytes are {}..{}, and the file has {} bytes of data; it may be cut off", name, begin, end,
+                       available));
     }
     tensor.bytes = end - begin;
     tensor.offset = data_start_ + begin;
@@ -211,14 +228,14 @@ void SafetensorsFile::parse_header(std::string_view header) {
     }
     tensors_.push_back(std::move(tensor));
   }
-  std::sort(tensors_.begin(), tensors_.end(), [](const TensorInfo& a, const TensorInfo& b) {
-    return std::pair(a.offset, a.bytes) < std::pair(b.offset, b.bytes);
-  });
+  std::sort(tensors_.begin(), tensors_.end(),
+            [](const TensorInfo& a, const TensorInfo& b) { return std::pair(a.offset, a.bytes) < std::pair(b.offset, b.bytes); });
   uint64_t position = data_start_;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const TensorInfo& tensor = tensors_[i];
     if (tensor.offset < position) fail(fmt::format("tensors '{}' and '{}' overlap", tensors_[i - 1].name, tensor.name));
-    if (tensor.offset > position) fail(fmt::format("{} bytes before tensor '{}' belong to no tensor", tensor.offset - position, tensor.name));
+    if (tensor.offset > position)
+      fail(fmt::format("{} bytes before tensor '{}' belong to no tensor", tensor.offset - position, tensor.name));
     position += tensor.bytes;
   }
   if (position != size_) fail(fmt::format("{} bytes at the end belong to no tensor", size_ - position));
@@ -226,7 +243,8 @@ void SafetensorsFile::parse_header(std::string_view header) {
 }
 
 const TensorInfo* SafetensorsFile::find(std::string_view name) const {
-  const auto at = std::lower_bound(tensors_.begin(), tensors_.end(), name, [](const TensorInfo& t, std::string_view n) { return t.name < n; });
+  const auto at =
+      std::lower_bound(tensors_.begin(), tensors_.end(), name, [](const TensorInfo& t, std::string_view n) { return t.name < n; });
   return at != tensors_.end() && at->name == name ? &*at : nullptr;
 }
 
@@ -264,7 +282,8 @@ std::vector<float> SafetensorsFile::floats(std::string_view name) const {
 std::vector<double> SafetensorsFile::doubles(std::string_view name) const {
   const TensorInfo& tensor = info(name);
   std::vector<double> out(tensor.elements());
-  for_each_element(tensor.type, data_.get() + tensor.offset, out.size(), [&](uint64_t i, auto value) { out[i] = real_from<double>(value); });
+  for_each_element(tensor.type, data_.get() + tensor.offset, out.size(),
+                   [&](uint64_t i, auto value) { out[i] = real_from<double>(value); });
   return out;
 }
 
@@ -273,7 +292,8 @@ std::vector<int32_t> SafetensorsFile::int32s(std::string_view name) const {
   std::vector<int32_t> out(tensor.elements());
   for_each_element(tensor.type, data_.get() + tensor.offset, out.size(), [&](uint64_t i, auto value) {
     if constexpr (std::is_integral_v<decltype(value)>) {
-      if (!std::in_range<int32_t>(value)) fail(fmt::format("tensor '{}': element {} is {}, which does not fit into 32 bits", name, i, value));
+      if (!std::in_range<int32_t>(value))
+        fail(fmt::format("tensor '{}': element {} is {}, which does not fit into 32 bits", name, i, value));
       out[i] = static_cast<int32_t>(value);
     } else {
       fail(fmt::format("tensor '{}' is {}, and integers are needed", name, tensor_type_name(tensor.type)));
@@ -311,7 +331,8 @@ void write_safetensors(const std::string& path, std::vector<TensorView> tensors,
     throw FileError(fmt::format("{}: a tensor name or a metadata value is not valid UTF-8", path));
   }
   text.resize((text.size() + 8 + kDataAlignment - 1) / kDataAlignment * kDataAlignment - 8, ' ');
-  if (text.size() > kMaxHeader) throw FileError(fmt::format("{}: the header has {} bytes, at most {} are allowed", path, text.size(), kMaxHeader));
+  if (text.size() > kMaxHeader)
+    throw FileError(fmt::format("{}: the header has {} bytes, at most {} are allowed", path, text.size(), kMaxHeader));
   AtomicFile file(path, 8 + text.size() + end);
   const uint64_t length = text.size();
   file.write(&length, sizeof length);

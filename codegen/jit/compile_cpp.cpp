@@ -27,6 +27,8 @@ const std::vector<Flag>& flag_table() {
       {"-fno-rtti", {"-fno-rtti"}},
       {"-fno-threadsafe-statics", {"-fno-threadsafe-statics"}},
       {"-fPIC", {"-mrelocation-model", "pic", "-pic-level", "2"}},
+      // Kernels are written in vectors already, and this pass takes most of the compile time on unrolled tiles.
+      {"-fno-tree-slp-vectorize", {}},
       // The user can do nothing about warnings in generated text; tests compile it with all of them.
       {"-w", {"-w"}},
   };
@@ -70,19 +72,31 @@ std::vector<std::string> driver_flags(const JitOptions& options) {
 }
 
 std::vector<std::string> cc1_flags(const JitOptions& options, Product product, const std::string& triple) {
-  std::vector<std::string> flags = {"-triple", triple, "-target-cpu", kBaselineCpu, "-x", "c++", "-fgnuc-version=4.2.1",
-                                    "-nostdsysteminc", "-nobuiltininc", "-discard-value-names", "-disable-llvm-verifier",
-                                    "-ferror-limit", "20", "-mframe-pointer=none", "-fdebug-compilation-dir=.",
+  std::vector<std::string> flags = {"-triple",
+                                    triple,
+                                    "-target-cpu",
+                                    kBaselineCpu,
+                                    "-x",
+                                    "c++",
+                                    "-fgnuc-version=4.2.1",
+                                    "-nostdsysteminc",
+                                    "-nobuiltininc",
+                                    "-discard-value-names",
+                                    "-disable-llvm-verifier",
+                                    "-ferror-limit",
+                                    "20",
+                                    "-mframe-pointer=none",
+                                    "-fdebug-compilation-dir=.",
                                     fmt::format("-O{}", options.opt_level)};
-  if (options.opt_level >= 2) flags.insert(flags.end(), {"-vectorize-loops", "-vectorize-slp"});
+  if (options.opt_level >= 2) flags.push_back("-vectorize-loops");
   for (const Flag& flag : flag_table()) flags.insert(flags.end(), flag.cc1.begin(), flag.cc1.end());
   for (const std::string& feature : options.features) flags.insert(flags.end(), {"-target-feature", "+" + feature});
   if (options.vector_bits > 0) flags.push_back(fmt::format("-mprefer-vector-width={}", options.vector_bits));
   switch (product) {
     case Product::Object:
       // Line tables and unwind information are for debuggers and profilers; in a listing they would only be noise.
-      flags.insert(flags.end(), {"-emit-obj", "-debug-info-kind=line-tables-only", "-dwarf-version=4", "-debugger-tuning=gdb",
-                                 "-funwind-tables=2"});
+      flags.insert(flags.end(),
+                   {"-emit-obj", "-debug-info-kind=line-tables-only", "-dwarf-version=4", "-debugger-tuning=gdb", "-funwind-tables=2"});
       break;
     case Product::Assembly:
       flags.push_back("-S");

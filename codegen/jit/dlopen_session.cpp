@@ -32,7 +32,7 @@ class PrivateFolder {
       std::error_code ignored;
       std::string parent = dir.empty() ? fs::temp_directory_path(ignored).string() : dir;
       if (parent.empty()) parent = "/tmp";
-      fs::create_directories(parent, ignored);
+      make_private_folders(parent);
       std::string pattern = parent + "/dlopen-XXXXXX";
       if (::mkdtemp(pattern.data())) {
         path_ = pattern;
@@ -124,8 +124,9 @@ class DlopenLibrary : public Library {
         continue;
       }
       if (outcome.status != 0) {
-        throw JitError(fmt::format("internal error: {} does not compile the generated C++; please report it with the model file and this:\n{}",
-                                   compiler, outcome.output));
+        throw JitError(
+            fmt::format("internal error: {} does not compile the generated C++; please report it with the model file and this:\n{}",
+                        compiler, outcome.output));
       }
       record_.ms_compile = compiling.ms();
       record_.compiler = compiler;

@@ -23,17 +23,17 @@ struct JitOptions {
   bool use_cache = true;              // keep objects on disk (Orc only)
   std::string cache_dir;              // "": $XDG_CACHE_HOME/cpuflowc, else ~/.cache/cpuflowc, else no cache
   size_t cache_limit_bytes = 512u << 20;
-  std::string source_path;  // where the caller has kept the text, for debuggers and error messages; "": nowhere
+  std::string source_path;                             // where the caller has kept the text, for debuggers and error messages; "": nowhere
   std::vector<std::pair<std::string, void*>> symbols;  // what the text may call besides memcpy, memset and memmove (Orc only)
 };
 
 /// What happened on the way from text to code.
 struct JitRecord {
-  std::string hash;      // of everything that determines the object: 32 hexadecimal digits
+  std::string hash;  // of everything that determines the object: 32 hexadecimal digits
   bool cache_hit = false;
-  double ms_load = 0;    // loading the compiler's libraries, where this was not done before
-  double ms_compile = 0; // text -> object; 0 on a cache hit
-  double ms_link = 0;    // object -> memory
+  double ms_load = 0;     // loading the compiler's libraries, where this was not done before
+  double ms_compile = 0;  // text -> object; 0 on a cache hit
+  double ms_link = 0;     // object -> memory
   size_t object_bytes = 0;
   std::string compiler;  // name and version
   std::string note;      // why the cache was not used, or what was wrong with it; "" when there is nothing to say
@@ -59,7 +59,7 @@ struct JitError : std::runtime_error {
 
 /// Compiles `text` (C++20; includes no headers; entry points are extern "C") and loads it.  `name` is the file name in messages,
 /// debuggers and profilers.  Libraries are independent of each other, also when their symbols have equal names.
-/// With the environment variable CPUFLOW_PERF=1, Orc writes a jitdump file for `perf inject --jit`.
+/// With the environment variable CPUFLOW_PERF=1, Orc writes /tmp/perf-<pid>.map, so that `perf report` names the kernels.
 /// May be called from several threads.  Throws JitError.
 std::unique_ptr<Library> load_cpp(const std::string& text, const std::string& name, const JitOptions& options = {});
 

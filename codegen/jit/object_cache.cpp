@@ -68,8 +68,11 @@ bool write_all(int fd, const char* data, size_t size) {
   return true;
 }
 
-/// As `mkdir -p` with mode 0700 for what is new.
-bool make_folders(const std::string& path) {
+std::string reason(int error) { return std::strerror(error); }
+
+}  // namespace
+
+bool make_private_folders(const std::string& path) {
   for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
     std::string prefix = path.substr(0, slash);
     if (::mkdir(prefix.c_str(), 0700) != 0 && errno != EEXIST) {
@@ -79,10 +82,6 @@ bool make_folders(const std::string& path) {
     if (slash == std::string::npos) return true;
   }
 }
-
-std::string reason(int error) { return std::strerror(error); }
-
-}  // namespace
 
 std::string default_cache_dir() {
   const char* xdg = std::getenv("XDG_CACHE_HOME");
@@ -117,7 +116,7 @@ ObjectCache ObjectCache::open(const std::string& dir, size_t limit_bytes) {
     cache.say("no object cache: neither XDG_CACHE_HOME nor HOME is set");
     return cache;
   }
-  if (!make_folders(cache.path_)) {
+  if (!make_private_folders(cache.path_)) {
     cache.say(fmt::format("no object cache: cannot create {}: {}", cache.path_, reason(errno)));
     return cache;
   }

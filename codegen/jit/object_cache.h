@@ -10,6 +10,9 @@ constexpr int kObjectCacheFormat = 1;
 /// $XDG_CACHE_HOME/cpuflowc, else $HOME/.cache/cpuflowc; "" when neither is set to an absolute path.
 std::string default_cache_dir();
 
+/// As `mkdir -p`, with mode 0700 for what is new.  False: it failed, see errno.
+bool make_private_folders(const std::string& path);
+
 /// Objects on disk by key.  The folder belongs to this user alone (mode 0700): what is in it will be executed.
 /// Nothing here throws: a cache that cannot be used is an empty one, and note() says why.
 class ObjectCache {

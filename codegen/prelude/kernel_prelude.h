@@ -378,13 +378,15 @@ KERNEL_INLINE V log(V x) {
   return x < __builtin_inff() ? (x > 0.0f ? y : outside) : x;
 }
 
-/// Error below 2 ulp, also near 0.
+/// Error below 1.6 ulp, also near 0.
 template <class V>
 KERNEL_INLINE V tanh(V x) {
-  const V size = min(abs(x), splat<V>(10.0f));
+  const V size = min(abs(x), splat<V>(10.0f)), x2 = size * size;
+  const V near = fma(size * x2, polynomial(x2, -0.333333105f, 0.133323371f, -0.0538254865f, 0.0209590364f, -0.00611258484f), size);
   const auto [small, exponent] = split_exp(size + size);
-  const V scale = power_of_two<V>(exponent), t = fma(small, scale, scale - 1.0f);  // exp(2|x|) - 1
-  return with_sign_of(t / (t + 2.0f), x);
+  const V scale = power_of_two<V>(exponent);
+  const V far = 1.0f - 2.0f / (fma(small, scale, scale) + 1.0f);
+  return with_sign_of(size < 0.55f ? near : far, x);
 }
 
 /// 1 / (1 + exp(-x)).  Error below 2 ulp; small results keep their relative accuracy.
@@ -530,184 +532,182 @@ KERNEL_INLINE V powi(V x) {
 // kDepth, the pieces one after the other; it does not matter how rows are spread over blocks or calls.
 
 constexpr int kPanel = 2 * kLanes;
-constexpr int kDepth = 256;                             // inner steps of a block: a panel's piece fills half of the first cache
-constexpr int kBlock = kLanes == 8 ? 6 : kLanes == 16 ? 8 : 4;  // rows of a block
-constexpr int kCached = 16 * kBlock;                    // rows whose piece stays in the second cache
+constexpr int kDepth = 256;  // inner steps of a piece: a panel's share fills half of the first cache
+constexpr int kBlock = kLanes == 8 ? 6 : kLanes == 16 ? 8 : 4;  // rows of a block: as many as the registers hold
+constexpr int kCached = 32 * kBlock;                             // rows whose piece stays in the second cache
+constexpr int kCopied = 16 * kBlock;                             // the same for rows that are copied
 
 /// Size of a packed K x N matrix in floats.
 constexpr long packed_floats(int K, int N) { return static_cast<long>((N + kPanel - 1) / kPanel) * kPanel * K; }
 
-struct Block {
+/// A run of blocks, one below the other, against the same panel.
+struct Blocks {
+  int count = 0;
   int k = 0;             // inner steps
   const float* a = nullptr;
-  long a_step = 0;       // between rows, or between inner steps where A is transposed
+  long a_step = 0;       // between rows; where A is transposed between inner steps
+  long a_next = 0;       // between blocks
   const float* b = nullptr;
   long b_panel = 0;      // between panels
   float* c = nullptr;
   long c_row = 0;        // between rows
   int columns = 0;       // to write
   bool add = false;
-  const float* next = nullptr;  // what to prefetch: every four inner steps a line, next_step floats apart
-  long next_step = 0;
+  const float* fetch = nullptr;  // what comes next: every four inner steps the cache line there is fetched
+  const float* fetch_end = nullptr;
+  long fetch_step = 16;
 };
 
-/// R rows and P panels of a product.
+/// Blocks of R rows and P panels.
 template <int R, int P, bool kTransposed>
-__attribute__((noinline)) void multiply_block(const Block& block) {
+__attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
   constexpr int kRegs = 2 * P;
-  vf sum[R][kRegs] = {};
-  const float *a = block.a, *b = block.b, *next = block.next;
-  const long a_step = block.a_step, b_panel = block.b_panel, next_step = block.next_step;
-  KERNEL_UNROLL
-  for (int r = 0; r < R; ++r) __builtin_prefetch(block.c + r * block.c_row, 1);
-  auto step = [&](int u) __attribute__((always_inline)) {
-    vf row[kRegs];
-    KERNEL_UNROLL
-    for (int j = 0; j < kRegs; ++j) row[j] = load<vf>(b + j / 2 * b_panel + u * kPanel + j % 2 * kLanes);
-    KERNEL_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const vf x = splat<vf>(kTransposed ? a[u * a_step + r] : a[r * a_step + u]);
-      KERNEL_UNROLL
-      for (int j = 0; j < kRegs; ++j) sum[r][j] = fma(x, row[j], sum[r][j]);
-    }
-  };
-  int k = block.k;
+  const long a_step = blocks.a_step, b_panel = blocks.b_panel, c_row = blocks.c_row;
+  const float* fetch = blocks.fetch;
+  float* c = blocks.c;
   KERNEL_ROLLED
-  for (; k >= 4; k -= 4) {
-    __builtin_prefetch(next, 0, 2);
-    next += next_step;
-    KERNEL_UNROLL
-    for (int u = 0; u < 4; ++u) step(u);
-    a += kTransposed ? 4 * a_step : 4;
-    b += 4 * kPanel;
-  }
-  KERNEL_ROLLED
-  for (; k > 0; --k) {
-    step(0);
-    a += kTransposed ? a_step : 1;
-    b += kPanel;
-  }
-  float* c = block.c;
-  if (block.columns == P * kPanel) {
-    KERNEL_UNROLL
-    for (int r = 0; r < R; ++r) {
+  for (int i = 0; i < blocks.count; ++i, c += R * c_row) {
+    vf sum[R][kRegs] = {};
+    const float *a = blocks.a + i * blocks.a_next, *b = blocks.b;
+    auto step = [&](int u) __attribute__((always_inline)) {
+      vf row[kRegs];
       KERNEL_UNROLL
-      for (int j = 0; j < kRegs; ++j) {
-        float* p = c + r * block.c_row + j * kLanes;
-        store(p, block.add ? load<vf>(p) + sum[r][j] : sum[r][j]);
+      for (int j = 0; j < kRegs; ++j) row[j] = load<vf>(b + j / 2 * b_panel + u * kPanel + j % 2 * kLanes);
+      KERNEL_UNROLL
+      for (int r = 0; r < R; ++r) {
+        const vf x = splat<vf>(kTransposed ? a[u * a_step + r] : a[r * a_step + u]);
+        KERNEL_UNROLL
+        for (int j = 0; j < kRegs; ++j) sum[r][j] = fma(x, row[j], sum[r][j]);
       }
-    }
-    return;
-  }
-  float edge[R][P * kPanel];
-  KERNEL_UNROLL
-  for (int r = 0; r < R; ++r) {
+    };
     KERNEL_UNROLL
-    for (int j = 0; j < kRegs; ++j) store(edge[r] + j * kLanes, sum[r][j]);
-  }
-  KERNEL_ROLLED
-  for (int r = 0; r < R; ++r) {
+    for (int r = 0; r < R; ++r) __builtin_prefetch(c + r * c_row, 1);
+    const long fetch_step = fetch < blocks.fetch_end ? blocks.fetch_step : 0;
+    int k = blocks.k;
     KERNEL_ROLLED
-    for (int n = 0; n < block.columns; ++n) {
-      float& out = c[r * block.c_row + n];
-      out = block.add ? out + edge[r][n] : edge[r][n];
+    for (; k >= 4; k -= 4) {
+      __builtin_prefetch(fetch, 0, 2);
+      fetch += fetch_step;
+      KERNEL_UNROLL
+      for (int u = 0; u < 4; ++u) step(u);
+      a += kTransposed ? 4 * a_step : 4;
+      b += 4 * kPanel;
     }
-  }
-}
-
-template <bool kTransposed>
-inline void multiply_rows(int rows, const Block& block) {
-  static_assert(kBlock <= 8);
-  switch (rows) {
-    case 1:
-      return multiply_block<1, 1, kTransposed>(block);
-    case 2:
-      return multiply_block<2, 1, kTransposed>(block);
-    case 3:
-      return multiply_block<3, 1, kTransposed>(block);
-    case 4:
-      return multiply_block<4, 1, kTransposed>(block);
-    case 5:
-      return multiply_block<kBlock < 5 ? 1 : 5, 1, kTransposed>(block);
-    case 6:
-      return multiply_block<kBlock < 6 ? 1 : 6, 1, kTransposed>(block);
-    case 7:
-      return multiply_block<kBlock < 7 ? 1 : 7, 1, kTransposed>(block);
-    default:
-      return multiply_block<kBlock, 1, kTransposed>(block);
-  }
-}
-
-/// Few rows: several panels at once keep the multipliers busy and the memory streaming.
-inline void multiply_few(int rows, Block block, int N) {
-  const int panels = rows == 1 ? 4 : rows == 2 ? 2 : rows == 3 && kLanes > 4 ? 2 : 1;
-  int n = 0;
-  if (panels > 1) {
-    block.columns = panels * kPanel;
-    block.next_step = 4 * kPanel;
-    for (; n + panels * kPanel <= N; n += panels * kPanel) {
-      block.next = block.b;
-      if (rows == 1) multiply_block<1, 4, false>(block);
-      if (rows == 2) multiply_block<2, 2, false>(block);
-      if constexpr (kLanes > 4) {
-        if (rows == 3) multiply_block<3, 2, false>(block);
+    KERNEL_ROLLED
+    for (; k > 0; --k) {
+      step(0);
+      a += kTransposed ? a_step : 1;
+      b += kPanel;
+    }
+    if (blocks.columns == P * kPanel) {
+      KERNEL_UNROLL
+      for (int r = 0; r < R; ++r) {
+        KERNEL_UNROLL
+        for (int j = 0; j < kRegs; ++j) {
+          float* p = c + r * c_row + j * kLanes;
+          store(p, blocks.add ? load<vf>(p) + sum[r][j] : sum[r][j]);
+        }
       }
-      block.b += panels * block.b_panel;
-      block.c += panels * kPanel;
+    } else {
+      float edge[R][P * kPanel];
+      KERNEL_UNROLL
+      for (int r = 0; r < R; ++r) {
+        KERNEL_UNROLL
+        for (int j = 0; j < kRegs; ++j) store(edge[r] + j * kLanes, sum[r][j]);
+      }
+      KERNEL_ROLLED
+      for (int r = 0; r < R; ++r) {
+        KERNEL_ROLLED
+        for (int n = 0; n < blocks.columns; ++n) {
+          float& out = c[r * c_row + n];
+          out = blocks.add ? out + edge[r][n] : edge[r][n];
+        }
+      }
     }
-  }
-  for (; n < N; n += kPanel) {
-    block.columns = min(kPanel, N - n);
-    block.next = block.b;
-    multiply_rows<false>(rows, block);
-    block.b += block.b_panel;
-    block.c += kPanel;
   }
 }
 
-/// The piece of m rows and k inner steps against every panel; the block's pointers are at its first element.  a_strip: between
-/// the strips of a copied A, else 0.
+template <bool kTransposed, int R = kBlock>
+inline void multiply_blocks(int rows, const Blocks& blocks) {
+  if constexpr (R > 1) {
+    if (rows < R) return multiply_blocks<kTransposed, R - 1>(rows, blocks);
+  }
+  multiply_blocks<R, 1, kTransposed>(blocks);
+}
+
+/// How m rows are cut into `count` parts of nearly equal size: `longer` parts of size + 1, then parts of `size`.
+struct Cut {
+  int count, size, longer;
+  Cut(int m, int most) : count((m + most - 1) / most), size(m / count), longer(m % count) {}
+  int first(int part) const { return part * size + min(part, longer); }
+  int rows(int part) const { return size + (part < longer); }
+};
+
+/// m rows and a piece of the inner axis against every panel; the pointers are at the first element.  a_copy: between the blocks of
+/// a copied A, else 0.  next: the A that is copied after this piece (k rows of at most kCopied floats, next_step apart), or null.
 template <bool kTransposed>
-inline void multiply_piece(int m, Block block, int N, long a_strip) {
-  const int strips = (m + kBlock - 1) / kBlock;
-  const float* const a = block.a;
-  float* const c = block.c;
+inline void multiply_panels(int m, Blocks blocks, int N, long a_copy = 0, const float* next = nullptr, long next_step = 0) {
+  const Cut cut(m, kBlock);
+  const long a_row = kTransposed ? 1 : blocks.a_step;
+  const float* const a = blocks.a;
+  float* const c = blocks.c;
   for (int n = 0; n < N; n += kPanel) {
-    block.columns = min(kPanel, N - n);
-    const float* next_panel = block.b + (n + kPanel < N ? block.b_panel : 0);
-    constexpr int kLines = kPanel / 16 > 0 ? kPanel / 16 : 1;  // of a row of a panel
-    const int run = block.k / 4 * 16;                            // floats that a block prefetches
-    const int runs = block.k * kLines * 16 / (run > 0 ? run : 16);
-    for (int s = 0; s < strips; ++s) {
-      const int first = static_cast<int>(static_cast<long>(s) * m / strips), last = static_cast<int>(static_cast<long>(s + 1) * m / strips);
-      block.a = a_strip > 0 ? a + s * a_strip : a + first * (kTransposed ? 1 : block.a_step);
-      block.c = c + first * block.c_row + n;
-      block.next = next_panel + (s < runs ? s * run : 0);
-      block.next_step = s < runs ? 16 : 0;
-      multiply_rows<kTransposed>(last - first, block);
-    }
-    block.b += block.b_panel;
+    const bool next_line = next && n / kPanel <= kCopied / 16, last = n + kPanel >= N;
+    blocks.columns = min(kPanel, N - n);
+    blocks.fetch = next_line ? next + n / kPanel * 16 : last ? blocks.b : blocks.b + blocks.b_panel;
+    blocks.fetch_step = next_line ? next_step : 16;
+    blocks.fetch_end = next_line ? blocks.fetch + blocks.k * next_step : last ? blocks.b : blocks.fetch + blocks.k * kPanel;
+    blocks.count = cut.longer;
+    blocks.a = a;
+    blocks.a_next = a_copy > 0 ? a_copy : (cut.size + 1) * a_row;
+    blocks.c = c + n;
+    if (blocks.count > 0) multiply_blocks<kTransposed>(cut.size + 1, blocks);
+    blocks.fetch = min(blocks.fetch + blocks.count * (blocks.k / 4 * blocks.fetch_step), blocks.fetch_end);
+    blocks.count = cut.count - cut.longer;
+    blocks.a = a + (a_copy > 0 ? cut.longer * a_copy : cut.first(cut.longer) * a_row);
+    blocks.a_next = a_copy > 0 ? a_copy : cut.size * a_row;
+    blocks.c = c + cut.first(cut.longer) * blocks.c_row + n;
+    multiply_blocks<kTransposed>(cut.size, blocks);
+    blocks.b += blocks.b_panel;
+  }
+}
+
+/// One or two rows: several panels at once keep the multipliers busy.
+inline void multiply_few(int m, Blocks blocks, int N) {
+  blocks.count = 1;
+  const int panels = m == 1 ? 4 : 2;
+  for (int n = 0; n < N;) {
+    const bool wide = n + panels * kPanel <= N;
+    blocks.columns = wide ? panels * kPanel : min(kPanel, N - n);
+    blocks.fetch = blocks.fetch_end = blocks.b;
+    if (m == 1 && wide) multiply_blocks<1, 4, false>(blocks);
+    if (m == 2 && wide) multiply_blocks<2, 2, false>(blocks);
+    if (!wide) multiply_blocks<false>(m, blocks);
+    n += blocks.columns;
+    blocks.b += (wide ? panels : 1) * blocks.b_panel;
+    blocks.c += blocks.columns;
   }
 }
 
 inline void multiply(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
-  const int pieces = (m + kCached - 1) / kCached;
-  for (int i = 0; i < pieces; ++i) {
-    const int first = static_cast<int>(static_cast<long>(i) * m / pieces), last = static_cast<int>(static_cast<long>(i + 1) * m / pieces);
+  if (m <= 0) return;
+  const Cut cut(m, kCached);
+  for (int i = 0; i < cut.count; ++i) {
+    const long first = cut.first(i);
     for (int k = 0; k < K; k += kDepth) {
-      Block block;
-      block.k = min(kDepth, K - k);
-      block.a = a + first * a_row + k;
-      block.a_step = a_row;
-      block.b = b + static_cast<long>(k) * kPanel;
-      block.b_panel = static_cast<long>(K) * kPanel;
-      block.c = c + first * c_row;
-      block.c_row = c_row;
-      block.add = add || k > 0;
-      if (m <= 3) {
-        multiply_few(m, block, N);
+      Blocks blocks;
+      blocks.k = min(kDepth, K - k);
+      blocks.a = a + first * a_row + k;
+      blocks.a_step = a_row;
+      blocks.b = b + static_cast<long>(k) * kPanel;
+      blocks.b_panel = static_cast<long>(K) * kPanel;
+      blocks.c = c + first * c_row;
+      blocks.c_row = c_row;
+      blocks.add = add || k > 0;
+      if (m <= 2) {
+        multiply_few(m, blocks, N);
       } else {
-        multiply_piece<false>(last - first, block, N, 0);
+        multiply_panels<false>(cut.rows(i), blocks, N);
       }
     }
   }
@@ -719,45 +719,53 @@ KERNEL_INLINE void product(int m, const float* a, long a_row, const float* b, fl
   multiply(m, N, K, kAdd, a, a_row, b, c, c_row);
 }
 
-/// Copies rows [0, k) x columns [0, m) of A, in strips of kBlock columns: [strip][k][kBlock].
-inline void copy_strips(int m, int k, const float* a, long a_k, float* out) {
-  const int strips = (m + kBlock - 1) / kBlock;
-  for (int j = 0; j < k; ++j) {
-    const float* row = a + j * a_k;
-    for (int s = 0; s < strips; ++s) {
-      const int first = static_cast<int>(static_cast<long>(s) * m / strips), last = static_cast<int>(static_cast<long>(s + 1) * m / strips);
-      float* to = out + (static_cast<long>(s) * k + j) * kBlock;
-      if (first + kBlock <= m) {
-        for (int r = 0; r < kBlock; ++r) to[r] = row[first + r];
-      } else {
-        for (int r = first; r < last; ++r) to[r - first] = row[r];
-      }
+/// Distance of the blocks of a copied A: an odd number of cache lines, so that they do not compete for the same lines of the cache.
+constexpr long copy_stride(int k) { return static_cast<long>(k + 16) / 16 * 16 * kBlock + 16; }
+
+/// Copies k rows of m (of all that can be read: `readable`) columns in the order in which blocks read them: [block][k][kBlock].
+inline void copy_blocks(int m, int readable, int k, const float* a, long a_k, float* out) {
+  typedef float Row __attribute__((vector_size(kLanes == 4 ? 16 : 32)));  // at least kBlock; what is too much is overwritten
+  constexpr int kRow = sizeof(Row) / sizeof(float);
+  const Cut cut(m, kBlock);
+  const long stride = copy_stride(k);
+  for (int j = 0; j < k; ++j, a += a_k) {
+    float* to = out + j * kBlock;
+    int i = 0, block = 0;
+    for (; block < cut.longer && i + kRow <= readable; ++block, to += stride, i += cut.size + 1) store(to, load<Row>(a + i));
+    for (; block < cut.count && block >= cut.longer && i + kRow <= readable; ++block, to += stride, i += cut.size) store(to, load<Row>(a + i));
+    for (; block < cut.count; i += cut.rows(block), ++block, to += stride) {
+      for (int r = 0; r < cut.rows(block); ++r) to[r] = a[i + r];
     }
   }
 }
 
 inline void multiply_transposed(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
-  alignas(64) float strips[kCached * kDepth];
-  const int pieces = (m + kCached - 1) / kCached;
+  if (m <= 0) return;
+  alignas(64) float copied[copy_stride(kDepth) * (kCopied / kBlock)];
   const bool copy = N > 2 * kPanel;  // copying A pays when several panels read it
-  for (int i = 0; i < pieces; ++i) {
-    const int first = static_cast<int>(static_cast<long>(i) * m / pieces), last = static_cast<int>(static_cast<long>(i + 1) * m / pieces);
+  const Cut cut(m, copy ? kCopied : kCached);
+  for (int i = 0; i < cut.count; ++i) {
+    const long first = cut.first(i);
     for (int k = 0; k < K; k += kDepth) {
-      Block block;
-      block.k = min(kDepth, K - k);
-      block.a = a + k * a_k + first;
-      block.a_step = a_k;
-      block.b = b + static_cast<long>(k) * kPanel;
-      block.b_panel = static_cast<long>(K) * kPanel;
-      block.c = c + first * c_row;
-      block.c_row = c_row;
-      block.add = add || k > 0;
+      Blocks blocks;
+      blocks.k = min(kDepth, K - k);
+      blocks.a = a + k * a_k + first;
+      blocks.a_step = a_k;
+      blocks.b = b + static_cast<long>(k) * kPanel;
+      blocks.b_panel = static_cast<long>(K) * kPanel;
+      blocks.c = c + first * c_row;
+      blocks.c_row = c_row;
+      blocks.add = add || k > 0;
       if (copy) {
-        copy_strips(last - first, block.k, block.a, a_k, strips);
-        block.a = strips;
-        block.a_step = kBlock;
+        const bool more_k = k + kDepth < K, more_rows = i + 1 < cut.count;
+        const float* next = more_k ? blocks.a + kDepth * a_k : more_rows ? a + cut.first(i + 1) : nullptr;
+        copy_blocks(cut.rows(i), m - cut.first(i), blocks.k, blocks.a, a_k, copied);
+        blocks.a = copied;
+        blocks.a_step = kBlock;
+        multiply_panels<true>(cut.rows(i), blocks, N, copy_stride(blocks.k), next, a_k);
+      } else {
+        multiply_panels<true>(cut.rows(i), blocks, N);
       }
-      multiply_piece<true>(last - first, block, N, copy ? static_cast<long>(block.k) * kBlock : 0);
     }
   }
 }
@@ -843,6 +851,19 @@ __attribute__((noinline)) inline float fma_peak(long n) {
   vf total = x[0];
   for (int i = 1; i < kPeakChains; ++i) total += x[i];
   return hsum(total);
+}
+
+/// The sum of n floats: what a core reads.
+__attribute__((noinline)) inline float read_sum(const float* x, long n) {
+  vf sum[8] = {};
+  long i = 0;
+  for (; i + 8 * kLanes <= n; i += 8 * kLanes) {
+    KERNEL_UNROLL
+    for (int j = 0; j < 8; ++j) sum[j] += load<vf>(x + i + j * kLanes);
+  }
+  float rest = 0;
+  for (; i < n; ++i) rest += x[i];
+  return hsum(((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]))) + rest;
 }
 
 }  // namespace CPUFLOW_KERNEL_NAMESPACE

@@ -297,7 +297,7 @@ Value Evaluator::call_function(const FunctionDef& def, const Expr& e, Frame& f) 
     }
   }
   if (e.args.size() > def.head.args.size()) {
-    throw Fault{e.at, "'" + def.name + "' takes " + std::to_string(def.head.args.size()) + " values, not " + std::to_string(e.args.size()), {{def.at, "it is defined here"}}};
+    throw Fault{e.at, "'" + def.name + "' takes " + std::to_string(def.head.args.size()) + (def.head.args.size() == 1 ? " value" : " values") + ", not " + std::to_string(e.args.size()), {{def.at, "it is defined here"}}};
   }
   for (const auto& [name, standard] : def.head.named) {
     known.push_back(name);

@@ -182,6 +182,11 @@ class SizeEvaluator {
 
   Number one(const Expr& e) {
     return evaluate_number(e, done_, [&](const Expr& part) -> std::optional<Number> {
+      if (part.is(Kind::Name) && entries_.count(part.name) == 0) {
+        std::vector<std::string> known;
+        for (const auto& [name, entry] : entries_) known.push_back(name);
+        throw Fault{part.at, "unknown size '" + part.name + "'" + suggestion(part.name, known)};
+      }
       if (!part.is(Kind::Call) || part.name != "token") return std::nullopt;
       if (part.args.size() != 1 || !part.args[0].is(Kind::String)) throw Fault{part.at, "token takes a text, as in token('<eos>')"};
       if (!token_id_) throw Fault{part.at, "the ids of tokens are not known here: give a tokenizer, or write the number"};

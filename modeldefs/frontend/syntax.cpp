@@ -18,7 +18,7 @@ constexpr std::array<std::string_view, 7> kReductions = {"sum", "prod", "mean", 
 constexpr std::array<std::string_view, 6> kCompare = {"==", "!=", "<=", ">=", "<", ">"};
 
 struct Token {
-  enum class Type : uint8_t { Name, Number, String, Operator, Newline, End };
+  enum class Type : uint8_t { Name, Number, String, Operator, Newline, End, Invalid };
   Type type = Type::End;
   std::string text;
   uint32_t offset = 0, length = 0;  // in the file
@@ -93,6 +93,7 @@ class Lexer {
     while (at_ < end_ && peek() != quote && peek() != '\n') ++at_;
     if (peek() != quote) {
       diagnostics_.error({source_, begin, at_ - begin}, "this text has no closing quote");
+      push(Token::Type::Invalid, begin);
       return;
     }
     ++at_;
@@ -120,6 +121,7 @@ class Lexer {
     ++at_;
     while (at_ < end_ && (all_[at_] & 0xC0) == 0x80) ++at_;
     diagnostics_.error({source_, begin, at_ - begin}, "unexpected character '" + std::string(all_.substr(begin, at_ - begin)) + "'");
+    push(Token::Type::Invalid, begin);
   }
 
   std::shared_ptr<const ir::SourceText> source_;
@@ -207,11 +209,13 @@ class Parser {
     return {source_, begin, end > begin ? end - begin : 0};
   }
   [[noreturn]] void fail(const std::string& message) {
-    diagnostics_.error(loc(now()), message);
+    // The lexer has spoken of invalid tokens.
+    if (now().type != Token::Type::Invalid) diagnostics_.error(loc(now()), message);
     throw Failed();
   }
   void close(std::string_view word, uint32_t opened) {
     if (take(word)) return;
+    if (now().type == Token::Type::Invalid) throw Failed();
     diagnostics_.error(loc(now()), "expected '" + std::string(word) + "', found " + found());
     diagnostics_.note({source_, opened, 1}, "to close this bracket");
     throw Failed();

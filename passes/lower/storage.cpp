@@ -68,7 +68,9 @@ void FunctionLowering::assign_storage() {
       int64_t fits = widest > 0 ? b_.options.large_floats / widest : region.row.size;
       int64_t tile = sums_rows ? fits : std::min(b_.options.tile, fits);
       if (!b_.options.fuse) tile = region.row.size;
-      region.tile = std::clamp<int64_t>(tile, 1, region.row.size);
+      tile = std::clamp<int64_t>(tile, 1, region.row.size);
+      const int64_t tiles = (region.row.size + tile - 1) / tile;
+      region.tile = (region.row.size + tiles - 1) / tiles;  // of equal height
     }
   }
   for (auto& [node, buffer] : buffers_) {

@@ -11,13 +11,13 @@ namespace cpuflow::rt {
 
 /// The vocabulary and merges of a byte-level BPE.  Tokens are kept as the bytes that they stand for.
 struct BpeModel {
-  std::vector<std::string> tokens;                     // by id; ids of added tokens that are not in the vocabulary are ""
-  std::vector<std::pair<uint32_t, uint32_t>> merges;   // by rank
-  std::unordered_map<std::string, uint32_t> id_of;     // bytes -> id
-  std::array<int32_t, 256> byte_id{};                  // -1: this byte has no token
-  bool ignore_merges = false;                          // a word that is a token is that token, whatever the merges say
-  int32_t unknown_id = -1;                             // for a byte without a token; -1: it is dropped
-  bool fuse_unknown = false;                           // one unknown_id for a run of such bytes
+  std::vector<std::string> tokens;                    // by id; ids of added tokens that are not in the vocabulary are ""
+  std::vector<std::pair<uint32_t, uint32_t>> merges;  // by rank
+  std::unordered_map<std::string, uint32_t> id_of;    // bytes -> id
+  std::array<int32_t, 256> byte_id{};                 // -1: this byte has no token
+  bool ignore_merges = false;                         // a word that is a token is that token, whatever the merges say
+  int32_t unknown_id = -1;                            // for a byte without a token; -1: it is dropped
+  bool fuse_unknown = false;                          // one unknown_id for a run of such bytes
 
   /// Fills what encode() looks up.  Every merge must name tokens whose concatenation is a token.
   void build();
@@ -32,7 +32,7 @@ struct BpeModel {
   const Merge* merge(uint32_t left, uint32_t right) const;
   void encode_long(std::vector<uint32_t>& symbols) const;
 
-  std::vector<uint64_t> keys_;   // open addressing over left << 32 | right; ~0: empty
+  std::vector<uint64_t> keys_;  // open addressing over left << 32 | right; ~0: empty
   std::vector<Merge> values_;
 };
 

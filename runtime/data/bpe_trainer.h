@@ -8,9 +8,9 @@
 namespace cpuflow::rt {
 
 struct BpeTrainerOptions {
-  uint32_t vocab_size = 4096;                           // upper bound, special tokens and the 256 bytes included
-  uint64_t min_count = 2;                               // a pair that occurs less often is not merged
-  std::vector<std::string> specials{"<|endoftext|>"};   // ids 0, 1, ...; the first ends a document unless it is named otherwise
+  uint32_t vocab_size = 4096;                          // upper bound, special tokens and the 256 bytes included
+  uint64_t min_count = 2;                              // a pair that occurs less often is not merged
+  std::vector<std::string> specials{"<|endoftext|>"};  // ids 0, 1, ...; the first ends a document unless it is named otherwise
 };
 
 /// Trains a byte-level BPE on documents: ids are specials, then the 256 bytes in order, then one token per merge, the most frequent

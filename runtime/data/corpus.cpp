@@ -102,7 +102,8 @@ class Story {
       std::string_view weather, walk, end;
     };
     static constexpr Row kRows[] = {
-        {"sunny", "The sun was warm, and [bees hummed|the grass smelled sweet|the road was dry].", "The sun went down [red|slowly] behind the hills."},
+        {"sunny", "The sun was warm, and [bees hummed|the grass smelled sweet|the road was dry].",
+         "The sun went down [red|slowly] behind the hills."},
         {"rainy", "The rain ran down their noses, and they jumped into every puddle.", "The rain had stopped, and the puddles shone."},
         {"snowy", "The snow crunched under their feet, and they threw snowballs.", "Soft snow fell again and covered their footprints."},
         {"windy", "The wind pulled at their ears and pushed them along.", "The wind had gone to sleep, and no leaf moved."},

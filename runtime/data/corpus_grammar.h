@@ -12,7 +12,8 @@ struct Plot {
   Templates trouble, attempt, help, resolution, lesson;
 };
 
-extern const Templates kGirls, kBoys, kSpecies, kTraits, kHomes, kPlaces, kThings, kColours, kMaterials, kGivers, kFoods, kWeathers, kElders, kSongs;
+extern const Templates kGirls, kBoys, kSpecies, kTraits, kHomes, kPlaces, kThings, kColours, kMaterials, kGivers, kFoods, kWeathers,
+    kElders, kSongs;
 extern const Templates kOpenings, kTreasures, kFriends, kPlans, kWalks, kTalks, kEndings;
 extern const std::span<const Plot> kPlots;
 

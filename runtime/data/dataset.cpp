@@ -143,9 +143,10 @@ uint64_t count_text_bytes(const TokenIds& ids, const Tokenizer& tokenizer) {
 
 void check_vocabulary(const Tokenizer& tokenizer, const std::string& tokenizer_name, uint32_t V) {
   if (tokenizer.vocab_size() > V) {
-    throw DataError(fmt::format("{}: the tokenizer has {} ids, and the model's vocabulary V is {}; set V = {} in the model file (or --set V={}), "
-                                "or train a tokenizer of at most {}",
-                                tokenizer_name, tokenizer.vocab_size(), V, tokenizer.vocab_size(), tokenizer.vocab_size(), V));
+    throw DataError(
+        fmt::format("{}: the tokenizer has {} ids, and the model's vocabulary V is {}; set V = {} in the model file (or --set V={}), "
+                    "or train a tokenizer of at most {}",
+                    tokenizer_name, tokenizer.vocab_size(), V, tokenizer.vocab_size(), tokenizer.vocab_size(), V));
   }
 }
 

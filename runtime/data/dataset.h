@@ -53,7 +53,7 @@ class TokenIds {
 
 /// One stream of ids and what is known of the text it came from.
 struct TokenData {
-  std::string name;            // the file or files, for messages
+  std::string name;  // the file or files, for messages
   TokenIds ids;
   uint64_t documents = 0;      // 0: unknown
   uint64_t bytes = 0;          // of the documents' text, without separators; 0: unknown.  bits per byte = nats * ids / (ln 2 * bytes)

@@ -136,8 +136,8 @@ void PreTokenizer::apply(const Step& step, std::string_view text, std::vector<st
   if (step.behavior == Behavior::MergedWithNext) std::reverse(parts.begin(), parts.end());
   bool previous_match = false;
   for (const Part& part : parts) {
-    const bool join = !merged.empty() && (step.behavior == Behavior::Contiguous ? part.match == previous_match
-                                                                                : part.match && !previous_match);
+    const bool join =
+        !merged.empty() && (step.behavior == Behavior::Contiguous ? part.match == previous_match : part.match && !previous_match);
     previous_match = part.match;
     if (step.behavior == Behavior::Removed) {
       if (!part.match) merged.push_back(part);

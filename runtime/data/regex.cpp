@@ -60,8 +60,8 @@ Regex::Regex(const std::string& pattern) : compiled_(std::make_unique<Compiled>(
   const std::string translated = translate(pattern);
   int error = 0;
   PCRE2_SIZE position = 0;
-  c.code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(), PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C,
-                         &error, &position, nullptr);
+  c.code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                         PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &position, nullptr);
   if (!c.code) throw DataError(fmt::format("regular expression '{}', byte {}: {}", translated, position, pcre_message(error)));
   c.match = pcre2_match_data_create_from_pattern(c.code, nullptr);
   c.context = pcre2_match_context_create(nullptr);

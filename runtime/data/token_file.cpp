@@ -58,7 +58,8 @@ Layout layout_of(const std::string& data, const std::string& path, bool wide) {
   if (data.size() >= kLlmcHeader && word_at(data, 0) == kLlmcMagic) {
     const uint32_t version = word_at(data, 4);
     if (version != 1 && version != 2) {
-      throw DataError(fmt::format("{}: version {} of the token file format with magic {} is not known (1 and 2 are)", path, version, kLlmcMagic));
+      throw DataError(
+          fmt::format("{}: version {} of the token file format with magic {} is not known (1 and 2 are)", path, version, kLlmcMagic));
     }
     const Layout out{kLlmcHeader, version == 1 ? size_t{2} : size_t{4}};
     const uint64_t count = (data.size() - kLlmcHeader) / out.width;
@@ -78,8 +79,8 @@ TokenData read_token_file(const std::string& path, uint32_t vocab, bool wide) {
   const size_t payload = data.size() - layout.start;
   if (payload == 0) throw DataError(fmt::format("{}: there are no token ids in it", path));
   if (payload % layout.width != 0) {
-    throw DataError(fmt::format("{}: {} bytes of ids are no multiple of {}: it is cut off, or no file of uint{} ids", path, payload, layout.width,
-                                8 * layout.width));
+    throw DataError(fmt::format("{}: {} bytes of ids are no multiple of {}: it is cut off, or no file of uint{} ids", path, payload,
+                                layout.width, 8 * layout.width));
   }
   TokenData out;
   out.name = path;
@@ -88,9 +89,10 @@ TokenData read_token_file(const std::string& path, uint32_t vocab, bool wide) {
     uint32_t id = 0;
     std::memcpy(&id, data.data() + layout.start + i * layout.width, layout.width);
     if (vocab > 0 ? id >= vocab : id > 0x7fffffff) {
-      throw DataError(fmt::format("{}: token {} at position {} is out of range: the model's vocabulary V is {} (ids 0 to {}); was the file made with "
-                                  "another tokenizer, or is it uint{}?",
-                                  path, id, i, vocab, vocab == 0 ? 0x7fffffff : vocab - 1, layout.width == 2 ? 32 : 16));
+      throw DataError(
+          fmt::format("{}: token {} at position {} is out of range: the model's vocabulary V is {} (ids 0 to {}); was the file made with "
+                      "another tokenizer, or is it uint{}?",
+                      path, id, i, vocab, vocab == 0 ? 0x7fffffff : vocab - 1, layout.width == 2 ? 32 : 16));
     }
     out.ids.append(id);
   }

@@ -7,7 +7,7 @@
 namespace cpuflow::rt {
 namespace {
 
-constexpr size_t kCachedWord = 64;            // bytes of the longest word that is remembered
+constexpr size_t kCachedWord = 64;                // bytes of the longest word that is remembered
 constexpr size_t kCachedWords = size_t{1} << 18;  // forget all beyond this many
 
 struct TransparentHash {
@@ -37,7 +37,7 @@ Tokenizer Tokenizer::from_parts(BpeModel model, std::vector<AddedToken> added, c
   out.added_ = std::move(added);
   out.pre_tokenizer_ = std::make_unique<PreTokenizer>(pre_tokenizer);
   out.kept_["pre_tokenizer"] = pre_tokenizer;
-  out.kept_["decoder"] = {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};
+  out.kept_["decoder"] = nlohmann::json{{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};
   out.model_.build();
   return out;
 }

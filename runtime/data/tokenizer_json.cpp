@@ -24,7 +24,7 @@ bool flag(const Json& json, const char* key, const std::string& path) {
 }
 
 uint32_t id_value(const Json& json, const std::string& path) {
-  if (!json.is_number_unsigned() || json.get<uint64_t>() > kMaxId) {
+  if (!json.is_number_integer() || json.get<int64_t>() < 0 || json.get<uint64_t>() > kMaxId) {
     fail(path, fmt::format("expected an id from 0 to {}, found {}", kMaxId, json.dump().substr(0, 40)));
   }
   return json.get<uint32_t>();
@@ -55,7 +55,8 @@ void check_normalizer(const Json& json, const std::string& path) {
   if (json.is_null()) return;
   const std::string type = json.is_object() && json.contains("type") && json["type"].is_string() ? json["type"].get<std::string>() : "?";
   if (type == "Sequence" && json.contains("normalizers") && json["normalizers"].is_array()) {
-    for (size_t i = 0; i < json["normalizers"].size(); ++i) check_normalizer(json["normalizers"][i], fmt::format("{}.normalizers[{}]", path, i));
+    for (size_t i = 0; i < json["normalizers"].size(); ++i)
+      check_normalizer(json["normalizers"][i], fmt::format("{}.normalizers[{}]", path, i));
     return;
   }
   fail(path, fmt::format("type {} is not supported; train a tokenizer without a normalizer, or normalize the text before", type));
@@ -101,7 +102,8 @@ BpeModel read_model(const Json& json) {
   if (ids.empty()) fail("model.vocab", "has no tokens");
   if (!absent(model, "unk_token")) {
     const Json& unknown = model["unk_token"];
-    if (!unknown.is_string() || !ids.count(unknown.get<std::string>())) fail("model.unk_token", fmt::format("{} is not in model.vocab", unknown.dump()));
+    if (!unknown.is_string() || !ids.count(unknown.get<std::string>()))
+      fail("model.unk_token", fmt::format("{} is not in model.vocab", unknown.dump()));
     out.unknown_id = static_cast<int32_t>(ids[unknown.get<std::string>()]);
   }
   if (!model.contains("merges") || !model["merges"].is_array()) fail("model.merges", "expected a list");
@@ -112,7 +114,8 @@ BpeModel read_model(const Json& json) {
     if (entry.is_string()) {
       const std::string& text = entry.get_ref<const std::string&>();
       const size_t space = text.find(' ');
-      if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) fail(path(), "expected two tokens with a space between them");
+      if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
+        fail(path(), "expected two tokens with a space between them");
       left = text.substr(0, space);
       right = text.substr(space + 1);
     } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string()) {
@@ -150,7 +153,8 @@ Tokenizer Tokenizer::from_json(const nlohmann::json& json, const std::string& na
       }
       bytes = token.content;
     }
-    if (!json.contains("pre_tokenizer") || json["pre_tokenizer"].is_null()) fail("pre_tokenizer", "is missing; a byte-level tokenizer has one of type ByteLevel");
+    if (!json.contains("pre_tokenizer") || json["pre_tokenizer"].is_null())
+      fail("pre_tokenizer", "is missing; a byte-level tokenizer has one of type ByteLevel");
     out.pre_tokenizer_ = std::make_unique<PreTokenizer>(json["pre_tokenizer"]);
     for (const auto& [key, value] : json.items()) {
       if (key != "model" && key != "added_tokens" && key != "version") out.kept_[key] = value;

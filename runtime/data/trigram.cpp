@@ -54,7 +54,8 @@ struct Level {
 }  // namespace
 
 double trigram_cross_entropy(const TokenIds& train, const TokenIds& valid, uint32_t vocab) {
-  if (vocab == 0 || vocab > (1u << 21)) throw DataError(fmt::format("a trigram model needs a vocabulary of 1 to {}, not {}", 1u << 21, vocab));
+  if (vocab == 0 || vocab > (1u << 21))
+    throw DataError(fmt::format("a trigram model needs a vocabulary of 1 to {}, not {}", 1u << 21, vocab));
   for (const TokenIds* ids : {&train, &valid}) {
     if (ids->size() < 3) throw DataError(fmt::format("a trigram model needs at least 3 ids, {} are there", ids->size()));
     for (uint64_t i = 0; i < ids->size(); ++i) {

@@ -1,6 +1,13 @@
 #include "codegen/jit/jit.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,9 +29,12 @@ extern "C" void axpy(float* y, const float* x, float a, int n) {
 }
 )";
 
+/// Also keeps the dlopen session out of the user's own cache.
 JitOptions without_cache() {
+  static const TemporaryFolder folder;
   JitOptions options;
   options.use_cache = false;
+  options.cache_dir = folder.path();
   return options;
 }
 
@@ -82,8 +92,6 @@ TEST_CASE("a kernel runs on every target that this machine has, and compiles for
       options.exec = exec;
       options.features = target.features;
       options.vector_bits = target.vector_bits;
-      TemporaryFolder folder;
-      options.cache_dir = folder.path();
       auto library = load_cpp(kAxpy, "axpy", options);
       CHECK(library->record().object_bytes > 0);
       CHECK(library->record().hash.size() == 32);
@@ -213,4 +221,24 @@ TEST_CASE("dlopen says what to do when there is no compiler") {
   CHECK(contains(error, "g++"));
   CHECK(contains(error, "--exec orc"));
   CHECK(folder.entries().empty());
+}
+
+TEST_CASE("perf finds the kernels' names") {
+  // The module reads the variable when it links for the first time, so this needs a process of its own: this program again, one test.
+  std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
+  ScopedEnv perf("CPUFLOW_PERF", "1");
+  pid_t child = ::fork();
+  if (child == 0) {
+    if (!std::freopen("/dev/null", "w", stdout)) ::_exit(126);
+    ::execl(program.c_str(), program.c_str(), "missing symbols are errors that name them", static_cast<char*>(nullptr));
+    ::_exit(127);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  std::string path = "/tmp/perf-" + std::to_string(child) + ".map";
+  std::ifstream file(path);
+  std::string map(std::istreambuf_iterator<char>(file), {});
+  CHECK(contains(map, " axpy\n"));
+  std::filesystem::remove(path);
 }

@@ -202,6 +202,14 @@ TEST_CASE("where the cache is") {
     CHECK_FALSE(load_answer({}).cache_hit);
     CHECK(load_answer({}).cache_hit);
   }
+  {
+    // The dlopen session may be the first to make the folder; the cache must still accept it.
+    ScopedEnv xdg("XDG_CACHE_HOME", (folder.path() + "/dlopen").c_str());
+    JitOptions dlopened;
+    dlopened.exec = Exec::Dlopen;
+    load_answer(dlopened);
+    CHECK(load_answer({}).note == "");
+  }
   ScopedEnv no_home("HOME", nullptr);
   CHECK(default_cache_dir() == "");
   JitRecord record = load_answer({});

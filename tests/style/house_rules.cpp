@@ -128,7 +128,7 @@ TEST_CASE("no source file is longer than 700 lines") {
 
 TEST_CASE("headers are guarded") {
   for (const fs::path& file : repository_files()) {
-    if (!has_extension(file, {".h"})) continue;
+    if (!has_extension(file, {".h"}) || part_of(file.string()) == "codegen/prelude") continue;  // those are pasted into generated code
     const std::string text = read(kRoot / file);
     INFO(file.string());
     CHECK((text.find("#pragma once") != std::string::npos || text.find("#ifndef CPUFLOW_") != std::string::npos));
@@ -145,7 +145,7 @@ TEST_CASE("nothing names a path of one machine, and nothing is left to do") {
       const size_t at = text.find(path);
       if (at == std::string::npos) continue;
       const bool inside_longer_path = at > 0 && (std::isalnum(static_cast<unsigned char>(text[at - 1])) || text[at - 1] == '.' || text[at - 1] == '}');
-      CHECK((inside_longer_path || text.substr(at, path.size() + 1).find('\n') != std::string::npos));
+      CHECK(inside_longer_path);
     }
     for (const std::string& word : promises) CHECK(text.find(word) == std::string::npos);
   }

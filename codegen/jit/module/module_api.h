@@ -21,7 +21,7 @@ typedef struct cpuflow_jit_symbol {
 typedef struct cpuflow_jit_library cpuflow_jit_library;
 
 typedef struct cpuflow_jit_module_api {
-  int version; /* CPUFLOW_JIT_API_VERSION */
+  int version;          /* CPUFLOW_JIT_API_VERSION */
   const char *compiler; /* "Debian clang version 19.1.7 ..." */
   const char *triple;   /* the machine that code is made for */
   /* Runs `clang -cc1` with these arguments on a text in memory.  Returns 0 and writes the object, assembly or IR; otherwise

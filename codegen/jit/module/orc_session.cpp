@@ -1,13 +1,16 @@
 #include <llvm/ExecutionEngine/Orc/Core.h>
 #include <llvm/ExecutionEngine/Orc/DebugObjectManagerPlugin.h>
-#include <llvm/ExecutionEngine/Orc/Debugging/PerfSupportPlugin.h>
 #include <llvm/ExecutionEngine/Orc/EPCDebugObjectRegistrar.h>
 #include <llvm/ExecutionEngine/Orc/ExecutorProcessControl.h>
 #include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
 #include <llvm/ExecutionEngine/Orc/TargetProcess/JITLoaderGDB.h>
-#include <llvm/ExecutionEngine/Orc/TargetProcess/JITLoaderPerf.h>
+#include <llvm/Support/FormatVariadic.h>
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/TargetParser/Host.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -24,6 +27,43 @@ void send(cpuflow_jit_sink sink, llvm::Error error) {
   std::string message = llvm::toString(std::move(error));
   sink.write(sink.to, message.data(), message.size());
 }
+
+/// Tells perf where functions are: lines `address size name` in the file that perf looks for.  LLVM 19's own plugin for jitdump files
+/// leaves a field of the header uninitialised, and perf rejects such a file.
+class PerfMapPlugin : public orc::ObjectLinkingLayer::Plugin {
+ public:
+  PerfMapPlugin() {
+    std::string path = "/tmp/perf-" + std::to_string(::getpid()) + ".map";
+    file_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    // Somebody else may have put a file there.
+    struct stat status;
+    if (file_ >= 0 && (::fstat(file_, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != ::geteuid())) {
+      ::close(file_);
+      file_ = -1;
+    }
+  }
+  ~PerfMapPlugin() override {
+    if (file_ >= 0) ::close(file_);
+  }
+  void modifyPassConfig(orc::MaterializationResponsibility&, llvm::jitlink::LinkGraph&, llvm::jitlink::PassConfiguration& config) override {
+    config.PostFixupPasses.push_back([this](llvm::jitlink::LinkGraph& graph) {
+      std::string lines;
+      for (llvm::jitlink::Symbol* symbol : graph.defined_symbols()) {
+        if (!symbol->isCallable() || !symbol->hasName() || symbol->getSize() == 0) continue;
+        lines += llvm::formatv("{0:x-} {1:x-} {2}\n", symbol->getAddress().getValue(), symbol->getSize(), symbol->getName()).str();
+      }
+      // One write, so that lines of several threads do not mix; without the file there is only less to see.
+      if (file_ >= 0 && ::write(file_, lines.data(), lines.size()) < 0) file_ = -1;
+      return llvm::Error::success();
+    });
+  }
+  llvm::Error notifyFailed(orc::MaterializationResponsibility&) override { return llvm::Error::success(); }
+  llvm::Error notifyRemovingResources(orc::JITDylib&, orc::ResourceKey) override { return llvm::Error::success(); }
+  void notifyTransferringResources(orc::JITDylib&, orc::ResourceKey, orc::ResourceKey) override {}
+
+ private:
+  std::atomic<int> file_{-1};
+};
 
 /// One linker for the process: debuggers and profilers see one list of kernels.
 struct Session {
@@ -42,16 +82,13 @@ struct Session {
     // Every error reaches the caller through the lookup that met it; ORC's own reports would go to stderr.
     execution->setErrorReporter([](llvm::Error error) { llvm::consumeError(std::move(error)); });
     layer = std::make_unique<orc::ObjectLinkingLayer>(*execution);
-    auto registrar = std::make_unique<orc::EPCDebugObjectRegistrar>(
-        *execution, orc::ExecutorAddr::fromPtr(&llvm_orc_registerJITLoaderGDBAllocAction));
+    auto registrar =
+        std::make_unique<orc::EPCDebugObjectRegistrar>(*execution, orc::ExecutorAddr::fromPtr(&llvm_orc_registerJITLoaderGDBAllocAction));
     layer->addPlugin(std::make_unique<orc::DebugObjectManagerPlugin>(*execution, std::move(registrar),
                                                                      /*RequireDebugSections=*/false, /*AutoRegisterCode=*/true));
     const char* perf = std::getenv("CPUFLOW_PERF");
     if (perf && std::string(perf) == "1") {
-      layer->addPlugin(std::make_unique<orc::PerfSupportPlugin>(
-          execution->getExecutorProcessControl(), orc::ExecutorAddr::fromPtr(&llvm_orc_registerJITLoaderPerfStart),
-          orc::ExecutorAddr::fromPtr(&llvm_orc_registerJITLoaderPerfEnd),
-          orc::ExecutorAddr::fromPtr(&llvm_orc_registerJITLoaderPerfImpl), /*EmitDebugInfo=*/true, /*EmitUnwindInfo=*/true));
+      layer->addPlugin(std::make_unique<PerfMapPlugin>());
     }
   }
 };
@@ -115,7 +152,7 @@ void unload(cpuflow_jit_library* library) {
 
 extern "C" __attribute__((visibility("default"))) const cpuflow_jit_module_api* cpuflow_jit_module() {
   static const std::string triple = llvm::sys::getDefaultTargetTriple();
-  static const cpuflow_jit_module_api api = {CPUFLOW_JIT_API_VERSION, clang_version(), triple.c_str(), clang_compile, link_object,
-                                             find_symbol,             unload};
+  static const cpuflow_jit_module_api api = {
+      CPUFLOW_JIT_API_VERSION, clang_version(), triple.c_str(), clang_compile, link_object, find_symbol, unload};
   return &api;
 }

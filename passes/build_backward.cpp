@@ -1,0 +1,226 @@
+#include "passes/build_backward.h"
+
+#include "ir/diagnostics.h"
+#include "ir/op_kit.h"
+#include "ir/schedule.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+namespace cpuflow::passes {
+using namespace ir;
+
+namespace {
+
+/// Values whose gradient is wanted on the way from the loss to `wrt`.
+std::vector<bool> active_nodes(const Graph& g, const std::vector<NodeId>& nodes, const std::vector<NodeId>& wrt) {
+  std::vector<std::vector<NodeId>> users(g.size());
+  for (NodeId n : nodes) {
+    for (NodeId i : g[n].inputs) users[i].push_back(n);
+  }
+  std::vector<bool> active(g.size());
+  std::vector<NodeId> open = wrt;
+  while (!open.empty()) {
+    const NodeId n = open.back();
+    open.pop_back();
+    if (active[n] || g[n].dtype != DType::Real) continue;
+    active[n] = true;
+    for (NodeId u : users[n]) {
+      if (op_def(g[u].op).vjp.value.rule) open.push_back(u);
+    }
+  }
+  return active;
+}
+
+/// Axes of `node` along which its input `i` is repeated.
+Axes repeated(const Graph& g, const Node& node, size_t i) {
+  const Axes& own = g[node.inputs[i]].axes;
+  if (is_elementwise(node.op)) return without(node.axes, own);
+  if (node.op == Op::Concat) return without(without(node.axes, node.to), own);
+  if (node.op == Op::Carry && i == 1) return without(without(node.axes, node.from), own);
+  return {};
+}
+
+class Backward {
+ public:
+  Backward(Graph& g, NodeId loss, const std::vector<NodeId>& wrt) : g_(g), wrt_(wrt) {
+    const std::vector<NodeId> nodes = needed_by(g, {loss});
+    components_ = components(g, nodes);
+    active_ = active_nodes(g, nodes, wrt);
+    contributions_.resize(g.size());
+    slices_.resize(g.size());
+    component_of_.assign(g.size(), -1);
+    for (size_t c = 0; c < components_.size(); ++c) {
+      if (!is_cycle(g, components_[c])) continue;
+      for (NodeId n : components_[c]) {
+        component_of_[n] = static_cast<int>(c);
+        if (g[n].op == Op::Carry && active_[g[n].inputs[0]]) carries_[g[n].inputs[0]].push_back(n);
+      }
+    }
+    contributions_[loss].push_back(g.real(1));
+  }
+
+  void run() {
+    const SourceLoc place = g_.at;
+    for (size_t c = components_.size(); c-- > 0;) {
+      std::vector<NodeId>& members = components_[c];
+      const bool cyclic = component_of_[members[0]] >= 0;
+      if (cyclic) open_carries(members);
+      // Members are in order but for what carries read, and that is in the reversed carries.
+      for (size_t i = members.size(); i-- > 0;) {
+        const NodeId n = members[i];
+        if (!active_[n]) continue;
+        g_.at = g_[n].loc;
+        const NodeId grad = total(n);
+        if (cyclic && g_[n].op == Op::Carry) {
+          close_carry(n, grad);
+        } else if (grad != kNoNode) {
+          differentiate(n, grad);
+        }
+      }
+    }
+    g_.at = place;
+  }
+
+  /// The gradient of a value, with all of its axes.
+  NodeId gradient(NodeId n) {
+    NodeId grad = n < finished_.size() ? finished_[n] : kNoNode;
+    return spread(g_, grad == kNoNode ? g_.real(0) : grad, g_[n].axes);
+  }
+
+ private:
+  void open_carries(const std::vector<NodeId>& members) {
+    for (NodeId n : members) {
+      const Node carry = g_[n];
+      if (carry.op != Op::Carry || !active_[n] || !active_[carry.inputs[0]]) continue;
+      g_.at = carry.loc;
+      const NodeId x = carry.inputs[0];
+      NodeId init = kNoNode;
+      if (auto it = end_gradients_.find(n); it != end_gradients_.end()) init = sum(it->second);
+      reversed_[n] = g_.carry_open(g_[x].axes, DType::Real, carry.from[0], -carry.ints[0], init);
+      contributions_[x].push_back(reversed_[n]);
+    }
+  }
+
+  void close_carry(NodeId n, NodeId grad) {
+    const Node carry = g_[n];
+    const NodeId full = spread(g_, grad == kNoNode ? g_.real(0) : grad, carry.axes);
+    if (auto it = reversed_.find(n); it != reversed_.end()) g_.close(it->second, full);
+    if (carry.inputs.size() < 2 || grad == kNoNode) return;
+    const int64_t begin = carry.ints[0] > 0 ? 0 : static_cast<int64_t>(carry.from[0].size) - 1;
+    contribute(n, 1, g_.gather(full, carry.from[0], g_.integer(begin)));
+  }
+
+  /// The carry of a cycle whose last slice `n` reads from outside: the gradient starts the reversed carry.
+  NodeId carry_read_at_end(NodeId n) const {
+    const Node& gather = g_[n];
+    if (gather.op != Op::Gather || g_[gather.inputs[1]].op != Op::Constant) return kNoNode;
+    auto it = carries_.find(gather.inputs[0]);
+    if (it == carries_.end() || component_of_[n] == component_of_[gather.inputs[0]]) return kNoNode;
+    for (NodeId c : it->second) {
+      const double end = g_[c].ints[0] > 0 ? gather.from[0].size - 1.0 : 0.0;
+      if (g_[c].from[0] == gather.from[0] && active_[c] && g_[gather.inputs[1]].value == end) return c;
+    }
+    return kNoNode;
+  }
+
+  void differentiate(NodeId n, NodeId grad) {
+    const Vjp vjp = op_def(g_[n].op).vjp;
+    if (!vjp.rule) return;
+    if (NodeId carry = carry_read_at_end(n); carry != kNoNode) {
+      end_gradients_[carry].push_back(grad);
+      return;
+    }
+    if (g_[n].op == Op::Slice && g_[n].ints[1] == 1) {
+      slices_[g_[n].inputs[0]].push_back({n, grad});
+      return;
+    }
+    vjp.rule(g_, n, grad, [&](size_t input, NodeId gradient) { contribute(n, input, gradient); });
+  }
+
+  void contribute(NodeId n, size_t input, NodeId gradient) {
+    const NodeId x = g_[n].inputs[input];
+    if (!active_[x]) return;
+    double times = 1;
+    for (const Axis& a : repeated(g_, g_[n], input)) {
+      if (!contains(g_[gradient].axes, a)) times *= a.size;
+    }
+    gradient = g_.reduce(Op::Sum, gradient, without(g_[gradient].axes, g_[x].axes));
+    if (times != 1) gradient = g_.binary(Op::Mul, gradient, g_.real(times));
+    contributions_[x].push_back(gradient);
+  }
+
+  NodeId sum(const std::vector<NodeId>& parts) {
+    NodeId all = kNoNode;
+    for (NodeId p : parts) all = all == kNoNode ? p : g_.binary(Op::Add, all, p);
+    return all;
+  }
+
+  /// The sum of all contributions, or kNoNode.
+  NodeId total(NodeId n) {
+    add_slices(n);
+    const NodeId grad = sum(contributions_[n]);
+    if (std::find(wrt_.begin(), wrt_.end(), n) != wrt_.end()) {
+      if (finished_.size() <= n) finished_.resize(n + 1, kNoNode);
+      finished_[n] = grad;
+    }
+    return grad;
+  }
+
+  /// Gradients of slices that tile an axis are laid one after the other; others are scattered.
+  void add_slices(NodeId x) {
+    std::map<Axis, std::vector<std::pair<NodeId, NodeId>>> by_axis;
+    for (const auto& piece : slices_[x]) by_axis[g_[piece.first].from[0]].push_back(piece);
+    for (auto& [axis, pieces] : by_axis) {
+      std::sort(pieces.begin(), pieces.end(), [&](const auto& a, const auto& b) { return g_[a.first].ints[0] < g_[b.first].ints[0]; });
+      int64_t end = 0;
+      bool tiles = true;
+      for (const auto& [slice, grad] : pieces) {
+        tiles = tiles && g_[slice].ints[0] == end;
+        end += g_[slice].to[0].size;
+      }
+      if (tiles && end == static_cast<int64_t>(axis.size)) {
+        std::vector<NodeId> parts;
+        Axes axes;
+        for (const auto& [slice, grad] : pieces) {
+          const Axes to = g_[slice].to;
+          parts.push_back(spread(g_, grad, to));
+          axes.push_back(to[0]);
+        }
+        contributions_[x].push_back(g_.concat(parts, axes, axis));
+        continue;
+      }
+      for (const auto& [slice, grad] : pieces) {
+        const NodeId node = slice;
+        op_def(Op::Slice).vjp.value.rule(g_, node, grad, [&](size_t input, NodeId gradient) { contribute(node, input, gradient); });
+      }
+    }
+  }
+
+  Graph& g_;
+  const std::vector<NodeId>& wrt_;
+  std::vector<std::vector<NodeId>> components_;
+  std::vector<bool> active_;
+  std::vector<int> component_of_;  // -1: not in a cycle
+  std::vector<std::vector<NodeId>> contributions_;
+  std::vector<std::vector<std::pair<NodeId, NodeId>>> slices_;  // slices of a value, with their gradients
+  std::map<NodeId, std::vector<NodeId>> carries_;               // of cycles, by the value that they carry
+  std::map<NodeId, std::vector<NodeId>> end_gradients_;         // by carry
+  std::map<NodeId, NodeId> reversed_;                           // by carry
+  std::vector<NodeId> finished_;
+};
+
+}  // namespace
+
+void build_backward(Graph& graph, NodeId loss, const std::vector<NodeId>& wrt, const std::vector<std::string>& names) {
+  if (graph[loss].dtype != DType::Real || !graph[loss].axes.empty())
+    throw InternalError("build_backward: the loss must be one real number");
+  if (wrt.size() != names.size()) throw InternalError("build_backward: one name for each gradient is needed");
+  Backward backward(graph, loss, wrt);
+  backward.run();
+  for (size_t i = 0; i < wrt.size(); ++i) graph.outputs.push_back({names[i], backward.gradient(wrt[i])});
+}
+
+}  // namespace cpuflow::passes

@@ -1,0 +1,152 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "runtime/cli/bench_program.h"
+#include "runtime/cli/model_options.h"
+#include "runtime/cli/report.h"
+#include "runtime/thread_pool.h"
+
+namespace cpuflow::cli {
+namespace {
+
+constexpr std::array kWorks{Work::Forward, Work::ForwardBackward, Work::Step, Work::Decode};
+
+struct BenchOptions {
+  std::shared_ptr<ModelOptions> model;
+  int threads = 0, repetitions = 5;
+};
+
+/// Tokens a second, one figure a repetition.
+using Samples = std::map<Work, std::vector<double>>;
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values.empty() ? 0 : values[values.size() / 2];
+}
+
+void measure(BenchProgram& program, Work work, Samples& samples) {
+  const auto start = std::chrono::steady_clock::now();
+  const int64_t tokens = program.run(work);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  samples[work].push_back(static_cast<double>(tokens) / seconds.count());
+}
+
+/// Share of the time of one forward and backward pass that each region takes, largest first.
+std::vector<std::pair<std::string, double>> region_shares(BenchProgram& program) {
+  program.run(Work::ForwardBackward);
+  std::vector<std::pair<std::string, double>> shares;
+  double total = 0;
+  for (size_t i = 0; i < program.model().costs.size(); ++i) {
+    const passes::RegionCosts& region = program.model().costs[i];
+    const double ticks = static_cast<double>(program.profile()[i]);
+    if (ticks == 0) continue;
+    shares.push_back({region.function + "/" + region.region, ticks});
+    total += ticks;
+  }
+  for (auto& [name, ticks] : shares) ticks /= total;
+  std::stable_sort(shares.begin(), shares.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  return shares;
+}
+
+/// FLOPs of a token in products: the smaller of the two programs', so that work that fusing repeats is not counted as useful.
+double useful_flops(const CompiledModel& fused, const CompiledModel& unfused, Work work) {
+  const char* function = work == Work::Decode ? "rows" : work == Work::Forward ? "eval_sequence" : "train_sequence";
+  return std::min(token_cost(fused, function).product_flops, token_cost(unfused, function).product_flops);
+}
+
+void bench(const BenchOptions& options, Status&) {
+  if (options.model->unfused) throw UsageError("bench compares fused with unfused code; leave out --unfused");
+  CompileOptions compile = options.model->compile_options("bench");
+  const int threads = options.threads > 0 ? options.threads : rt::available_threads();
+  auto program = [&](bool fuse, bool profile) {
+    compile.fuse = fuse;
+    compile.profile = profile;
+    log_line(fmt::format("compiling {}{}", fuse ? "fused" : "unfused", profile ? " with counters" : ""));
+    return std::make_unique<BenchProgram>(compile_and_warn(compile), threads, 1);
+  };
+  const std::unique_ptr<BenchProgram> fused = program(true, false), unfused = program(false, false);
+  PeakMeter meter(threads);
+  std::vector<double> peaks;
+  Samples fused_samples, unfused_samples;
+  for (const Work work : kWorks) {  // warm up
+    fused->run(work);
+    unfused->run(work);
+  }
+  for (int repetition = 0; repetition < options.repetitions; ++repetition) {
+    log_line(fmt::format("repetition {} of {}", repetition + 1, options.repetitions));
+    peaks.push_back(meter.flops_per_second());
+    for (const Work work : kWorks) {
+      measure(*fused, work, fused_samples);
+      measure(*unfused, work, unfused_samples);
+    }
+  }
+  peaks.push_back(meter.flops_per_second());
+  const double peak = median(peaks);
+  const std::vector<std::pair<std::string, double>> shares = region_shares(*program(true, true)), unfused_shares = region_shares(*program(false, true));
+
+  const CompiledModel &fused_model = fused->model(), &unfused_model = unfused->model();
+  auto side_json = [&](const Samples& samples, const CompiledModel& model, const auto& regions) {
+    nlohmann::ordered_json out;
+    for (const auto& [work, values] : samples) {
+      const double rate = median(values);
+      const char* function = work == Work::Decode ? "rows" : work == Work::Forward ? "eval_sequence" : "train_sequence";
+      out[work_name(work)] = {{"tokens_per_s", rate},
+                              {"best_tokens_per_s", *std::max_element(values.begin(), values.end())},
+                              {"peak_fraction", rate * useful_flops(fused_model, unfused_model, work) / (work == Work::Decode ? peak / threads : peak)},
+                              {"bytes_per_token", token_cost(model, function).bytes},
+                              {"executed_flops_per_token", token_cost(model, function).product_flops}};
+    }
+    out["regions"] = nlohmann::ordered_json::array();
+    for (const auto& [name, share] : regions) out["regions"].push_back({{"name", name}, {"share", share}});
+    return out;
+  };
+  nlohmann::ordered_json report{{"model", fused_model.exe.manifest.model},
+                                {"sizes", fused_model.exe.manifest.dims},
+                                {"target", fused_model.target.name},
+                                {"threads", threads},
+                                {"repetitions", options.repetitions},
+                                {"fused", side_json(fused_samples, fused_model, shares)},
+                                {"unfused", side_json(unfused_samples, unfused_model, unfused_shares)},
+                                {"peak", {{"flops_per_s", peak}, {"best_flops_per_s", *std::max_element(peaks.begin(), peaks.end())}, {"threads", threads}}}};
+  for (const Work work : kWorks) report["flops_per_token"][work_name(work)] = useful_flops(fused_model, unfused_model, work);
+  if (options.model->json) {
+    print_out(report.dump(2) + "\n");
+    return;
+  }
+  print_out(fmt::format("{} on {} thread{}, {}; medians of {} interleaved repetitions\n", fused_model.header, threads, threads == 1 ? "" : "s",
+                        options.model->exec, options.repetitions));
+  print_out(fmt::format("float32 peak measured beside them: {:.1f} GFLOP/s ({} multiply-adds at once on every thread)\n\n", peak / 1e9, fused_model.target.lanes));
+  print_out(fmt::format("{:18} {:>16} {:>10} {:>16} {:>10} {:>8} {:>12} {:>12}\n", "tokens/s", "fused", "of peak", "unfused", "of peak", "ratio", "FLOP/token", "bytes/token"));
+  for (const Work work : kWorks) {
+    const nlohmann::ordered_json &a = report["fused"][work_name(work)], &b = report["unfused"][work_name(work)];
+    const double fast = a["tokens_per_s"], slow = b["tokens_per_s"];
+    print_out(fmt::format("{:18} {:>16} {:>9.1f}% {:>16} {:>9.1f}% {:>8.2f} {:>12} {:>12}\n", work_name(work), with_commas(fast),
+                          100 * a["peak_fraction"].get<double>(), with_commas(slow), 100 * b["peak_fraction"].get<double>(), fast / slow,
+                          short_number(useful_flops(fused_model, unfused_model, work)), short_number(a["bytes_per_token"].get<double>())));
+  }
+  print_out("\nFLOP/token = sum over the model's products of 2 m n k / T, the smaller of the two programs' (what fusing computes twice is not counted);\n"
+            "elementwise operations are not counted.  Decoding runs one sequence on one thread and is compared with one thread's peak.\n"
+            "bytes/token: what the fused loops load and store outside registers.\n\nWhere the time of forward and backward goes, fused\n");
+  for (const auto& [name, share] : shares) {
+    if (share >= 0.005) print_out(fmt::format("  {:60} {:5.1f}%\n", name, 100 * share));
+  }
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Status& status) {
+  CLI::App* sub = app.add_subcommand("bench", "Speed of fused and unfused code, side by side, beside this machine's measured peak.");
+  sub->footer("Example:\n  cpuflowc bench v5ln --threads 2\n  cpuflowc bench v5ln --json > speed.json\n");
+  auto options = std::make_shared<BenchOptions>();
+  options->model = add_model_options(*sub);
+  sub->add_option("--threads", options->threads, "default: what affinity and the cgroup's quota allow")->check(CLI::Range(1, 1024));
+  sub->add_option("--repetitions", options->repetitions, "of each measurement")->capture_default_str()->check(CLI::Range(1, 1000));
+  sub->callback([options, &status] { bench(*options, status); });
+}
+
+}  // namespace cpuflow::cli

@@ -1,0 +1,46 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/cli/compile.h"
+
+namespace cpuflow::cli {
+
+/// One of the things that are timed.
+enum class Work { Forward, ForwardBackward, Step, Decode };
+const char* work_name(Work work);
+
+/// A compiled model with buffers, example parameters and random tokens, ready to be timed.
+class BenchProgram {
+ public:
+  BenchProgram(CompiledModel model, int threads, uint64_t seed);
+  ~BenchProgram();
+  /// Runs `work` once; returns its tokens.
+  int64_t run(Work work);
+  const CompiledModel& model() const;
+  /// Ticks of each region, in the order of model().costs; all zero unless compiled with profiling.
+  const std::vector<uint64_t>& profile() const;
+
+ private:
+  struct Buffers;
+  std::unique_ptr<Buffers> buffers_;
+};
+
+/// float32 multiply-adds a second (each two operations) of this machine, on `threads` threads at once.
+class PeakMeter {
+ public:
+  explicit PeakMeter(int threads);
+  /// One measurement of about 0.1 s.
+  double flops_per_second();
+
+ private:
+  std::unique_ptr<codegen::Library> library_;
+  float (*run_)(long) = nullptr;
+  long (*flops_)() = nullptr;
+  int threads_;
+};
+
+}  // namespace cpuflow::cli

@@ -1,0 +1,222 @@
+#include <signal.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "tests/catch.h"
+#include "tests/end_to_end/process.h"
+#include "tests/end_to_end/tiny_model.h"
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The tensors of a run, by file.
+std::map<std::string, std::string> tensors(const std::string& run) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(run)) {
+    if (entry.path().extension() == ".safetensors") files[fs::relative(entry.path(), run).string()] = read_text(entry.path().string());
+  }
+  return files;
+}
+
+/// The objects of metrics.jsonl that tell of a step, by step; a step that was computed again after a resume stands last.
+std::map<int, nlohmann::json> steps(const std::string& run) {
+  std::map<int, nlohmann::json> out;
+  std::istringstream lines(read_text(run + "/metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    const nlohmann::json object = nlohmann::json::parse(line, nullptr, false);
+    if (object.is_object() && object.contains("loss.total")) out[object["step"].get<int>()] = object;
+  }
+  return out;
+}
+
+void check_same_run(const std::string& a, const std::string& b) {
+  const std::map<std::string, std::string> left = tensors(a), right = tensors(b);
+  CHECK(!left.empty());
+  CHECK((left == right));  // bit by bit
+  const std::map<int, nlohmann::json> x = steps(a), y = steps(b);
+  REQUIRE(x.size() == y.size());
+  for (const auto& [step, object] : x) {
+    INFO(step);
+    for (const char* key : {"tokens", "lr", "loss.ce", "loss.total", "grad_norm"}) CHECK(object[key] == y.at(step)[key]);
+  }
+}
+
+std::vector<std::string> train(const Folder& folder, const std::string& run, const std::string& more) {
+  return words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / run + " " + more);
+}
+
+Folder& prepared() {
+  static Folder folder;
+  if (!fs::exists(folder / "tiny.toml")) {
+    folder.write("tiny.toml", kTinyModel);
+    folder.write("tiny.txt", tiny_text());
+    const Result result = cpuflowc(train(folder, "whole", "--steps 20 --threads 1 --seed 5"));
+    INFO(result.err);
+    REQUIRE(result.status == 0);
+  }
+  return folder;
+}
+
+/// Starts a run, ends it by `number` once it has made some steps, and returns what the process left.
+Result interrupted(const Folder& folder, const std::string& run, int number, const std::string& more) {
+  Process process(train(folder, run, more));
+  for (int i = 0; i < 600 && process.running() && steps(folder / run).size() < 20; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  process.signal(number);
+  return process.wait();
+}
+
+}  // namespace
+
+TEST_CASE("a model trains on text, says what it does, and leaves a run that samples and evaluates") {
+  Folder& folder = prepared();
+  const std::map<int, nlohmann::json> record = steps(folder / "whole");
+  REQUIRE(record.size() == 20);
+  CHECK(record.rbegin()->second["loss.ce"].get<double>() < 0.8 * record.begin()->second["loss.ce"].get<double>());
+  for (const char* key : {"step", "tokens", "elapsed_s", "lr", "loss.ce", "loss.total", "grad_norm", "tok_s"}) CHECK(record.begin()->second.contains(key));
+  CHECK(contains(read_text(folder / "whole/metrics.jsonl"), "val.ppl"));
+  CHECK(contains(read_text(folder / "whole/metrics.jsonl"), "val.bits_per_byte"));
+
+  const Result again = cpuflowc(train(folder, "again", "--steps 20 --threads 2 --seed 5"));
+  INFO(again.err);
+  REQUIRE(again.status == 0);
+  CHECK(contains(again.err, "held out"));
+  CHECK(contains(again.err, "memory"));
+  check_same_run(folder / "whole", folder / "again");
+
+  const Result other = cpuflowc(train(folder, "other", "--steps 20 --threads 2 --seed 6"));
+  REQUIRE(other.status == 0);
+  CHECK((tensors(folder / "other") != tensors(folder / "whole")));
+}
+
+TEST_CASE("a run that exists is not overwritten") {
+  Folder& folder = prepared();
+  const auto before = tensors(folder / "whole");
+  const Result result = cpuflowc(train(folder, "whole", "--steps 20"));
+  INFO(result.err);
+  CHECK(result.status == 4);
+  CHECK(contains(result.err, "--resume"));
+  CHECK((tensors(folder / "whole") == before));
+}
+
+TEST_CASE("a run that was ended by a signal resumes as if nothing had happened") {
+  Folder& folder = prepared();
+  const std::string settings = "--steps 3000 --seed 5";
+  const Result whole = cpuflowc(train(folder, "long", settings + " --threads 2"));
+  INFO(whole.err);
+  REQUIRE(whole.status == 0);
+  for (const auto& [number, status] : {std::pair{SIGTERM, 143}, {SIGINT, 130}, {SIGKILL, 137}}) {
+    const std::string run = "ended-" + std::to_string(number);
+    const Result first = interrupted(folder, run, number, settings + " --threads 1");
+    INFO(first.err);
+    REQUIRE(first.status == status);
+    const Result second = cpuflowc(train(folder, run, settings + " --threads 2" + (fs::exists(folder / run) ? " --resume" : "")));
+    INFO(second.err);
+    CHECK(second.status == 0);
+    check_same_run(folder / "long", folder / run);
+  }
+}
+
+TEST_CASE("a damaged checkpoint is refused") {
+  Folder& folder = prepared();
+  const std::string copy = folder / "damaged";
+  fs::copy(folder / "whole", copy, fs::copy_options::recursive);
+  for (const auto& [name, bytes] : tensors(copy)) {
+    std::string changed = bytes;
+    changed[changed.size() - 5] = static_cast<char>(changed[changed.size() - 5] ^ 0x40);
+    folder.write("damaged/" + name, changed);
+  }
+  const Result result = cpuflowc({"sample", copy, "Once", "--tokens", "3"});
+  CHECK(result.status == 4);
+  CHECK(contains(result.err, "damaged/"));
+  for (const auto& [name, bytes] : tensors(copy)) folder.write("damaged/" + name, bytes.substr(0, bytes.size() / 2));
+  CHECK(cpuflowc({"sample", copy, "Once", "--tokens", "3"}).status == 4);
+  fs::remove_all(copy);
+  CHECK(cpuflowc({"sample", copy, "Once"}).status == 4);
+}
+
+TEST_CASE("sampling depends on the seed only") {
+  Folder& folder = prepared();
+  const std::vector<std::string> base{"sample", folder / "whole", "Once there was", "--tokens", "12", "--temperature", "0.8", "--top-k", "40", "--top-p", "0.95"};
+  const Result first = cpuflowc(base + words("--seed 3"));
+  INFO(first.err);
+  REQUIRE(first.status == 0);
+  CHECK(contains(first.out, "Once there was"));
+  CHECK(cpuflowc(base + words("--seed 3 --threads 2")).out == first.out);
+  CHECK(cpuflowc(base + words("--seed 4")).out != first.out);
+  const nlohmann::json json = nlohmann::json::parse(cpuflowc(base + words("--seed 3 --json")).out);
+  CHECK(first.out == json["text"].get<std::string>() + "\n");
+  // The most probable token each time: no seed matters.
+  const std::vector<std::string> greedy{"sample", folder / "whole", "Once there was", "--tokens", "8", "--temperature", "0"};
+  CHECK(cpuflowc(greedy + words("--seed 1")).out == cpuflowc(greedy + words("--seed 2")).out);
+}
+
+TEST_CASE("eval gives the validation figures of the training") {
+  Folder& folder = prepared();
+  folder.write("valid.txt", tiny_text(25));
+  const Result result = cpuflowc({"eval", folder / "whole", "--data", folder / "valid.txt", "--json"});
+  INFO(result.err);
+  REQUIRE(result.status == 0);
+  const nlohmann::json report = nlohmann::json::parse(result.out);
+  CHECK(report["ppl"].get<double>() > 1);
+  CHECK(report["bits_per_byte"].get<double>() > 0);
+  CHECK(report["losses"].contains("ce"));
+  CHECK(contains(cpuflowc({"eval", folder / "whole", "--data", folder / "valid.txt"}).out, "perplexity"));
+}
+
+TEST_CASE("a diverging run stops before it spoils the weights") {
+  Folder& folder = prepared();
+  const Result result = cpuflowc(train(folder, "diverged", "--steps 200 --set train.lr=1e30 train.clip=0"));
+  INFO(result.err);
+  CHECK(result.status == 6);
+  for (const auto& [name, bytes] : tensors(folder / "diverged")) CHECK(!contains(bytes, "nan"));
+}
+
+TEST_CASE("a budget in time ends in time with the smallest learning rate") {
+  Folder& folder = prepared();
+  const Result result = cpuflowc(train(folder, "timed", "--budget 2s --set train.min_lr=1e-4"));
+  INFO(result.err);
+  REQUIRE(result.status == 0);
+  const std::map<int, nlohmann::json> record = steps(folder / "timed");
+  REQUIRE(record.size() > 5);
+  CHECK(record.rbegin()->second["lr"].get<double>() < 5e-4);
+}
+
+TEST_CASE("files of ids and a given tokenizer train the same model as the text") {
+  Folder& folder = prepared();
+  std::string tokenizer;
+  for (const auto& entry : fs::recursive_directory_iterator(folder / "whole")) {
+    if (entry.path().filename() == "tokenizer.json") tokenizer = entry.path().string();
+  }
+  REQUIRE(!tokenizer.empty());
+  const Result tokenized = cpuflowc({"tokenize", "--tokenizer", tokenizer, folder / "tiny.txt", folder / "tiny.bin", "--json"});
+  INFO(tokenized.err);
+  REQUIRE(tokenized.status == 0);
+  const nlohmann::json counts = nlohmann::json::parse(tokenized.out);
+  CHECK(counts["documents"] == 60);
+  CHECK(fs::file_size(folder / "tiny.bin") == 2 * counts["ids"].get<uint64_t>());
+  const std::string common = " --valid " + folder / "tiny.txt" + " --tokenizer " + tokenizer + " --steps 5 --seed 9 --order sequential --out ";
+  const Result text = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + common + folder / "from-text"));
+  const Result ids = cpuflowc(words("train " + folder / "tiny.toml" + " --ids " + folder / "tiny.bin" + common + folder / "from-ids"));
+  INFO(text.err);
+  INFO(ids.err);
+  REQUIRE(text.status == 0);
+  REQUIRE(ids.status == 0);
+  check_same_run(folder / "from-text", folder / "from-ids");
+}
+
+TEST_CASE("bench measures fused beside unfused code") {
+  Folder& folder = prepared();
+  const Result result = cpuflowc({"bench", folder / "tiny.toml", "--repetitions", "1", "--threads", "1", "--json"});
+  INFO(result.err);
+  REQUIRE(result.status == 0);
+  const nlohmann::json report = nlohmann::json::parse(result.out);
+  for (const char* side : {"fused", "unfused"}) {
+    for (const char* work : {"forward", "forward_backward", "step", "decode"}) CHECK(report[side][work]["tokens_per_s"].get<double>() > 0);
+    CHECK(!report[side]["regions"].empty());
+  }
+  CHECK(report["peak"]["flops_per_s"].get<double>() > 0);
+}

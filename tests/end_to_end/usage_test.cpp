@@ -1,0 +1,65 @@
+#include <nlohmann/json.hpp>
+
+#include "tests/catch.h"
+#include "tests/end_to_end/process.h"
+
+TEST_CASE("every command has a help text with an example") {
+  for (const char* command : {"compile", "train", "sample", "eval", "tokenize", "bench", "grad", "check", "passes", "corpus"}) {
+    INFO(command);
+    const Result result = cpuflowc({command, "--help"});
+    CHECK(result.status == 0);
+    CHECK(result.err.empty());
+    CHECK(contains(result.out, std::string("cpuflowc ") + command));
+    CHECK(contains(result.out, "Example"));
+    CHECK(contains(result.out, "--json"));
+  }
+  CHECK(contains(cpuflowc({"--help"}).out, "corpus"));
+  CHECK(contains(cpuflowc({}).out, "Example"));
+}
+
+TEST_CASE("the version is that of the build") {
+  const Result result = cpuflowc({"--version"});
+  CHECK(result.status == 0);
+  const std::string cmake = read_text(CPUFLOW_SOURCE_DIR "/CMakeLists.txt");
+  const size_t at = cmake.find("VERSION ", cmake.find("project(")) + 8;
+  CHECK(contains(result.out, "cpuflowc " + cmake.substr(at, cmake.find(' ', at) - at)));
+}
+
+TEST_CASE("what does not exist on the command line is named, with the nearest that does") {
+  struct Case {
+    std::string args, message;
+  };
+  const std::vector<Case> cases{
+      {"trian v5ln", "unknown command 'trian'; did you mean 'train'?"},
+      {"--verzion", "unknown flag '--verzion'; did you mean '--version'?"},
+      {"compile v5ln --emitt cpp", "unknown flag '--emitt' of 'cpuflowc compile'; did you mean '--emit'?"},
+      {"compile v5ln --emit cpq", "--emit: unknown stage 'cpq'; did you mean 'cpp'?"},
+      {"compile v5ln --target avx3", "--target: unknown target 'avx3'; did you mean 'avx2'?"},
+      {"compile v5ln --exec jit", "--exec: expected interpret, dlopen or orc, found 'jit'"},
+      {"compile v5ln --set d", "--set: expected name=value, found 'd'"},
+      {"compile --pass solve_scater x.ir", "--pass: unknown pass 'solve_scater'; did you mean 'solve_scatters'?"},
+      {"bench v5ln --exec interpret", "--exec interpret: 'bench' needs compiled code"},
+      {"train v5ln --data x --out y", "--steps"},
+      {"train v5ln --data x --out y --budget 10parsecs", "--budget: expected a time such as 90s, 10m or 2h, found '10parsecs'"},
+      {"train v5ln --data x --out y --steps 10 --order random", "--order"},
+      {"compile", "MODEL is required"},
+      {"sample", "DIR is required"},
+  };
+  for (const Case& c : cases) {
+    INFO(c.args);
+    const Result result = cpuflowc(words(c.args));
+    CHECK(result.status == 2);
+    CHECK(result.out.empty());
+    INFO(result.err);
+    CHECK(contains(result.err, c.message));
+  }
+}
+
+TEST_CASE("passes are listed with their reasons") {
+  const Result text = cpuflowc({"passes"});
+  CHECK(text.status == 0);
+  CHECK(contains(text.out, "differentiate"));
+  const nlohmann::json list = nlohmann::json::parse(cpuflowc({"passes", "--json"}).out);
+  REQUIRE(list.size() >= 4);
+  for (const nlohmann::json& pass : list) CHECK(pass["why"].get<std::string>().size() > 20);
+}

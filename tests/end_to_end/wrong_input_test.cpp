@@ -1,0 +1,126 @@
+#include <sys/stat.h>
+
+#include "tests/catch.h"
+#include "tests/end_to_end/process.h"
+#include "tests/end_to_end/tiny_model.h"
+
+namespace {
+
+struct Fault {
+  std::string what, from, to;         // the change to the tiny model
+  std::string place;                  // line:column
+  std::vector<std::string> messages;  // parts of what is said
+};
+
+std::vector<std::string> train_arguments(const Folder& folder, const std::string& model, const std::string& data) {
+  return {"train", model, "--data", data, "--out", folder / "run", "--steps", "3", "--threads", "1"};
+}
+
+void expect_failure(const std::vector<std::string>& arguments, int status, const std::vector<std::string>& messages, const Limits& limits = {}) {
+  const Result result = cpuflowc(arguments, {}, limits);
+  std::string line;
+  for (const std::string& argument : arguments) line += argument + " ";
+  INFO(line);
+  INFO(result.err);
+  CHECK(result.status == status);
+  CHECK(result.out.empty());
+  for (const std::string& message : messages) {
+    INFO(message);
+    CHECK(contains(result.err, message));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("mistakes in a model file are shown with file, line and column") {
+  const std::vector<Fault> faults{
+      {"an unknown name", "mix(tanh", "mxi(tanh", "16:9", {"mxi", "did you mean 'mix'?"}},
+      {"an unknown value", "cumsum(x)", "cumsum(y)", "16:25", {"'y'"}},
+      {"shapes that do not fit", "linear(d, d)", "linear(d, 12)", "16:5", {"12", "16"}},
+      {"a parameter of the wrong size", "x @ transpose(embed)", "concat(x, x) @ transpose(embed)", "17:10", {"32", "16"}},
+      {"sizes that are defined by each other", "d = 16", "d = \"e\"\ne = \"d\"", "7:", {"cycl"}},
+      {"TOML that is none", "d = 16", "d = = 16", "7:5", {"error"}},
+      {"a section that does not exist", "[train]", "[trian]", "23:", {"trian", "did you mean 'train'?"}},
+      {"a setting that does not exist", "warmup_steps", "warmup_step", "25:1", {"warmup_step", "did you mean 'warmup_steps'?"}},
+      {"a recurrence that does not step back", "x = x + mix(tanh(cumsum(x) / (t + 1)))", "h[t,i] = h[t,i] + x[t,i]\nx = x + h", "16:", {"h"}},
+      {"a reduction over two sizes", "x = x + mix(tanh(cumsum(x) / (t + 1)))", "y[t] = sum(i: x[t,i] * embed[i,0])\nx = x + y[t]", "16:", {"16", "300"}},
+  };
+  const Folder folder;
+  for (const Fault& fault : faults) {
+    INFO(fault.what);
+    const std::string model = folder.write("model.toml", replaced(kTinyModel, fault.from, fault.to));
+    std::vector<std::string> messages = fault.messages;
+    messages.push_back(model + ":" + fault.place);
+    expect_failure({"compile", model, "--emit", "parsed"}, 3, messages);
+  }
+}
+
+TEST_CASE("all mistakes of a stage are told at once") {
+  const Folder folder;
+  const std::string model = folder.write("model.toml", replaced(replaced(kTinyModel, "mix(tanh", "mxi(tanh"), "logits = x", "logits = z"));
+  expect_failure({"compile", model}, 3, {model + ":16:9", model + ":17:10"});
+}
+
+TEST_CASE("settings and models that do not exist are named") {
+  const Folder folder;
+  const std::string model = folder.write("model.toml", kTinyModel);
+  expect_failure({"compile", model, "--set", "train.lrr=1"}, 3, {"lrr", "did you mean"});
+  expect_failure({"compile", model, "--set", "dd=1"}, 3, {"--set:1:1", "dd", "did you mean 'd'?"});
+  expect_failure({"compile", model, "--set", "d=-1"}, 3, {"d"});
+  expect_failure({"compile", "v5lm"}, 3, {"v5lm", "did you mean 'v5ln"});
+  expect_failure({"compile", folder / "none.toml"}, 3, {folder / "none.toml"});
+  expect_failure({"compile", model, "--skip", "solve_scater"}, 3, {"solve_scater", "did you mean 'solve_scatters'?"});
+}
+
+TEST_CASE("data that cannot be used is refused with a reason") {
+  const Folder folder;
+  const std::string model = folder.write("model.toml", kTinyModel);
+  const std::string good = folder.write("good.txt", tiny_text());
+  expect_failure(train_arguments(folder, model, folder / "none.txt"), 4, {folder / "none.txt"});
+  expect_failure(train_arguments(folder, model, folder.write("empty.txt", "")), 4, {"empty.txt"});
+  expect_failure(train_arguments(folder, model, folder.write("blank.txt", " \n<|endoftext|>\n \n")), 4, {"blank.txt"});
+  expect_failure(train_arguments(folder, model, good) + words("--set T=100000"), 4, {"100000"});
+  // Ids 1, 2, 3, 999: the last one is not below V.
+  std::string ids;
+  for (int i = 0; i < 100; ++i) ids += std::string("\x01\x00\x02\x00", 4);
+  ids += std::string("\xe7\x03", 2);
+  expect_failure({"train", model, "--ids", folder.write("ids.bin", ids), "--out", folder / "run", "--steps", "2"}, 4, {"ids.bin", "999", "200"});
+  expect_failure({"train", model, "--ids", folder.write("odd.bin", "abc"), "--out", folder / "run", "--steps", "2"}, 4, {"odd.bin"});
+  // A vocabulary with more ids than the model has.
+  const std::string tokenizer = CPUFLOW_SOURCE_DIR "/tests/data/tokenizer_small.json";
+  expect_failure(train_arguments(folder, model, good) + std::vector<std::string>{"--tokenizer", tokenizer, "--set", "V=20"}, 4, {"tokenizer_small.json", "20"});
+  expect_failure(train_arguments(folder, model, good) + std::vector<std::string>{"--tokenizer", folder.write("bad.json", "{\"model\": ")}, 4, {"bad.json"});
+  expect_failure({"tokenize", "--tokenizer", folder / "none.json", good, folder / "x.bin"}, 4, {folder / "none.json"});
+  CHECK(!std::filesystem::exists(folder / "x.bin"));
+}
+
+TEST_CASE("tensors that do not fit the model are refused") {
+  const Folder folder;
+  expect_failure({"check", "v5ln", "--golden", folder / "none.safetensors"}, 4, {folder / "none.safetensors"});
+  const std::string bytes = read_text(golden("v5ln"));
+  expect_failure({"check", "v5ln", "--golden", folder.write("cut.safetensors", bytes.substr(0, bytes.size() / 2))}, 4, {"cut.safetensors"});
+  expect_failure({"check", "v5ln", "--golden", golden("v5ln"), "--set", "d=16"}, 4, {"param.", "[96, 16]", "[96, 32]"});
+  expect_failure({"check", "v5ln", "--golden", golden("v5ln"), "--set", "V=40"}, 4, {"40"});
+  expect_failure({"check", "v5ln", "--golden", golden("gru")}, 4, {"param."});
+}
+
+TEST_CASE("what cannot be written is said, and what was there stays") {
+  const Folder folder;
+  const std::string old = folder.write("old.txt", "precious");
+  const Limits small{.file_bytes = 20000, .unprivileged = false};
+  expect_failure({"corpus", old, "--stories", "500"}, 4, {"old.txt"}, small);
+  CHECK(read_text(old) == "precious");
+  if (std::filesystem::exists("/dev/full")) expect_failure({"corpus", "/dev/full", "--stories", "500"}, 4, {"/dev/full", "o space"});
+  expect_failure({"corpus", folder / "none/stories.txt"}, 4, {"none/stories.txt"});
+  expect_failure({"corpus", old + "/stories.txt"}, 4, {"stories.txt"});
+
+  Limits nobody;
+  nobody.unprivileged = true;
+  const std::string closed = folder.write("closed.txt", "text");
+  ::chmod(closed.c_str(), 0);
+  expect_failure({"tokenize", "--tokenizer", closed, closed, "x.bin"}, 4, {"closed.txt", "ermission"}, nobody);
+  const std::string shut = folder / "shut";
+  std::filesystem::create_directory(shut);
+  ::chmod(shut.c_str(), 0555);
+  expect_failure({"corpus", shut + "/stories.txt"}, 4, {"shut", "ermission"}, nobody);
+}

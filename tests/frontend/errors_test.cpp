@@ -1,0 +1,196 @@
+#include "tests/catch.h"
+#include "tests/frontend/model_text.h"
+
+using cpuflow::test::complaints;
+using cpuflow::test::ModelText;
+using Lines = std::vector<std::string>;
+
+namespace {
+
+/// The diagnostics of a block with this body, whose first line is line 17.
+Lines block(const std::string& body) {
+  ModelText text;
+  text.block = body;
+  return complaints(text.text());
+}
+
+/// The diagnostics of this loss; it begins on line 31.
+Lines loss(const std::string& equation) {
+  ModelText text;
+  text.loss = equation;
+  return complaints(text.text());
+}
+
+}  // namespace
+
+TEST_CASE("names") {
+  CHECK(block("y = x + scann").at(0) == "17:9 error unknown name 'scann'");
+  CHECK(block("scan = x\ny = x + scann").at(0) == "18:9 error unknown name 'scann'; did you mean 'scan'?");
+  CHECK(block("y = silux(x)") == Lines{"17:5 error unknown function or layer 'silux'; did you mean 'silu'?"});
+  CHECK(block("y = M(x)") == Lines{"17:5 error 'M' is a value, it cannot be applied", "21:1 note it stands here"});
+  CHECK(block("y = x + W") == Lines{"17:9 error a linear is applied to something, it is not a value", "20:1 note it stands here"});
+  CHECK(block("M = x").at(0) == "17:1 error 'M' is a parameter, it cannot be given a value");
+  CHECK(block("d = x") == Lines{"17:1 error 'd' is a size, it cannot be given a value"});
+  CHECK(block("t = x") == Lines{"17:1 error value 't' has the name of an index"});
+  CHECK(block("y = x * T").at(0) == "17:9 error 'T' is a size, not a number: what a block computes must not depend on where the sequence ends");
+}
+
+TEST_CASE("one error hides its consequences, and no other error") {
+  CHECK(block("y = x + nothing\nz = y * 2\nw = split(z, 2)\nx = x + unknown") == Lines{"17:9 error unknown name 'nothing'", "20:9 error unknown name 'unknown'"});
+}
+
+TEST_CASE("shapes") {
+  CHECK(block("y = x + odd") == Lines{"17:5 error sizes clash: [b, t, 4] and [3]", "26:5 note 'x' is [b, t, 4]", "13:1 note 'odd' is [3]"});
+  CHECK(block("y = x + reshape(x, 2, 2)").at(0) == "17:5 error sizes clash: [b, t, 4] and [b, t, 2, 2]");
+  CHECK(block("y = reshape(x, 2, 1, 2) + reshape(x, 2, 2)").at(0) == "17:5 error different numbers of axes: [b, t, 2, 1, 2] and [b, t, 2, 2]");
+  CHECK(block("y = x @ g") == Lines{"17:5 error the right side of @ must be a matrix without positions, not [4]"});
+  CHECK(block("y = W(reshape(x, 2, 2))") == Lines{"12:5 error sizes clash: [b, t, 2, 2] @ [4, 4]", "17:5 note in linear, applied here"});
+  CHECK(block("y = reshape(x, 3)") == Lines{"17:5 error [b, t, 4] does not reshape to [3]: 4 elements are not 3"});
+  CHECK(block("y, z = split(x, 3)") == Lines{"17:8 error the last axis has 4 elements, which do not split into 3 equal parts"});
+  CHECK(block("y, z = split(x, [1, 2])") == Lines{"17:8 error the last axis has 4 elements, not 1 + 2"});
+  CHECK(block("y, z = split(x, 4)") == Lines{"17:1 error 2 names for 4 values"});
+  CHECK(block("y = split(x, 2) + 1") == Lines{"17:5 error split gives several values: write a, b = split(..)"});
+  CHECK(block("y = concat(x, reshape(x, 2, 2))").at(0) == "17:5 error all axes but the last must be equal: [b, t, 4] and [b, t, 2, 2]");
+  CHECK(block("y = topk(x, 5)") == Lines{"17:13 error topk keeps 5 of 4 elements"});
+  CHECK(block("y = onehot(x, 4)") == Lines{"17:12 error onehot is of an integer, as argmax gives it"});
+  CHECK(block("y = cumsum(g)") == Lines{"17:5 error cumsum runs over positions, and [4] has none"});
+  CHECK(block("y = sum(sum(x)[t,0])").size() == 1);
+  CHECK(block("x = reshape(x, 2, 2)").at(0) == "14:2 error the block 'blocks' takes x of [b, t, 4] and gives back [b, t, 2, 2]; a block that repeats needs both equal");
+}
+
+TEST_CASE("indices") {
+  CHECK(block("y[t,i] = x[t,j]") == Lines{"17:5 error index 'i' stands bare on no axis: write its range, i in 0..8"});
+  CHECK(block("y[t,i] = x[s,i]").at(0) == "17:12 error unknown name 's'");
+  CHECK(block("y[t,i] = sum(i: x[t,i])") == Lines{"17:14 error index 'i' is bound already"});
+  CHECK(block("y[t,W] = x[t,W]") == Lines{"17:5 error index 'W' has the name of a value or size"});
+  CHECK(block("y[b,t,i] = x[t,i]") == Lines{"17:3 error a block sees one sequence: 'b' is no index here"});
+  CHECK(block("y[t,i,i] = x[t,i]") == Lines{"17:7 error index 'i' stands twice on the left side"});
+  CHECK(block("y[t] = x[t,0,1]") == Lines{"17:8 error 'x' has 2 axes here, not 3: it is [b, t, 4]"});
+  CHECK(block("y[t] = x[t,1.5]") == Lines{"17:12 error an index is an integer, without axes of its own"});
+  CHECK(block("y[t,i] = sum(j: M[i,j] * tokens[j])") ==
+        Lines{"17:33 error index 'j' runs over 6 here and over 4 before", "17:21 note over 4 here"});
+  CHECK(block("y[t] = x[t]") == Lines{"17:8 error the right side has axes without an index: [b, t, 4]"});
+  CHECK(block("y[i] = x[t,i]") == Lines{"17:8 error index 't' is neither on the left side nor bound"});
+  CHECK(block("y = sum(i in 3..3: x[t,i])") == Lines{"17:14 error the range 3..3 is empty"});
+  CHECK(block("a[t,s] = softmax(u | u <= s: x[u,0]) + 0 * x[s,0]") == Lines{"17:10 error softmax binds one index, of the left side, as in a[t,s] = softmax(s | s <= t: ..)"});
+  CHECK(block("y = sum(q < r: x[q,0])") == Lines{"17:5 error exactly one index of the condition must be new, found q, r"});
+  CHECK(block("y = sum(i: x)").at(0) == "17:9 error index 'i' stands bare on no axis: write its range, i in 0..8");
+}
+
+TEST_CASE("ends") {
+  CHECK(block("y[t,i] = x[t+1,i]") == Lines{"17:12 error 'x' is read past the end of an axis of 6 (at t = 5): a condition must exclude it"});
+  CHECK(block("y[t,i] = sum(u in 0..2 | t + u < 7: x[t+u,i])") == Lines{"17:39 error 'x' is read past the end of an axis of 6 (at t = 5, u = 1): a condition must exclude it"});
+  CHECK(block("y[t,i] = sum(u in 0..2 | t + u < 6: x[t+u,i])").empty());
+  CHECK(block("y[t] = tokens[t-1]") == Lines{"17:15 error 'tokens' is read before the start of an axis of 6 (at t = 0): a condition must exclude it"});
+  CHECK(block("tokens[start] = 3\ny[t] = tokens[t-1]").empty());
+  CHECK(block("y[t] = where(t > 0, tokens[t-1], 0)").empty());
+  CHECK(block("y[t] = where(t > 0, 0, tokens[t-1])").size() == 1);
+  CHECK(block("y[t] = x[t, tokens[t]]") ==
+        Lines{"17:13 error this index of 'x' depends on data and may lie past the end of an axis of 4: keep it inside with % or clamp"});
+  CHECK(block("y[t] = x[t, tokens[t] % d]").empty());
+  CHECK(block("y[t] = x[t, 4]").at(0) == "17:13 error 'x' is read past the end of an axis of 4: a condition must exclude it");
+  CHECK(block("y[t] = max(s | s < t: x[s,0])") == Lines{"17:8 error max over nothing: its condition excludes every element somewhere"});
+  CHECK(block("y[t] = max(s | s <= t: x[s,0])").empty());
+  CHECK(block("y[t] = min(s | tokens[s] == tokens[t]: x[s,0])") == Lines{"17:8 error min may be over nothing: whether its condition holds depends on data"});
+}
+
+TEST_CASE("recurrences") {
+  CHECK(block("x = x[t-1] + x") == Lines{"17:5 error 'x' has a value already: a recurrence needs a name of its own", "26:5 note it got a value here"});
+  CHECK(block("y[t,i] = x[t,i] + z[t,i]\nz[t,i] = y[t,i]") == Lines{"17:19 error 'z' is read before it is computed: a cycle must step back in time, as in z[t-1]"});
+  CHECK(block("y[t,i] = x[t,i] + y[t+1,i]") == Lines{"17:21 error 'y' is read at a later step of its own recurrence: a cycle must step back in time"});
+  CHECK(block("y[t,i] = x[t,i] + sum(s | s <= t: y[s,i])").size() == 1);
+  CHECK(block("y[t,i] = x[t,i] + sum(s | s < t: y[s,i])").empty());
+  CHECK(block("y[start,i in 0..3] = 0\ny[t,i] = x[t,i] + y[t-1,i]").size() == 1);
+}
+
+TEST_CASE("calls") {
+  CHECK(block("y = W(x, x)") == Lines{"17:5 error a layer takes one value, as in W(x)"});
+  CHECK(block("y = gelu()").at(0) == "17:5 error 'gelu' needs 'x'");
+  CHECK(block("y = gelu(x, x)").at(0) == "17:5 error 'gelu' takes 1 value, not 2");
+  CHECK(block("y = bce(x, 1, pos_wieght = 2)").at(0) == "17:28 error 'bce' has no argument named 'pos_wieght'; did you mean 'pos_weight'?");
+  CHECK(block("y = exp(x, x)") == Lines{"17:5 error 'exp' takes 1 value, not 2"});
+  CHECK(block("y = exp(x, base = 2)") == Lines{"17:19 error 'exp' has no argument named 'base'"});
+  CHECK(block("y = dropout(x, 1)").at(0) == "17:16 error the probability is a constant of at least 0 and less than 1");
+  CHECK(block("y = 'text'") == Lines{"17:5 error a text is not a value"});
+  CHECK(block("y = x if q") == Lines{"17:10 error unknown size 'q'"});
+}
+
+TEST_CASE("losses") {
+  CHECK(loss("mean(b, t: nll(logits[b,t], targets[b,t+1]))").at(0) == "31:39 error 'targets' is read past the end of an axis of 6 (at t = 5): a condition must exclude it");
+  CHECK(loss("mean(b, t | t < T - 1: nll(logits[b,t], targets[b,t+1]))").empty());
+  CHECK(loss("mean(l, b, t: layers.gate[l,b,t,0])").at(0) == "31:15 error the blocks have no 'gate'");
+}
+
+TEST_CASE("sections") {
+  ModelText text;
+  std::string good = text.text();
+  auto with = [&](const std::string& from, const std::string& to) {
+    std::string changed = good;
+    changed.replace(changed.find(from), from.size(), to);
+    return complaints(changed);
+  };
+  CHECK(with("[dims]", "[dimz]").at(0) == "2:2 error unknown key 'dimz' in a model file; did you mean 'dims'?");
+  CHECK(with("repeat", "repaet").at(0) == "15:1 error unknown key 'repaet' in [block]; did you mean 'repeat'?");
+  CHECK(with("d = 4", "d = 'dd / 2'").at(0) == "6:6 error unknown size 'dd'; did you mean 'd'?");
+  CHECK(with("d = 4", "d = 'd / 2'").at(0) == "6:1 error size 'd' is defined by itself");
+  CHECK(with("d = 4", "d = 0").at(0) == "6:1 error size 'd' is 0; a size is a whole number of at least 1");
+  CHECK(with("T = 6\n", "").at(0) == "1:1 error [dims] has no 'T'");
+  CHECK(with("linear(d, d)", "linnear(d, d)").at(0) == "20:6 error unknown layer 'linnear'; did you mean 'linear'?");
+  CHECK(with("linear(d, d)", "linear(d)").at(0) == "20:6 error 'linear' takes (n, m, biased = 0)");
+  CHECK(with("total", "totl").at(0) == "1:1 error the model has no [loss] with a 'total', which is what is trained");
+  CHECK(with("logits = x", "other = x").at(0) == "1:1 error [model] gives no 'logits'");
+  CHECK(with("logits = x @ transpose(embed)", "logits = x").at(0) == "27:1 error 'logits' must have the axes [b, t, 8], it is [b, t, 4]");
+  CHECK(with("name = \"small\"", "name = ").at(0).find("this is not TOML") != std::string::npos);
+  CHECK(with("ids = [1, 2]", "eos = \"token('<eos>')\"").at(0) == "10:8 error the ids of tokens are not known here: give a tokenizer, or write the number");
+  text.block = "x = \\\"a\\\"";
+  std::string escaped = "[model]\nforward = \"x = \\\"a\\\"\"\n[loss]\ntotal = 'x'\n";
+  CHECK(complaints(escaped).at(0) == "2:11 error equations stand in single quotes ('..' or '''..'''), where nothing is escaped");
+}
+
+TEST_CASE("parameters") {
+  ModelText text;
+  auto params = [&](const std::string& entry) {
+    text.params = entry + "\n";
+    return complaints(text.text());
+  };
+  CHECK(params("h = { kind = \"vector(d)\", ini = \"ones\" }").at(0) == "20:27 error unknown key 'ini' in a parameter; did you mean 'init'?");
+  CHECK(params("h = { kind = \"vector(d)\", init = \"twos\" }").at(0) == "20:35 error 'init' must be normal(mean, deviation), uniform(low, high), constant(value), zeros or ones");
+  CHECK(params("h = { kind = \"vector(d)\", range = [1] }").at(0) == "20:35 error 'range' must be two numbers, as in [0.1, 2]");
+  CHECK(params("h = \"vector(d, d)\"").at(0) == "20:6 error a vector has one size, as in vector(d)");
+  CHECK(params("h = { kind = \"vector(3)\", name = \"embed.weight\" }").at(0) == "20:1 error 'embed.weight' is [3] here and [8, 4] elsewhere");
+}
+
+TEST_CASE("training settings") {
+  ModelText text;
+  auto train = [&](const std::string& line) {
+    text.more = "[train]\n" + line + "\n";
+    return complaints(text.text());
+  };
+  CHECK(train("learning = 1").at(0).find("30:1 error unknown key 'learning' in [train]") == 0);
+  CHECK(train("lrr = 1").at(0) == "30:1 error unknown key 'lrr' in [train]; did you mean 'lr'?");
+  CHECK(train("precision = \"bf16\"").at(0) == "30:13 error precision \"bf16\" is not there yet: write \"fp32\" or \"auto\"");
+  CHECK(train("accumulate = \"all\"").at(0) == "30:14 error 'accumulate' must be \"sum\" or \"mean\", not \"all\"");
+  CHECK(train("batch = 0").at(0) == "30:9 error 'batch' must be a whole number of at least 1");
+  CHECK(train("betas = 0.9").at(0) == "30:9 error 'betas' must be two numbers, as in [0.9, 0.95]");
+  CHECK(train("groups = [{ weight_decay = 0 }]").at(0).find("a group must be a table with 'match'") != std::string::npos);
+}
+
+TEST_CASE("overrides") {
+  std::string text = ModelText().text();
+  CHECK(complaints(text, {{"dd", "3"}}) == Lines{"1:1 error the model has no size or constant 'dd'; did you mean 'd'?"});
+  CHECK(complaints(text, {{"train.lrr", "3"}}) == Lines{"1:1 error [train] has no key 'lrr'; did you mean 'lr'?"});
+  CHECK(complaints(text, {{"train.lr", "fast"}}) == Lines{"1:10 error 'train.lr' must be a number, not 'fast'"});
+  CHECK(complaints(text, {{"d", "8"}, {"train.lr", "1e-3"}, {"ids", "[3]"}}).empty());
+}
+
+TEST_CASE("errors show the line and carets") {
+  ModelText text;
+  text.block = "y = x  # \u00fc\nz = x * (g + odd)";
+  cpuflow::ir::Diagnostics diagnostics;
+  try {
+    cpuflow::frontend::load_model_text(text.text(), "small.toml", {}, diagnostics);
+    FAIL("no error");
+  } catch (const cpuflow::ir::ModelError& e) {
+    CHECK(std::string(e.what()).find("small.toml:18:9: error: sizes clash: [4] and [3]\n    z = x * (g + odd)\n            ^^^^^^^^^\n") == 0);
+  }
+}
