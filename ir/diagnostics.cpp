@@ -61,9 +61,7 @@ void Diagnostics::warning(const SourceLoc& loc, std::string message) {
   all_.push_back({Diagnostic::Kind::Warning, loc, std::move(message)});
 }
 
-void Diagnostics::note(const SourceLoc& loc, std::string message) {
-  all_.push_back({Diagnostic::Kind::Note, loc, std::move(message)});
-}
+void Diagnostics::note(const SourceLoc& loc, std::string message) { all_.push_back({Diagnostic::Kind::Note, loc, std::move(message)}); }
 
 std::string Diagnostics::format() const {
   std::string out;

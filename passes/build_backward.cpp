@@ -43,6 +43,35 @@ Axes repeated(const Graph& g, const Node& node, size_t i) {
   return {};
 }
 
+/// A condition outside of which a gradient is exactly zero.
+struct Mask {
+  NodeId condition = kNoNode;
+  bool holds = true;  // the gradient is zero where the condition is not this
+  bool operator==(const Mask&) const = default;
+};
+
+/// Takes the outermost mask off a gradient; false if there is none.
+bool take_mask(const Graph& g, NodeId& grad, Mask& mask) {
+  auto is_zero = [&](NodeId id) { return g[id].op == Op::Constant && g[id].value == 0; };
+  const Node& n = g[grad];
+  if (n.op != Op::Select || is_zero(n.inputs[1]) == is_zero(n.inputs[2])) return false;
+  mask = {n.inputs[0], is_zero(n.inputs[2])};
+  grad = n.inputs[mask.holds ? 1 : 2];
+  return true;
+}
+
+NodeId masked(Graph& g, const Mask& mask, NodeId grad) {
+  const NodeId zero = g.real(0);
+  return mask.holds ? g.select(mask.condition, grad, zero) : g.select(mask.condition, zero, grad);
+}
+
+/// Whether masks are to be taken off before the rule of `node` and put back after it.  Where a select does not choose a value, that value
+/// may be undefined, and 0 times its derivative is not 0.  A factor of a sum keeps its mask: sums of products stay recognisable.
+bool moves_masks(const Graph& g, const Node& node, NodeId grad) {
+  if (node.op == Op::Mul) return g[grad].axes == node.axes;
+  return node.op == Op::Rename || (is_elementwise(node.op) && node.op != Op::Select && node.op != Op::Add);
+}
+
 class Backward {
  public:
   Backward(Graph& g, NodeId loss, const std::vector<NodeId>& wrt) : g_(g), wrt_(wrt) {
@@ -137,7 +166,28 @@ class Backward {
       slices_[g_[n].inputs[0]].push_back({n, grad});
       return;
     }
-    vjp.rule(g_, n, grad, [&](size_t input, NodeId gradient) { contribute(n, input, gradient); });
+    std::vector<Mask> masks;
+    if (moves_masks(g_, g_[n], grad)) {
+      for (Mask m; take_mask(g_, grad, m);) masks.push_back(m);
+    }
+    vjp.rule(g_, n, grad, [&](size_t input, NodeId gradient) {
+      for (size_t i = masks.size(); i-- > 0;) gradient = masked(g_, moved(masks[i], n), gradient);
+      contribute(n, input, gradient);
+    });
+  }
+
+  /// The mask of a value as one of its input: for a renaming, by the old names.
+  Mask moved(Mask mask, NodeId n) {
+    const Node node = g_[n];
+    if (node.op != Op::Rename) return mask;
+    Axes from, to;
+    for (size_t i = 0; i < node.to.size(); ++i) {
+      if (!contains(g_[mask.condition].axes, node.to[i])) continue;
+      from.push_back(node.to[i]);
+      to.push_back(node.from[i]);
+    }
+    mask.condition = g_.rename(mask.condition, from, to);
+    return mask;
   }
 
   void contribute(NodeId n, size_t input, NodeId gradient) {
@@ -154,8 +204,17 @@ class Backward {
 
   NodeId sum(const std::vector<NodeId>& parts) {
     NodeId all = kNoNode;
-    for (NodeId p : parts) all = all == kNoNode ? p : g_.binary(Op::Add, all, p);
+    for (NodeId p : parts) all = all == kNoNode ? p : sum(all, p);
     return all;
+  }
+
+  /// Of two gradients; a mask of both stays outside.
+  NodeId sum(NodeId a, NodeId b) {
+    NodeId inner_a = a, inner_b = b;
+    Mask mask_a, mask_b;
+    if (take_mask(g_, inner_a, mask_a) && take_mask(g_, inner_b, mask_b) && mask_a == mask_b)
+      return masked(g_, mask_a, sum(inner_a, inner_b));
+    return g_.binary(Op::Add, a, b);
   }
 
   /// The sum of all contributions, or kNoNode.

@@ -27,7 +27,12 @@ class Emitter {
   std::string emit() {
     for (const std::string& l : options_.header) out_ += "// " + l + "\n";
     out_ += "\n";
-    out_ += embedded::kernel_abi;
+    // no header is included: the types that the interface uses come from the compiler
+    out_ += "typedef __INT32_TYPE__ int32_t;\ntypedef __UINT32_TYPE__ uint32_t;\ntypedef __UINT64_TYPE__ uint64_t;\n\n";
+    std::string abi(embedded::kernel_abi);
+    const std::string include = "#include <stdint.h>\n";
+    if (size_t at = abi.find(include); at != std::string::npos) abi.erase(at, include.size());
+    out_ += abi;
     out_ += "\n";
     out_ += embedded::kernel_prelude;
     out_ += "\n";

@@ -31,7 +31,7 @@ class PrivateFolder {
     for (const std::string& dir : {cache_dir.empty() ? default_cache_dir() : cache_dir, std::string()}) {
       std::error_code ignored;
       std::string parent = dir.empty() ? fs::temp_directory_path(ignored).string() : dir;
-      if (parent.empty()) parent = "/tmp";
+      if (parent.empty()) continue;
       make_private_folders(parent);
       std::string pattern = parent + "/dlopen-XXXXXX";
       if (::mkdtemp(pattern.data())) {

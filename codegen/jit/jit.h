@@ -33,7 +33,7 @@ struct JitRecord {
   bool cache_hit = false;
   double ms_load = 0;     // loading the compiler's libraries, where this was not done before
   double ms_compile = 0;  // text -> object; 0 on a cache hit
-  double ms_link = 0;     // object -> memory
+  double ms_link = 0;     // dlopen, or handing the object to ORC, which links at the first symbol()
   size_t object_bytes = 0;
   std::string compiler;  // name and version
   std::string note;      // why the cache was not used, or what was wrong with it; "" when there is nothing to say

@@ -28,12 +28,26 @@ extern const OpDef kSelect{
           add(2, g.select(condition, zero, grad));
         },
     .samples = []() -> std::vector<Sample> {
-      return {sample({{kT, kF}, {kF}, {kB, kT}},
-                     [](Graph& g, const std::vector<NodeId>& p) { return g.select(g.binary(Op::Lt, p[0], g.real(0)), p[1], p[2]); }),
-              // The side that is not chosen may be undefined.
-              sample({{kOne}}, [](Graph& g, const std::vector<NodeId>& p) {
-                return g.select(g.binary(Op::Lt, g.real(0), p[0]), g.unary(Op::Sqrt, p[0]), g.real(0));
-              })};
+      const Axis g9{AxisKind::Feature, 9, kF.size};
+      auto positive = [](Graph& g, NodeId x) { return g.binary(Op::Lt, g.real(0), x); };
+      return {
+          sample({{kT, kF}, {kF}, {kB, kT}},
+                 [](Graph& g, const std::vector<NodeId>& p) { return g.select(g.binary(Op::Lt, p[0], g.real(0)), p[1], p[2]); }),
+          // The side that is not chosen may be undefined, however deep inside.
+          sample({{kB, kF}},
+                 [=](Graph& g, const std::vector<NodeId>& p) { return g.select(positive(g, p[0]), g.unary(Op::Sqrt, p[0]), g.real(0)); }),
+          sample({{kB, kF}},
+                 [=](Graph& g, const std::vector<NodeId>& p) {
+                   NodeId root = g.unary(Op::Sqrt, p[0]);
+                   NodeId inside = g.binary(Op::Sub, g.binary(Op::Mul, g.unary(Op::Tanh, root), root), g.unary(Op::Log, p[0]));
+                   return g.select(positive(g, p[0]), g.unary(Op::Neg, inside), p[0]);
+                 }),
+          sample({{kB, kF}},
+                 [=](Graph& g, const std::vector<NodeId>& p) {
+                   NodeId other = g.rename(p[0], {kF}, {g9});
+                   return g.select(g.unary(Op::Not, positive(g, other)), g.real(0), g.rename(g.unary(Op::Log, p[0]), {kF}, {g9}));
+                 }),
+      };
     },
 };
 

@@ -133,7 +133,8 @@ Value Evaluator::run_layers(const BlockDef& def, const LayerRun& run, const Valu
       return sizes;
     };
     if (repeats && sizes_of(out) != sizes_of(in)) {
-      throw Fault{def.at, "the block '" + def.name + "' takes x of " + shape_text(in) + " and gives back " + shape_text(out) + "; a block that repeats needs both equal"};
+      throw Fault{def.at, "the block '" + def.name + "' takes x of " + shape_text(in) + " and gives back " + shape_text(out) +
+                              "; a block that repeats needs both equal"};
     }
     out.node = nodes_.to_real(out.node);
     if (!repeats) {
@@ -172,11 +173,13 @@ Value Evaluator::over_layers(const std::string& name, const ir::SourceLoc& at) {
     } else {
       for (const auto& [n, value] : frame.vars) known.push_back(n);
       for (const auto& [n, value] : block->params->items) known.push_back(n);
-      throw Fault{at, runs_.size() > 1 ? "not all blocks have a '" + name + "'" + suggestion(name, known) : "the blocks have no '" + name + "'" + suggestion(name, known)};
+      throw Fault{at, runs_.size() > 1 ? "not all blocks have a '" + name + "'" + suggestion(name, known)
+                                       : "the blocks have no '" + name + "'" + suggestion(name, known)};
     }
     v = canonical(v, 0);
     positions_used = positions_used || !v.lead.empty();
-    if (!values.empty() && v.features.size() != values[0].features.size()) throw Fault{at, "'" + name + "' has different shapes in different blocks"};
+    if (!values.empty() && v.features.size() != values[0].features.size())
+      throw Fault{at, "'" + name + "' has different shapes in different blocks"};
     for (size_t k = 0; !values.empty() && k < v.features.size(); ++k) {
       if (v.features[k].size != values[0].features[k].size) throw Fault{at, "'" + name + "' has different shapes in different blocks"};
     }

@@ -48,7 +48,11 @@ void take_sizes(Program& program, const ir::SourceLoc& top, ir::Diagnostics& dia
 class Builder {
  public:
   Builder(Program& program, const ir::SourceLoc& top, ir::Diagnostics& diagnostics)
-      : program_(program), top_(top), diagnostics_(diagnostics), params_(nodes_, program.layers, program.T), evaluator_(program, nodes_, params_, diagnostics) {}
+      : program_(program),
+        top_(top),
+        diagnostics_(diagnostics),
+        params_(nodes_, program.layers, program.T),
+        evaluator_(program, nodes_, params_, diagnostics) {}
 
   Model run() {
     params_.add(program_.file.params, "", program_.sizes, LayerRun{}, program_.params, diagnostics_);
@@ -86,7 +90,8 @@ class Builder {
     }
     const Value& logits = it->second;
     if (logits.features.size() != 1 || logits.features[0].size != program_.V) {
-      diagnostics_.error(model_.defined["logits"], "'logits' must have the axes [b, t, " + std::to_string(program_.V) + "], it is " + evaluator_.shape_text(logits));
+      diagnostics_.error(model_.defined["logits"],
+                         "'logits' must have the axes [b, t, " + std::to_string(program_.V) + "], it is " + evaluator_.shape_text(logits));
       return;
     }
     Axes axes = {b, t};
@@ -165,7 +170,8 @@ Model load_model_text(const std::string& text, const std::string& name, const st
   return model;
 }
 
-Model load_model(const std::string& path, const std::map<std::string, std::string>& overrides, ir::Diagnostics& diagnostics, const LoadOptions& options) {
+Model load_model(const std::string& path, const std::map<std::string, std::string>& overrides, ir::Diagnostics& diagnostics,
+                 const LoadOptions& options) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   if (file) text << file.rdbuf();
@@ -196,7 +202,8 @@ std::string find_model(const std::string& name) {
   for (const std::string& k : known) {
     if (k != "prelude") list += (list.empty() ? "" : ", ") + k;
   }
-  throw ir::ModelError("error: there is no model file '" + name + "'" + suggestion(name, known) + (list.empty() ? "" : "; the zoo has: " + list) + "\n");
+  throw ir::ModelError("error: there is no model file '" + name + "'" + suggestion(name, known) +
+                       (list.empty() ? "" : "; the zoo has: " + list) + "\n");
 }
 
 }  // namespace cpuflow::frontend

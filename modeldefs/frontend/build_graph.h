@@ -18,14 +18,14 @@ namespace cpuflow::frontend {
 struct Model {
   ir::Graph graph;
   std::string name;
-  std::map<std::string, int64_t> dims;      // every size of [dims]
+  std::map<std::string, int64_t> dims;  // every size of [dims]
   int64_t B = 1, T = 1, V = 1;
-  std::vector<codegen::ParamInfo> params;   // checkpoint names, written out for every layer; offsets are aligned to 16 floats
-  std::vector<std::string> losses;          // terms in the order of the file
+  std::vector<codegen::ParamInfo> params;  // checkpoint names, written out for every layer; offsets are aligned to 16 floats
+  std::vector<std::string> losses;         // terms in the order of the file
   codegen::TrainSettings train;
   std::string precision = "auto";
   std::vector<Phase> phases;
-  std::vector<std::string> allow;           // audits that may be refuted
+  std::vector<std::string> allow;  // audits that may be refuted
 };
 
 struct LoadOptions {

@@ -13,11 +13,11 @@ namespace cpuflow::frontend {
 
 /// What is known of a name that recurs, while its group of statements is evaluated.
 struct Recurring {
-  std::optional<Value> now;       // its value at the step itself, once computed
-  std::optional<Value> shape;     // node: unused
-  ir::Axes axes;                  // of the carried node, where the shape is known
+  std::optional<Value> now;    // its value at the step itself, once computed
+  std::optional<Value> shape;  // node: unused
+  ir::Axes axes;               // of the carried node, where the shape is known
   ir::DType type = ir::DType::Real;
-  std::vector<ir::NodeId> steps;  // carries: one step before, two steps before ..
+  std::vector<ir::NodeId> steps;     // carries: one step before, two steps before ..
   ir::NodeId history = ir::kNoNode;  // all earlier steps, along an axis of their own
   ir::Axis history_axis;
 };
@@ -44,13 +44,13 @@ struct Frame {
   std::map<std::string, Value> starts;
   std::map<std::string, std::vector<std::optional<Index>>> axes;  // of recurring names: their indices
   Recurrence* recurrence = nullptr;
-  std::optional<Value> layer;      // of a repeated block: the number of the repetition
+  std::optional<Value> layer;         // of a repeated block: the number of the repetition
   ir::Diagnostics* report = nullptr;  // where statements report; null: errors go to the caller
-  unsigned base = 0;               // ordinal of the first feature axis
-  bool indexed = false;            // inside an equation with indices on its left side
-  unsigned depth = 0;              // bound indices around
-  bool in_block = false;           // `T` is no number, `b` is no index
-  int calls = 0;                   // functions and layers around
+  unsigned base = 0;                  // ordinal of the first feature axis
+  bool indexed = false;               // inside an equation with indices on its left side
+  unsigned depth = 0;                 // bound indices around
+  bool in_block = false;              // `T` is no number, `b` is no index
+  int calls = 0;                      // functions and layers around
 };
 
 }  // namespace cpuflow::frontend

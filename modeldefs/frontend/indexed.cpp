@@ -61,13 +61,17 @@ std::optional<Found> Evaluator::find_size(const std::string& index, const std::v
       if (!e.args[k].is_name(index)) continue;
       std::vector<Found> axes = axes_of(e.args[0].name, e.args[0].at, f);
       if (k > axes.size()) {
-        throw Fault{e.at, "'" + e.args[0].name + "' has " + std::to_string(axes.size()) + (axes.size() == 1 ? " axis" : " axes") + " here, not " + std::to_string(e.args.size() - 1)};
+        throw Fault{e.at, "'" + e.args[0].name + "' has " + std::to_string(axes.size()) + (axes.size() == 1 ? " axis" : " axes") +
+                              " here, not " + std::to_string(e.args.size() - 1)};
       }
       Found here = axes[k - 1];
       here.at = e.args[k].at;
       if (here.size == 0) continue;
       if (found && found->size != here.size) {
-        throw Fault{here.at, "index '" + index + "' runs over " + std::to_string(here.size) + " here and over " + std::to_string(found->size) + " before", {{found->at, "over " + std::to_string(found->size) + " here"}}};
+        throw Fault{
+            here.at,
+            "index '" + index + "' runs over " + std::to_string(here.size) + " here and over " + std::to_string(found->size) + " before",
+            {{found->at, "over " + std::to_string(found->size) + " here"}}};
       }
       // Positions are told from features of the same number.
       if (!found || (found->kind == AxisKind::Feature && here.kind != AxisKind::Feature)) found = here;
@@ -78,7 +82,8 @@ std::optional<Found> Evaluator::find_size(const std::string& index, const std::v
 }
 
 /// The range of an index that is written on the left side or bound: its own, or that of the axes it is used bare on.
-Index Evaluator::index_range(const Expr& written, const std::vector<const Expr*>& used, Frame& f, std::string& name, bool left, unsigned slot) {
+Index Evaluator::index_range(const Expr& written, const std::vector<const Expr*>& used, Frame& f, std::string& name, bool left,
+                             unsigned slot) {
   const Expr& word = written.is(Kind::In) ? written.args[0] : written;
   if (!word.is(Kind::Name)) throw Fault{written.at, "expected an index, as in x[t,i] or i in 0..8"};
   name = word.name;
@@ -112,7 +117,8 @@ Index Evaluator::index_range(const Expr& written, const std::vector<const Expr*>
   if (out.size() == 1) return out;
   out.has_axis = true;
   uint32_t size = static_cast<uint32_t>(out.size());
-  bool taken = std::any_of(f.index.begin(), f.index.end(), [&](const auto& other) { return other.second.has_axis && other.second.axis == found.axis; });
+  bool taken = std::any_of(f.index.begin(), f.index.end(),
+                           [&](const auto& other) { return other.second.has_axis && other.second.axis == found.axis; });
   if (found.kind == AxisKind::Layer && !taken) {
     out.axis = found.axis;
     return out;
@@ -170,13 +176,15 @@ Value Evaluator::reduce(const Expr& e, Frame& f) {
     Index index = index_range(b, used, f, name, false, 0);
     if (index.size() == 0) throw Fault{b.at, "index '" + name + "' stands bare on no axis: write its range, " + name + " in 0..8"};
     auto outer = f.index.find(name);
-    bool free = name == "t" && f.left.count("t") == 0 && outer != f.index.end() && outer->second.size() == program_.T && ranges.count("t") == 0;
+    bool free =
+        name == "t" && f.left.count("t") == 0 && outer != f.index.end() && outer->second.size() == program_.T && ranges.count("t") == 0;
     if ((outer != f.index.end() && !free) || ranges.count(name) > 0) throw Fault{b.at, "index '" + name + "' is bound already"};
     ranges[name] = index;
     f.index[name] = index;
   }
   bool of_left = ranges.size() == 1 && f.left.count(ranges.begin()->first) > 0;
-  if (e.name == "softmax" && !of_left) throw Fault{e.at, "softmax binds one index, of the left side, as in a[t,s] = softmax(s | s <= t: ..)"};
+  if (e.name == "softmax" && !of_left)
+    throw Fault{e.at, "softmax binds one index, of the left side, as in a[t,s] = softmax(s | s <= t: ..)"};
 
   NodeId inner = nodes_.graph.boolean(true), around = inner;
   std::vector<std::string> condition_lead;
@@ -260,11 +268,13 @@ Value Evaluator::reduced(const Expr& e, const Value& body, const Axes& over, int
     NodeId some = nodes_.reduce(Op::Sum, nodes_.to_real(inner), over);
     NodeId nothing = nodes_.both(nodes_.compare(Op::Eq, some, zero), around);
     for (NodeId c : f.conditions) {
-      if (nodes_.statics.table(c) != nullptr && ir::without(nodes_[c].axes, over).size() == nodes_[c].axes.size()) nothing = nodes_.both(nothing, c);
+      if (nodes_.statics.table(c) != nullptr && ir::without(nodes_[c].axes, over).size() == nodes_[c].axes.size())
+        nothing = nodes_.both(nothing, c);
     }
     const Table* t = nodes_.statics.table(nothing);
     if (t == nullptr) throw Fault{e.at, name + " may be over nothing: whether its condition holds depends on data"};
-    if (std::any_of(t->data.begin(), t->data.end(), [](double v) { return v != 0; })) throw Fault{e.at, name + " over nothing: its condition excludes every element somewhere"};
+    if (std::any_of(t->data.begin(), t->data.end(), [](double v) { return v != 0; }))
+      throw Fault{e.at, name + " over nothing: its condition excludes every element somewhere"};
   }
   NodeId limit = nodes_.real(name == "min" ? -kLowest : kLowest);
   NodeId limited = nodes_.select(inner, x, limit);
@@ -315,7 +325,8 @@ Value Evaluator::bind(const Statement& s, const Expr& target, Frame& f) {
     if (index.size() == 0) {
       throw Fault{target.args[k].at, "index '" + index_name + "' stands bare on no axis: write its range, " + index_name + " in 0..8"};
     }
-    if (!ranges.emplace(index_name, index).second) throw Fault{target.args[k].at, "index '" + index_name + "' stands twice on the left side"};
+    if (!ranges.emplace(index_name, index).second)
+      throw Fault{target.args[k].at, "index '" + index_name + "' stands twice on the left side"};
     if ((index_name == "b" || index_name == "t") && leading == k - first) ++leading;
     order.push_back(index_name);
     f.index[index_name] = index;

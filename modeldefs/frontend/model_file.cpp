@@ -30,7 +30,9 @@ class Reader {
       sections["params"] = [&](auto& k, auto& v) { file_.params = params(k, v); };
       sections["block"] = [&](auto& k, auto& v) { block(k, v, "blocks"); };
       sections["blocks"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { block(key, node, std::string(key.str())); }); };
-      sections["model"] = [&](auto& k, auto& v) { known_keys(k, v, "[model]", {{"forward", [&](auto&, auto& n) { file_.forward = equations(n); }}}); };
+      sections["model"] = [&](auto& k, auto& v) {
+        known_keys(k, v, "[model]", {{"forward", [&](auto&, auto& n) { file_.forward = equations(n); }}});
+      };
       sections["loss"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { loss(key, node); }); };
       sections["watch"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { file_.watch.push_back(term(key, node)); }); };
       sections["train"] = [&](auto& k, auto& v) {
@@ -149,7 +151,8 @@ class Reader {
         if (v->is_table() || v->is_string()) {
           entry.inner.push_back(param(*k, *v));
         } else {
-          toml_.error(toml_.at(*k), "'" + name + "' must be a kind in quotes or a table; '" + entry.key + "' has no 'kind', so it is a sub-module");
+          toml_.error(toml_.at(*k),
+                      "'" + name + "' must be a kind in quotes or a table; '" + entry.key + "' has no 'kind', so it is a sub-module");
         }
       } else if (name == "kind") {
         entry.kind = kind(*v);
@@ -244,7 +247,8 @@ class Reader {
     }
     def.head = def.body.back().targets[0];
     for (const Expr& arg : def.head.args) {
-      if (!arg.is(Kind::Name) && !(arg.is(Kind::Index) && arg.args[0].is(Kind::Name))) toml_.error(arg.at, "expected the name of an argument");
+      if (!arg.is(Kind::Name) && !(arg.is(Kind::Index) && arg.args[0].is(Kind::Name)))
+        toml_.error(arg.at, "expected the name of an argument");
     }
     Expr result;
     result.kind = Kind::Name;
@@ -281,7 +285,8 @@ class Reader {
     const std::vector<std::string> known = {"future", "horizon", "end", "gradient", "range", "position"};
     for (const std::string& name : toml_.strings(key, node)) {
       if (std::find(known.begin(), known.end(), name) == known.end()) {
-        toml_.error(toml_.at(node), "unknown audit '" + name + "'" + suggestion(name, known) + "; the audits are: future, horizon, end, gradient, range, position");
+        toml_.error(toml_.at(node), "unknown audit '" + name + "'" + suggestion(name, known) +
+                                        "; the audits are: future, horizon, end, gradient, range, position");
       }
       file_.allow.push_back(name);
     }

@@ -73,7 +73,7 @@ struct TermDef {
 
 /// A part of the training that differs from [train].
 struct Phase {
-  double share = 0;    // of the budget; 0: given in steps
+  double share = 0;  // of the budget; 0: given in steps
   int64_t steps = 0;
   std::vector<std::string> freeze;         // name patterns of parameters that keep their values
   std::map<std::string, double> settings;  // of [train], changed

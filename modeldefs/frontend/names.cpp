@@ -16,10 +16,10 @@ namespace {
 // Functions and layers end somewhere.
 constexpr int kMostCalls = 40;
 
-const std::vector<std::string> kBuiltins = {"exp",  "log",   "sqrt",   "tanh",  "sin",   "cos",   "sigmoid", "erf",     "softplus", "relu",    "abs",
-                                            "round", "floor", "ceil",   "stop",  "max",   "min",   "clamp",   "where",   "topk",     "argmax",  "onehot",
-                                            "concat", "stack", "split",  "reshape", "cumsum", "size", "transpose", "sum", "mean",   "prod",    "softmax",
-                                            "logsumexp", "randint", "dropout"};
+const std::vector<std::string> kBuiltins = {
+    "exp",   "log",     "sqrt",   "tanh", "sin",       "cos",   "sigmoid", "erf",  "softplus", "relu",      "abs",     "round",
+    "floor", "ceil",    "stop",   "max",  "min",       "clamp", "where",   "topk", "argmax",   "onehot",    "concat",  "stack",
+    "split", "reshape", "cumsum", "size", "transpose", "sum",   "mean",    "prod", "softmax",  "logsumexp", "randint", "dropout"};
 
 Op comparison(const std::string& op) {
   if (op == "==") return Op::Eq;
@@ -72,7 +72,8 @@ Value Evaluator::operation(const Expr& e, Frame& f) {
       return nodes_.compare(comparison(op), n[turned ? 1 : 0], n[turned ? 0 : 1]);
     }
     if (op == "^") return nodes_.power(n[0], n[1]);
-    static const std::map<std::string, Op> operators = {{"+", Op::Add}, {"-", Op::Sub}, {"*", Op::Mul}, {"/", Op::Div}, {"//", Op::FloorDiv}, {"%", Op::Mod}};
+    static const std::map<std::string, Op> operators = {{"+", Op::Add}, {"-", Op::Sub},       {"*", Op::Mul},
+                                                        {"/", Op::Div}, {"//", Op::FloorDiv}, {"%", Op::Mod}};
     return nodes_.arithmetic(operators.at(op), n[0], n[1]);
   });
 }
@@ -194,8 +195,10 @@ int64_t Evaluator::size_of(const Expr& e, Frame& f) {
       if (!nodes_.statics.number(f.layer->node)) throw SplitLayers();
       return of_node(*f.layer);
     }
-    if (part.is(Kind::Name) && (f.vars.count(part.name) > 0 || f.poisoned.count(part.name) > 0)) return of_node(lookup(part.name, part.at, f));
-    if (part.is(Kind::Name) && f.index.count(part.name) > 0) throw Fault{part.at, "an index is not known when the model is compiled; a size is needed here"};
+    if (part.is(Kind::Name) && (f.vars.count(part.name) > 0 || f.poisoned.count(part.name) > 0))
+      return of_node(lookup(part.name, part.at, f));
+    if (part.is(Kind::Name) && f.index.count(part.name) > 0)
+      throw Fault{part.at, "an index is not known when the model is compiled; a size is needed here"};
     if (part.is(Kind::Call) && part.name == "size") return of_node(evaluate(part, f));
     return std::nullopt;
   });
@@ -297,7 +300,10 @@ Value Evaluator::call_function(const FunctionDef& def, const Expr& e, Frame& f) 
     }
   }
   if (e.args.size() > def.head.args.size()) {
-    throw Fault{e.at, "'" + def.name + "' takes " + std::to_string(def.head.args.size()) + (def.head.args.size() == 1 ? " value" : " values") + ", not " + std::to_string(e.args.size()), {{def.at, "it is defined here"}}};
+    throw Fault{e.at,
+                "'" + def.name + "' takes " + std::to_string(def.head.args.size()) + (def.head.args.size() == 1 ? " value" : " values") +
+                    ", not " + std::to_string(e.args.size()),
+                {{def.at, "it is defined here"}}};
   }
   for (const auto& [name, standard] : def.head.named) {
     known.push_back(name);
@@ -306,7 +312,8 @@ Value Evaluator::call_function(const FunctionDef& def, const Expr& e, Frame& f) 
   }
   for (const auto& [name, value] : e.named) {
     if (std::find(known.begin(), known.end(), name) == known.end()) {
-      throw Fault{value.at, "'" + def.name + "' has no argument named '" + name + "'" + suggestion(name, known), {{def.at, "it is defined here"}}};
+      throw Fault{
+          value.at, "'" + def.name + "' has no argument named '" + name + "'" + suggestion(name, known), {{def.at, "it is defined here"}}};
     }
   }
   SizeMap library;

@@ -98,7 +98,8 @@ ParamOptions Params::options_of(const ParamEntry& entry, const SizeMap& sizes, c
   if (!entry.trainable) out.trainable = false;
   for (const InitEntry& init : entry.init) {
     // What the user of a layer says comes before what the layer says.
-    if (outer == nullptr || outer->init.count(entry.key) == 0) out.init[outer == nullptr ? init.parameter : entry.key] = init_of(init.value, sizes);
+    if (outer == nullptr || outer->init.count(entry.key) == 0)
+      out.init[outer == nullptr ? init.parameter : entry.key] = init_of(init.value, sizes);
   }
   if (!entry.range.empty()) out.range = {evaluate_number(entry.range[0], sizes).value, evaluate_number(entry.range[1], sizes).value};
   return out;
@@ -115,7 +116,9 @@ const LayerDef* Params::layer_def(const Expr& kind) const {
 std::vector<int64_t> Params::shape_of(const Expr& kind, const SizeMap& sizes) const {
   size_t least = kind.name == "scalar" ? 0 : 1, most = kind.name == "tensor" ? 8 : least;
   if (kind.args.size() < least || kind.args.size() > most || !kind.named.empty()) {
-    throw Fault{kind.at, kind.name == "scalar" ? "a scalar has no sizes" : kind.name == "vector" ? "a vector has one size, as in vector(d)" : "a tensor has 1 to 8 sizes"};
+    throw Fault{kind.at, kind.name == "scalar"   ? "a scalar has no sizes"
+                         : kind.name == "vector" ? "a vector has one size, as in vector(d)"
+                                                 : "a tensor has 1 to 8 sizes"};
   }
   std::vector<int64_t> shape;
   double count = 1;
@@ -158,7 +161,8 @@ LayerInstance Params::instance(const Expr& kind, const LayerDef& def, const Size
     if (i < kind.args.size()) {
       const Expr& a = kind.args[i];
       // linear(n, m, bias): a parameter's name says that there is one.
-      bool named = a.is(Kind::Name) && std::any_of(def.params.begin(), def.params.end(), [&](const ParamEntry& p) { return p.key == a.name; });
+      bool named =
+          a.is(Kind::Name) && std::any_of(def.params.begin(), def.params.end(), [&](const ParamEntry& p) { return p.key == a.name; });
       size = named ? 1 : evaluate_integer(a, sizes);
     } else {
       size = evaluate_integer(*standard, out.sizes);
@@ -173,7 +177,8 @@ void Params::add_layer(const ParamEntry& entry, const Place& place, const ParamO
   auto layer = std::make_shared<LayerInstance>(instance(*entry.kind, def, place.sizes));
   layer->params = std::make_shared<ParamScope>();
   for (const auto& [name, init] : options.init) {
-    bool known = name.empty() || std::any_of(def.params.begin(), def.params.end(), [&, &name = name](const ParamEntry& p) { return p.key == name; });
+    bool known =
+        name.empty() || std::any_of(def.params.begin(), def.params.end(), [&, &name = name](const ParamEntry& p) { return p.key == name; });
     if (!known && place.depth == 0) throw Fault{entry.at, "'" + def.name + "' has no parameter '" + name + "' to initialise"};
   }
   Place inner{"", place.prefix + ".", layer->sizes, place.run, *layer->params, place.diagnostics, place.depth + 1};
@@ -224,10 +229,12 @@ Value Params::tensor(const ParamEntry& entry, const Place& place, const ParamOpt
   }
   // Two entries with one name are one tensor.
   for (const Made& other : made_) {
-    bool overlap = other.name == made.name && other.run.first < made.run.first + made.run.count && made.run.first < other.run.first + other.run.count;
+    bool overlap =
+        other.name == made.name && other.run.first < made.run.first + made.run.count && made.run.first < other.run.first + other.run.count;
     if (!overlap) continue;
     if (other.info.shape != made.info.shape) {
-      throw Fault{entry.at, "'" + made.name + "' is " + shape_text(made.info.shape) + " here and " + shape_text(other.info.shape) + " elsewhere",
+      throw Fault{entry.at,
+                  "'" + made.name + "' is " + shape_text(made.info.shape) + " here and " + shape_text(other.info.shape) + " elsewhere",
                   {{other.at, "its other place"}}};
     }
     made.name.clear();
@@ -252,7 +259,8 @@ void Params::structure_of(const std::vector<ParamEntry>& entries, const SizeMap&
     out += entry.key + ";";
     ParamOptions options = options_of(entry, sizes, nullptr);
     for (const auto& [name, init] : options.init) {
-      out += name + "=" + std::to_string(static_cast<int>(init.init)) + "," + std::to_string(init.init_a) + "," + std::to_string(init.init_b) + ";";
+      out += name + "=" + std::to_string(static_cast<int>(init.init)) + "," + std::to_string(init.init_a) + "," +
+             std::to_string(init.init_b) + ";";
     }
     if (!entry.kind) {
       structure_of(entry.inner, sizes, out, depth + 1);

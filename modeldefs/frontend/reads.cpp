@@ -24,7 +24,8 @@ constexpr unsigned kTemporary = 0x8000;
 }  // namespace
 
 /// The axes that the indices of a name stand on here, in order.
-std::vector<Evaluator::ReadDim> Evaluator::dims_of(const std::string& name, const Value& v, const Frame& f, std::vector<std::string>* hidden) const {
+std::vector<Evaluator::ReadDim> Evaluator::dims_of(const std::string& name, const Value& v, const Frame& f,
+                                                   std::vector<std::string>* hidden) const {
   std::vector<ReadDim> out;
   auto written = f.written.find(name);
   for (const std::string& lead : v.lead) {
@@ -77,7 +78,8 @@ void Evaluator::check_inside(const Expr& e, const Expr& index, NodeId bad, const
   }
   const Table* t = nodes_.statics.table(bad);
   if (t == nullptr) {
-    throw Fault{index.at, "this index of '" + name + "' depends on data and may lie " + what + " of an axis of " + std::to_string(size) + ": keep it inside with % or clamp"};
+    throw Fault{index.at, "this index of '" + name + "' depends on data and may lie " + what + " of an axis of " + std::to_string(size) +
+                              ": keep it inside with % or clamp"};
   }
   for (size_t i = 0; i < t->data.size(); ++i) {
     if (t->data[i] == 0) continue;
@@ -92,7 +94,8 @@ void Evaluator::check_inside(const Expr& e, const Expr& index, NodeId bad, const
         }
       }
     }
-    throw Fault{index.at, "'" + name + "' is read " + what + " of an axis of " + std::to_string(size) + (where.empty() ? "" : " (at " + where + ")") + ": a condition must exclude it"};
+    throw Fault{index.at, "'" + name + "' is read " + what + " of an axis of " + std::to_string(size) +
+                              (where.empty() ? "" : " (at " + where + ")") + ": a condition must exclude it"};
   }
 }
 
@@ -103,7 +106,8 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
   std::vector<std::string> hidden;
   std::vector<ReadDim> dims = dims_of(name, v, f, &hidden);
   if (indices.size() > dims.size()) {
-    throw Fault{e.at, "'" + name + "' has " + std::to_string(dims.size()) + (dims.size() == 1 ? " axis" : " axes") + " here, not " + std::to_string(indices.size()) + ": it is " + shape_text(v)};
+    throw Fault{e.at, "'" + name + "' has " + std::to_string(dims.size()) + (dims.size() == 1 ? " axis" : " axes") + " here, not " +
+                          std::to_string(indices.size()) + ": it is " + shape_text(v)};
   }
   enum class Way { None, Rename, Slice, Gather };
   struct Plan {
@@ -125,7 +129,8 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
     const ReadDim& dim = dims[k];
     plan.index = k < given.size() && given[k] ? *given[k] : evaluate(*indices[k], f);
     NodeId w = plan.index.node;
-    if (!plan.index.features.empty() || !nodes_.is(w, DType::Int)) throw Fault{indices[k]->at, "an index is an integer, without axes of its own"};
+    if (!plan.index.features.empty() || !nodes_.is(w, DType::Int))
+      throw Fault{indices[k]->at, "an index is an integer, without axes of its own"};
     for (const std::string& lead : plan.index.lead) add_lead(lead);
     std::optional<Affine> affine = nodes_.statics.affine(w);
     bool one = affine && affine->terms.size() == 1;
@@ -255,8 +260,10 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
   if (!(before == nodes_.graph.boolean(false))) {
     NodeId other = nodes_.number(0, nodes_[out.node].dtype);
     if (start != nullptr) {
-      Value first = read_value(e, *start, {indices.begin() + 1, indices.end()}, nullptr, f, given.empty() ? given : std::vector<std::optional<Value>>(given.begin() + 1, given.end()));
-      if (first.features.size() != out.features.size()) throw Fault{e.at, "the start of '" + name + "' is " + shape_text(*start) + ", its values are " + shape_text(v)};
+      Value first = read_value(e, *start, {indices.begin() + 1, indices.end()}, nullptr, f,
+                               given.empty() ? given : std::vector<std::optional<Value>>(given.begin() + 1, given.end()));
+      if (first.features.size() != out.features.size())
+        throw Fault{e.at, "the start of '" + name + "' is " + shape_text(*start) + ", its values are " + shape_text(v)};
       other = first.node;
       for (const std::string& lead : first.lead) add_lead(lead);
     }

@@ -35,7 +35,9 @@ std::optional<size_t> Evaluator::recurrence_end(const std::vector<Statement>& st
       if (!e.is(Kind::Index) || !e.args[0].is(Kind::Name)) return;
       const std::string& name = e.args[0].name;
       if (defines(i, name) && f.vars.count(name) > 0 && e.args[1].is(Kind::Binary)) {
-        throw Fault{e.at, "'" + name + "' has a value already: a recurrence needs a name of its own", {{f.defined.count(name) > 0 ? f.defined.at(name) : e.at, "it got a value here"}}};
+        throw Fault{e.at,
+                    "'" + name + "' has a value already: a recurrence needs a name of its own",
+                    {{f.defined.count(name) > 0 ? f.defined.at(name) : e.at, "it got a value here"}}};
       }
       if (is_named(name, f)) return;
       for (size_t k = statements.size(); k-- > j;) {
@@ -55,7 +57,8 @@ void Evaluator::recur(const std::vector<const Statement*>& group, Frame& f) {
     if (is_start(*s)) continue;
     for (const Expr& t : s->targets) {
       const std::string& name = target_name(t);
-      if (!r.names.emplace(name, Recurring{}).second) throw Fault{t.at, "'" + name + "' gets a value twice in one recurrence: give the second one another name"};
+      if (!r.names.emplace(name, Recurring{}).second)
+        throw Fault{t.at, "'" + name + "' gets a value twice in one recurrence: give the second one another name"};
       if (t.is(Kind::Index)) heads[name] = &t;
     }
   }
@@ -76,7 +79,8 @@ void Evaluator::recur(const std::vector<const Statement*>& group, Frame& f) {
     if (!head->args[1].is(Kind::In)) continue;
     r.index = index_range(head->args[1], {}, f, r.over, true, 0);
   }
-  if (r.over == "t" && f.index.count("t") == 0 && heads.empty()) throw Fault{group[0]->at, "a recurrence in a loss needs its indices on the left side, as in y[b,t,i] = .. y[b,t-1,i] .."};
+  if (r.over == "t" && f.index.count("t") == 0 && heads.empty())
+    throw Fault{group[0]->at, "a recurrence in a loss needs its indices on the left side, as in y[b,t,i] = .. y[b,t-1,i] .."};
 
   // Sizes of the indices, from each other until nothing changes.
   for (const auto& [name, head] : heads) f.axes[name].resize(head->args.size() - 1);
@@ -113,7 +117,9 @@ void Evaluator::recur(const std::vector<const Statement*>& group, Frame& f) {
       known.axes = ir::union_of(n.axes, nodes_[n.now->node].axes);
       if (r.index.has_axis) known.axes = ir::union_of(known.axes, {r.index.axis});
       bool read = !n.steps.empty() || n.history != kNoNode || !n.shape;
-      if (read && (!n.shape || known.axes != n.axes || known.type != n.type || n.shape->features != n.now->features || n.shape->lead != n.now->lead)) settled = false;
+      if (read && (!n.shape || known.axes != n.axes || known.type != n.type || n.shape->features != n.now->features ||
+                   n.shape->lead != n.now->lead))
+        settled = false;
       next[name] = known;
     }
     if (settled) {
@@ -133,7 +139,8 @@ void Evaluator::run_group(const std::vector<const Statement*>& group, Frame& f, 
   for (const Statement* s : group) {
     if (f.calls == 0) nodes_.graph.at = s->at;
     auto fits = [&](const Expr& t) { return t.is(Kind::Index) || r.over == "t"; };
-    if (!std::all_of(s->targets.begin(), s->targets.end(), fits)) throw Fault{s->at, "this statement stands inside a recurrence over '" + r.over + "': move it out, or give it the index"};
+    if (!std::all_of(s->targets.begin(), s->targets.end(), fits))
+      throw Fault{s->at, "this statement stands inside a recurrence over '" + r.over + "': move it out, or give it the index"};
     assign(*s, f);
   }
 }
@@ -156,12 +163,15 @@ NodeId Evaluator::step_before(const std::string& name, Recurring& r, int64_t ste
       from.push_back(start.features[k].axis);
       to.push_back(dims[k].axis);
     }
-    if (!fits) throw Fault{f.recurrence->names.at(name).shape ? nodes_[start.node].loc : ir::SourceLoc{}, "the start of '" + name + "' is " + shape_text(start) + ", its values are " + shape_text(*r.shape)};
+    if (!fits)
+      throw Fault{f.recurrence->names.at(name).shape ? nodes_[start.node].loc : ir::SourceLoc{},
+                  "the start of '" + name + "' is " + shape_text(start) + ", its values are " + shape_text(*r.shape)};
     init = nodes_.rename(start.node, from, to);
     if (nodes_[init].dtype != r.type) init = nodes_.to_real(init);
   }
   while (static_cast<int64_t>(r.steps.size()) < steps) {
-    r.steps.push_back(r.steps.empty() ? nodes_.graph.carry_open(r.axes, r.type, over, 1, init) : nodes_.graph.carry(r.steps.back(), over, 1, init));
+    r.steps.push_back(r.steps.empty() ? nodes_.graph.carry_open(r.axes, r.type, over, 1, init)
+                                      : nodes_.graph.carry(r.steps.back(), over, 1, init));
   }
   return r.steps[static_cast<size_t>(steps - 1)];
 }
@@ -185,19 +195,25 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
   }
   Value index = evaluate(*indices[over], f);
   std::optional<Affine> affine = nodes_.statics.affine(index.node);
-  bool along = affine && (group.index.has_axis ? affine->terms.size() == 1 && affine->terms[0].first == group.index.axis && affine->terms[0].second == 1 : affine->terms.empty());
+  bool along = affine && (group.index.has_axis
+                              ? affine->terms.size() == 1 && affine->terms[0].first == group.index.axis && affine->terms[0].second == 1
+                              : affine->terms.empty());
   int64_t steps = along ? static_cast<int64_t>((group.index.has_axis ? 0 : static_cast<double>(group.index.low)) - affine->offset) : 0;
   if (group.index.has_axis && along) steps += group.index.low;
-  if (along && steps < 0) throw Fault{indices[over]->at, "'" + name + "' is read at a later step of its own recurrence: a cycle must step back in time"};
+  if (along && steps < 0)
+    throw Fault{indices[over]->at, "'" + name + "' is read at a later step of its own recurrence: a cycle must step back in time"};
   if (along && steps == 0) {
-    if (!r.now) throw Fault{e.at, "'" + name + "' is read before it is computed: a cycle must step back in time, as in " + name + "[" + group.over + "-1]"};
+    if (!r.now)
+      throw Fault{e.at,
+                  "'" + name + "' is read before it is computed: a cycle must step back in time, as in " + name + "[" + group.over + "-1]"};
     return read_value(e, *r.now, indices, nullptr, f);
   }
   bool before_start = along && !group.index.has_axis;  // one step only: nothing is earlier
   if (r.shape == std::nullopt || before_start) {
     std::vector<const Expr*> rest = indices;
     rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(over));
-    if (start != f.starts.end()) return rest.empty() ? shifted_to(start->second, value_base(f)) : read_value(e, start->second, rest, nullptr, f);
+    if (start != f.starts.end())
+      return rest.empty() ? shifted_to(start->second, value_base(f)) : read_value(e, start->second, rest, nullptr, f);
     Value zero{nodes_.real(0), {}, {}};
     zero.zero = head == f.axes.end() && r.shape == std::nullopt;
     return zero;
@@ -214,7 +230,8 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
     r.history_axis = {group.index.axis.kind, static_cast<uint16_t>(kHistory + history_axes_++), group.index.axis.size};
     r.history = nodes_.graph.carry_open(ir::union_of(r.axes, {r.history_axis}), r.type, group.index.axis, 1);
   }
-  check_inside(e, *indices[over], nodes_.compare(Op::Le, nodes_.graph.iota(group.index.axis), index.node), "at a step that is not computed yet,", group.index.axis.size, f);
+  check_inside(e, *indices[over], nodes_.compare(Op::Le, nodes_.graph.iota(group.index.axis), index.node),
+               "at a step that is not computed yet,", group.index.axis.size, f);
   v.node = r.history;
   Dim kept{r.history_axis.size, r.history_axis};
   auto lead = std::find(v.lead.begin(), v.lead.end(), group.over);

@@ -36,8 +36,8 @@ Number binary(const Expr& e, const Number& a, const Number& b) {
 }
 
 Number call(const Expr& e, const std::vector<Number>& args) {
-  static const std::map<std::string, double (*)(double)> functions = {
-      {"sqrt", std::sqrt}, {"exp", std::exp}, {"log", std::log}, {"sin", std::sin}, {"cos", std::cos}, {"tanh", std::tanh}};
+  static const std::map<std::string, double (*)(double)> functions = {{"sqrt", std::sqrt}, {"exp", std::exp}, {"log", std::log},
+                                                                      {"sin", std::sin},   {"cos", std::cos}, {"tanh", std::tanh}};
   auto need = [&](size_t n) {
     if (args.size() != n) throw Fault{e.at, "'" + e.name + "' takes " + std::to_string(n) + " values, not " + std::to_string(args.size())};
   };
@@ -60,7 +60,8 @@ Number call(const Expr& e, const std::vector<Number>& args) {
     need(3);
     return args[0].value != 0 ? args[1] : args[2];
   }
-  static const std::vector<std::string> known = {"sqrt", "exp", "log", "sin", "cos", "tanh", "floor", "ceil", "round", "abs", "max", "min", "where", "size"};
+  static const std::vector<std::string> known = {"sqrt", "exp",   "log", "sin", "cos", "tanh",  "floor",
+                                                 "ceil", "round", "abs", "max", "min", "where", "size"};
   throw Fault{e.at, "'" + e.name + "' is not a function of sizes" + suggestion(e.name, known)};
 }
 
@@ -70,7 +71,8 @@ Number element(const Expr& e, const SizeMap& sizes, const SizeHook& hook) {
     if (it != sizes.end() && it->second.list && e.args.size() == 2) {
       int64_t i = evaluate_integer(e.args[1], sizes, hook);
       if (i >= 0 && i < static_cast<int64_t>(it->second.values.size())) return it->second.values[static_cast<size_t>(i)];
-      throw Fault{e.at, "'" + it->first + "' has " + std::to_string(it->second.values.size()) + " elements; index " + std::to_string(i) + " is outside"};
+      throw Fault{e.at, "'" + it->first + "' has " + std::to_string(it->second.values.size()) + " elements; index " + std::to_string(i) +
+                            " is outside"};
     }
   }
   throw Fault{e.at, "this is not known when the model is compiled; only sizes, constants and numbers are"};

@@ -32,7 +32,8 @@ using SizeHook = std::function<std::optional<Number>(const Expr&)>;
 /// Id of a token's text in the vocabulary, for constants like `token('<eos>')`.
 using TokenId = std::function<int64_t(const std::string&)>;
 
-/// Evaluates [dims] and [constants], in any order of definition.  Errors: unknown names, cycles, sizes that are no whole numbers of at least 1.
+/// Evaluates [dims] and [constants], in any order of definition.  Errors: unknown names, cycles, sizes that are no whole numbers of at
+/// least 1.
 SizeMap evaluate_sizes(const std::vector<SizeEntry>& entries, const TokenId& token_id, ir::Diagnostics& diagnostics);
 
 /// The value of an expression of sizes; throws Fault.

@@ -11,9 +11,7 @@ using Kind = Expr::Kind;
 
 const std::string& target_name(const Expr& target) { return target.is(Kind::Index) ? target.args[0].name : target.name; }
 
-bool is_start(const Statement& s) {
-  return s.targets.size() == 1 && s.targets[0].is(Kind::Index) && s.targets[0].args[1].is_name("start");
-}
+bool is_start(const Statement& s) { return s.targets.size() == 1 && s.targets[0].is(Kind::Index) && s.targets[0].args[1].is_name("start"); }
 
 std::optional<Value> Evaluator::run(const std::vector<Statement>& statements, Frame& f) {
   std::optional<Value> value;
@@ -55,7 +53,8 @@ void Evaluator::poison(const Statement& s, Frame& f) {
 }
 
 void Evaluator::store(const std::string& name, const Value& v, const ir::SourceLoc& at, Frame& f) {
-  if (f.calls == 0 && nodes_[v.node].name.empty() && nodes_[v.node].op != Op::Constant) nodes_.graph.set_name(v.node, name, nodes_[v.node].loc);
+  if (f.calls == 0 && nodes_[v.node].name.empty() && nodes_[v.node].op != Op::Constant)
+    nodes_.graph.set_name(v.node, name, nodes_[v.node].loc);
   f.defined[name] = at;
   f.poisoned.erase(name);
   if (f.recurrence != nullptr) {
@@ -74,24 +73,28 @@ Value Evaluator::assign(const Statement& s, Frame& f) {
   if (indexed) {
     if (s.targets.size() != 1) throw Fault{s.at, "an equation with indices gives one name a value; write one equation for each"};
     const Expr& target = s.targets[0];
-    if (f.params != nullptr && f.params->items.count(target_name(target)) > 0) throw Fault{target.at, "'" + target_name(target) + "' is a parameter, it cannot be given a value"};
+    if (f.params != nullptr && f.params->items.count(target_name(target)) > 0)
+      throw Fault{target.at, "'" + target_name(target) + "' is a parameter, it cannot be given a value"};
     Value v = bind(s, target, f);
     if (!is_start(s)) store(target_name(target), v, target.at, f);
     return v;
   }
   std::vector<Value> values = evaluate_many(s.value, f);
   if (values.size() != s.targets.size()) {
-    throw Fault{s.at, std::to_string(s.targets.size()) + (s.targets.size() == 1 ? " name for " : " names for ") + std::to_string(values.size()) + (values.size() == 1 ? " value" : " values")};
+    throw Fault{s.at, std::to_string(s.targets.size()) + (s.targets.size() == 1 ? " name for " : " names for ") +
+                          std::to_string(values.size()) + (values.size() == 1 ? " value" : " values")};
   }
   for (size_t i = 0; i < values.size(); ++i) {
     const Expr& t = s.targets[i];
     if (!t.is(Kind::Name)) throw Fault{t.at, "functions are defined in [functions]"};
-    if ((f.index.count(t.name) > 0 && f.hidden.count(t.name) == 0) || (t.name == "b" && f.in_block)) throw Fault{t.at, "value '" + t.name + "' has the name of an index"};
+    if ((f.index.count(t.name) > 0 && f.hidden.count(t.name) == 0) || (t.name == "b" && f.in_block))
+      throw Fault{t.at, "value '" + t.name + "' has the name of an index"};
     if (f.params != nullptr && f.params->items.count(t.name) > 0) {
       throw Fault{t.at, "'" + t.name + "' is a parameter, it cannot be given a value", {{f.params->items.at(t.name).at, "it stands here"}}};
     }
     bool library = f.calls > 0;
-    if (!library && f.sizes != nullptr && f.sizes->count(t.name) > 0) throw Fault{t.at, "'" + t.name + "' is a size, it cannot be given a value"};
+    if (!library && f.sizes != nullptr && f.sizes->count(t.name) > 0)
+      throw Fault{t.at, "'" + t.name + "' is a size, it cannot be given a value"};
     store(t.name, values[i], t.at, f);
   }
   return values.back();
@@ -100,7 +103,8 @@ Value Evaluator::assign(const Statement& s, Frame& f) {
 Value Evaluator::mean_of_all(const Value& v) {
   Axes all = nodes_[v.node].axes;
   NodeId node = nodes_.to_real(v.node);
-  if (!all.empty()) node = nodes_.arithmetic(Op::Div, nodes_.reduce(Op::Sum, node, all), nodes_.real(static_cast<double>(ir::element_count(all))));
+  if (!all.empty())
+    node = nodes_.arithmetic(Op::Div, nodes_.reduce(Op::Sum, node, all), nodes_.real(static_cast<double>(ir::element_count(all))));
   return {node, {}, {}};
 }
 

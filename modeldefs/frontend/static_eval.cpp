@@ -37,7 +37,8 @@ class Walker {
   void next() {
     for (size_t k = axes_.size(); k-- > 0;) {
       bool carry = ++at_[k] == axes_[k].size;
-      for (size_t i = 0; i < offsets_.size(); ++i) offsets_[i] += carry ? strides_[i][k] * (1 - static_cast<size_t>(axes_[k].size)) : strides_[i][k];
+      for (size_t i = 0; i < offsets_.size(); ++i)
+        offsets_[i] += carry ? strides_[i][k] * (1 - static_cast<size_t>(axes_[k].size)) : strides_[i][k];
       if (!carry) return;
       at_[k] = 0;
     }
@@ -52,47 +53,108 @@ class Walker {
 
 double apply(Op op, double a, double b, double c) {
   switch (op) {
-    case Op::Add: return a + b;
-    case Op::Sub: return a - b;
-    case Op::Mul: return a * b;
-    case Op::Div: return a / b;
-    case Op::Pow: return std::pow(a, b);
-    case Op::Max2: return a >= b ? a : b;
-    case Op::Min2: return a <= b ? a : b;
-    case Op::FloorDiv: return std::floor(a / b);
-    case Op::Mod: return a - std::floor(a / b) * b;
-    case Op::Neg: return -a;
-    case Op::Exp: return std::exp(a);
-    case Op::Log: return std::log(a);
-    case Op::Sqrt: return std::sqrt(a);
-    case Op::Tanh: return std::tanh(a);
-    case Op::Sigmoid: return 1 / (1 + std::exp(-a));
-    case Op::Abs: return std::abs(a);
-    case Op::Sin: return std::sin(a);
-    case Op::Cos: return std::cos(a);
-    case Op::Round: return std::nearbyint(a);
-    case Op::Floor: return std::floor(a);
-    case Op::Ceil: return std::ceil(a);
-    case Op::Relu: return a > 0 ? a : 0;
-    case Op::ToReal: case Op::Stop: return a;
-    case Op::Eq: return a == b;
-    case Op::Ne: return a != b;
-    case Op::Lt: return a < b;
-    case Op::Le: return a <= b;
-    case Op::And: return a != 0 && b != 0;
-    case Op::Or: return a != 0 || b != 0;
-    case Op::Not: return a == 0;
-    case Op::Select: return a != 0 ? b : c;
-    default: return std::nan("");
+    case Op::Add:
+      return a + b;
+    case Op::Sub:
+      return a - b;
+    case Op::Mul:
+      return a * b;
+    case Op::Div:
+      return a / b;
+    case Op::Pow:
+      return std::pow(a, b);
+    case Op::Max2:
+      return a >= b ? a : b;
+    case Op::Min2:
+      return a <= b ? a : b;
+    case Op::FloorDiv:
+      return std::floor(a / b);
+    case Op::Mod:
+      return a - std::floor(a / b) * b;
+    case Op::Neg:
+      return -a;
+    case Op::Exp:
+      return std::exp(a);
+    case Op::Log:
+      return std::log(a);
+    case Op::Sqrt:
+      return std::sqrt(a);
+    case Op::Tanh:
+      return std::tanh(a);
+    case Op::Sigmoid:
+      return 1 / (1 + std::exp(-a));
+    case Op::Abs:
+      return std::abs(a);
+    case Op::Sin:
+      return std::sin(a);
+    case Op::Cos:
+      return std::cos(a);
+    case Op::Round:
+      return std::nearbyint(a);
+    case Op::Floor:
+      return std::floor(a);
+    case Op::Ceil:
+      return std::ceil(a);
+    case Op::Relu:
+      return a > 0 ? a : 0;
+    case Op::ToReal:
+    case Op::Stop:
+      return a;
+    case Op::Eq:
+      return a == b;
+    case Op::Ne:
+      return a != b;
+    case Op::Lt:
+      return a < b;
+    case Op::Le:
+      return a <= b;
+    case Op::And:
+      return a != 0 && b != 0;
+    case Op::Or:
+      return a != 0 || b != 0;
+    case Op::Not:
+      return a == 0;
+    case Op::Select:
+      return a != 0 ? b : c;
+    default:
+      return std::nan("");
   }
 }
 
 bool computable(Op op) {
   switch (op) {
-    case Op::Add: case Op::Sub: case Op::Mul: case Op::Div: case Op::Pow: case Op::Max2: case Op::Min2: case Op::FloorDiv: case Op::Mod:
-    case Op::Neg: case Op::Exp: case Op::Log: case Op::Sqrt: case Op::Tanh: case Op::Sigmoid: case Op::Abs: case Op::Sin: case Op::Cos:
-    case Op::Round: case Op::Floor: case Op::Ceil: case Op::Relu: case Op::ToReal: case Op::Stop: case Op::Eq: case Op::Ne: case Op::Lt:
-    case Op::Le: case Op::And: case Op::Or: case Op::Not: case Op::Select:
+    case Op::Add:
+    case Op::Sub:
+    case Op::Mul:
+    case Op::Div:
+    case Op::Pow:
+    case Op::Max2:
+    case Op::Min2:
+    case Op::FloorDiv:
+    case Op::Mod:
+    case Op::Neg:
+    case Op::Exp:
+    case Op::Log:
+    case Op::Sqrt:
+    case Op::Tanh:
+    case Op::Sigmoid:
+    case Op::Abs:
+    case Op::Sin:
+    case Op::Cos:
+    case Op::Round:
+    case Op::Floor:
+    case Op::Ceil:
+    case Op::Relu:
+    case Op::ToReal:
+    case Op::Stop:
+    case Op::Eq:
+    case Op::Ne:
+    case Op::Lt:
+    case Op::Le:
+    case Op::And:
+    case Op::Or:
+    case Op::Not:
+    case Op::Select:
       return true;
     default:
       return false;
@@ -197,7 +259,9 @@ std::optional<Table> StaticEval::gathered(const Node& node) {
   Walker along(node.axes);
   size_t position = node.op == Op::Slice ? along.follow({node.to[0]}) : 0;
   for (uint64_t i = 0; i < count; ++i, walk.next(), along.next()) {
-    double j = index != nullptr ? index->data[walk.offset(1)] : static_cast<double>(node.ints[0]) + static_cast<double>(node.ints[1]) * static_cast<double>(along.offset(position));
+    double j = index != nullptr
+                   ? index->data[walk.offset(1)]
+                   : static_cast<double>(node.ints[0]) + static_cast<double>(node.ints[1]) * static_cast<double>(along.offset(position));
     bool inside = j >= 0 && j < from.size;
     out.data.push_back(inside ? in->data[walk.offset(0) + stride * static_cast<size_t>(j)] : 0.0);
   }

@@ -225,7 +225,8 @@ class Parser {
   void recover() {
     depth_ = 0;
     size_t end = i_;
-    while (tokens_[end].type != Token::Type::End && !(tokens_[end].type == Token::Type::Newline && tokens_[end].depth <= base_depth_)) ++end;
+    while (tokens_[end].type != Token::Type::End && !(tokens_[end].type == Token::Type::Newline && tokens_[end].depth <= base_depth_))
+      ++end;
     if (tokens_[end].type != Token::Type::End && end + 1 < tokens_.size() && tokens_[end + 1].type != Token::Type::End) {
       i_ = end;
       return;
@@ -466,9 +467,6 @@ class Parser {
   int depth_ = 0, base_depth_ = 0;
 };
 
-
-
-
 }  // namespace
 
 bool is_reduction(std::string_view name) { return std::find(kReductions.begin(), kReductions.end(), name) != kReductions.end(); }
@@ -478,9 +476,7 @@ bool Expr::operator==(const Expr& other) const {
          conditions == other.conditions && named == other.named;
 }
 
-bool Statement::operator==(const Statement& other) const {
-  return targets == other.targets && value == other.value && when == other.when;
-}
+bool Statement::operator==(const Statement& other) const { return targets == other.targets && value == other.value && when == other.when; }
 
 std::vector<Statement> parse_statements(const ir::SourceLoc& text, ir::Diagnostics& diagnostics) {
   return Parser(text, diagnostics).statements();

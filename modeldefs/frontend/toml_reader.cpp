@@ -60,7 +60,8 @@ uint32_t TomlReader::offset(const toml::source_position& position) const {
 Entries TomlReader::entries(const toml::table& table) {
   Entries out;
   for (auto it = table.cbegin(); it != table.cend(); ++it) out.emplace_back(&it->first, &it->second);
-  std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return before(a.first->source().begin, b.first->source().begin); });
+  std::stable_sort(out.begin(), out.end(),
+                   [](const auto& a, const auto& b) { return before(a.first->source().begin, b.first->source().begin); });
   return out;
 }
 

@@ -1,10 +1,10 @@
 #pragma once
 #include "ir/diagnostics.h"
 
+#include <toml++/toml.h>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <toml++/toml.h>
 #include <vector>
 
 namespace cpuflow::frontend {

@@ -147,8 +147,8 @@ void read_train(const TomlReader& toml, const toml::table& table, ModelFile& fil
       set(file.train, name, toml.number(*key, *node), at, toml.diagnostics());
     } else {
       toml.unknown(*key, "[train]",
-                   {"batch", "micro", "accumulate", "optimizer", "lr", "min_lr", "warmup_steps", "warmup_share", "betas", "eps", "weight_decay", "clip", "precision",
-                    "groups"});
+                   {"batch", "micro", "accumulate", "optimizer", "lr", "min_lr", "warmup_steps", "warmup_share", "betas", "eps",
+                    "weight_decay", "clip", "precision", "groups"});
     }
   }
 }
@@ -169,7 +169,8 @@ void read_phases(const TomlReader& toml, const toml::key& key, const toml::node&
   }
 }
 
-void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc& at, const ir::SourceLoc& text, ir::Diagnostics& diagnostics) {
+void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc& at, const ir::SourceLoc& text,
+                    ir::Diagnostics& diagnostics) {
   std::string value = text.text();
   if (key == "accumulate") return set_accumulate(file.train, value, text, diagnostics);
   if (key == "precision") return set_precision(file, value, text, diagnostics);

@@ -11,6 +11,7 @@ void read_train(const TomlReader& toml, const toml::table& table, ModelFile& fil
 /// Reads the [[phase]] tables.
 void read_phases(const TomlReader& toml, const toml::key& key, const toml::node& node, ModelFile& file);
 /// `--set train.key=value`; `at` is the key's place, `text` the value's.
-void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc& at, const ir::SourceLoc& text, ir::Diagnostics& diagnostics);
+void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc& at, const ir::SourceLoc& text,
+                    ir::Diagnostics& diagnostics);
 
 }  // namespace cpuflow::frontend

@@ -17,9 +17,9 @@ namespace {
 
 const std::map<std::string, Op>& unary_functions() {
   static const std::map<std::string, Op> table = {
-      {"exp", Op::Exp},         {"log", Op::Log}, {"sqrt", Op::Sqrt},         {"tanh", Op::Tanh}, {"sin", Op::Sin},   {"cos", Op::Cos},     {"sigmoid", Op::Sigmoid},
-      {"erf", Op::Erf},         {"softplus", Op::Softplus}, {"relu", Op::Relu}, {"abs", Op::Abs}, {"round", Op::Round}, {"floor", Op::Floor}, {"ceil", Op::Ceil},
-      {"stop", Op::Stop}};
+      {"exp", Op::Exp}, {"log", Op::Log},         {"sqrt", Op::Sqrt},   {"tanh", Op::Tanh},         {"sin", Op::Sin},
+      {"cos", Op::Cos}, {"sigmoid", Op::Sigmoid}, {"erf", Op::Erf},     {"softplus", Op::Softplus}, {"relu", Op::Relu},
+      {"abs", Op::Abs}, {"round", Op::Round},     {"floor", Op::Floor}, {"ceil", Op::Ceil},         {"stop", Op::Stop}};
   return table;
 }
 
@@ -30,7 +30,8 @@ std::vector<std::string> lead_of(const std::vector<Value>& values) {
     if (std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
   };
   auto anywhere = [&](const std::string& name) {
-    return std::any_of(values.begin(), values.end(), [&](const Value& v) { return std::find(v.lead.begin(), v.lead.end(), name) != v.lead.end(); });
+    return std::any_of(values.begin(), values.end(),
+                       [&](const Value& v) { return std::find(v.lead.begin(), v.lead.end(), name) != v.lead.end(); });
   };
   for (const char* first : {"b", "t"}) {
     if (anywhere(first)) add(first);
@@ -83,7 +84,9 @@ Value Evaluator::elementwise(const Expr& e, const std::vector<Value>& values, co
       Dim& dim = dims[slot_of(v, k)];
       if (v.features[k].size == 1) continue;
       if (dim.size != 1 && dim.size != v.features[k].size) throw clash("sizes clash");
-      if (dim.size == 1) dim = {v.features[k].size, v.features.size() == rank ? v.features[k].axis : feature_axis(value_base(f), rank - 1, v.features[k].size)};
+      if (dim.size == 1)
+        dim = {v.features[k].size,
+               v.features.size() == rank ? v.features[k].axis : feature_axis(value_base(f), rank - 1, v.features[k].size)};
     }
   }
   // The feature axes of the result must not be those of an index.
@@ -112,7 +115,9 @@ Value Evaluator::elementwise(const Expr& e, const std::vector<Value>& values, co
 
 std::optional<Value> Evaluator::elementwise_call(const Expr& e, const std::vector<Value>& args, const Frame& f) {
   auto need = [&](size_t n) {
-    if (args.size() != n) throw Fault{e.at, "'" + e.name + "' takes " + std::to_string(n) + (n == 1 ? " value" : " values") + ", not " + std::to_string(args.size())};
+    if (args.size() != n)
+      throw Fault{e.at,
+                  "'" + e.name + "' takes " + std::to_string(n) + (n == 1 ? " value" : " values") + ", not " + std::to_string(args.size())};
   };
   if (auto it = unary_functions().find(e.name); it != unary_functions().end()) {
     need(1);
@@ -125,7 +130,9 @@ std::optional<Value> Evaluator::elementwise_call(const Expr& e, const std::vecto
   }
   if (e.name == "clamp") {
     need(3);
-    return elementwise(e, args, f, [&](const std::vector<NodeId>& n) { return nodes_.arithmetic(Op::Min2, nodes_.arithmetic(Op::Max2, n[0], n[1]), n[2]); });
+    return elementwise(e, args, f, [&](const std::vector<NodeId>& n) {
+      return nodes_.arithmetic(Op::Min2, nodes_.arithmetic(Op::Max2, n[0], n[1]), n[2]);
+    });
   }
   if (e.name == "concat") return concat(e, args, f);
   if (e.name == "stack") return stack(e, args, f);
@@ -139,7 +146,8 @@ std::optional<Value> Evaluator::elementwise_call(const Expr& e, const std::vecto
     Value out = x;
     Dim last = out.features.back();
     out.features.pop_back();
-    out.node = last.size == 1 || !nodes_.has(x.node, last.axis) ? nodes_.integer(0) : nodes_.graph.argmax(nodes_.to_real(x.node), last.axis);
+    out.node =
+        last.size == 1 || !nodes_.has(x.node, last.axis) ? nodes_.integer(0) : nodes_.graph.argmax(nodes_.to_real(x.node), last.axis);
     return out;
   }
   if (e.name == "transpose") {
@@ -201,7 +209,8 @@ Value Evaluator::over_last(const Expr& e, const Value& x) {
 
 Value Evaluator::matmul(const Expr& e, const Value& x, const Value& w, const Frame& f) {
   unsigned base = value_base(f);
-  if (w.features.size() != 2 || !w.lead.empty()) throw Fault{e.at, "the right side of @ must be a matrix without positions, not " + shape_text(w)};
+  if (w.features.size() != 2 || !w.lead.empty())
+    throw Fault{e.at, "the right side of @ must be a matrix without positions, not " + shape_text(w)};
   Dim n = w.features[0], m = w.features[1];
   if (x.zero) return Value{nodes_.real(0), {}, {{m.size, feature_axis(base, 0, m.size)}}};
   if (x.features.empty() || x.features.back().size != n.size) {
@@ -249,7 +258,8 @@ Value Evaluator::canonical(Value v, unsigned base) {
 }
 
 std::vector<Value> Evaluator::split(const Expr& e, Frame& f) {
-  if (e.args.size() != 2 || !e.named.empty()) throw Fault{e.at, "split takes a value and the number or sizes of its parts, as in split(x, 3) or split(x, [a, b])"};
+  if (e.args.size() != 2 || !e.named.empty())
+    throw Fault{e.at, "split takes a value and the number or sizes of its parts, as in split(x, 3) or split(x, [a, b])"};
   Value x = evaluate(e.args[0], f);
   std::vector<int64_t> sizes;
   if (e.args[1].is(Kind::List)) {
@@ -258,7 +268,9 @@ std::vector<Value> Evaluator::split(const Expr& e, Frame& f) {
     int64_t parts = size_of(e.args[1], f);
     if (parts < 1 || parts > 65536) throw Fault{e.args[1].at, "split into " + std::to_string(parts) + " parts"};
     int64_t whole = x.zero || x.features.empty() ? parts : x.features.back().size;
-    if (whole % parts != 0) throw Fault{e.at, "the last axis has " + std::to_string(whole) + " elements, which do not split into " + std::to_string(parts) + " equal parts"};
+    if (whole % parts != 0)
+      throw Fault{e.at, "the last axis has " + std::to_string(whole) + " elements, which do not split into " + std::to_string(parts) +
+                            " equal parts"};
     sizes.assign(static_cast<size_t>(parts), whole / parts);
   }
   if (x.zero) return std::vector<Value>(sizes.size(), x);
@@ -280,7 +292,8 @@ std::vector<Value> Evaluator::split(const Expr& e, Frame& f) {
     to.size = static_cast<uint32_t>(n);
     part.features.back() = {to.size, to};
     if (n != last.size && nodes_.has(x.node, last.axis)) {
-      part.node = n == 1 ? nodes_.graph.gather(x.node, last.axis, nodes_.integer(offset)) : nodes_.graph.slice(x.node, last.axis, to, offset);
+      part.node =
+          n == 1 ? nodes_.graph.gather(x.node, last.axis, nodes_.integer(offset)) : nodes_.graph.slice(x.node, last.axis, to, offset);
     }
     out.push_back(part);
     offset += n;
@@ -307,7 +320,8 @@ Value Evaluator::reshape(const Expr& e, Frame& f) {
   if (before != after) {
     Value wanted = out;
     wanted.lead.clear();
-    throw Fault{e.at, shape_text(x) + " does not reshape to " + shape_text(wanted) + ": " + std::to_string(before) + " elements are not " + std::to_string(after)};
+    throw Fault{e.at, shape_text(x) + " does not reshape to " + shape_text(wanted) + ": " + std::to_string(before) + " elements are not " +
+                          std::to_string(after)};
   }
   // `dims` are the old ones.  Axes that stay as they are at either end are only called differently.
   auto real_axes = [](const std::vector<Dim>& all) {
@@ -414,7 +428,8 @@ Value Evaluator::topk(const Expr& e, Frame& f) {
   if (x.zero) return x;
   if (x.features.empty()) throw Fault{e.at, "topk acts on the last axis, and " + shape_text(x) + " has none"};
   Dim last = x.features.back();
-  if (k < 1 || k > last.size) throw Fault{e.args[1].at, "topk keeps " + std::to_string(k) + " of " + std::to_string(last.size) + " elements"};
+  if (k < 1 || k > last.size)
+    throw Fault{e.args[1].at, "topk keeps " + std::to_string(k) + " of " + std::to_string(last.size) + " elements"};
   if (k == last.size) return x;
   NodeId node = nodes_.spread(nodes_.to_real(x.node), {last.axis});
   x.node = nodes_.mul(node, nodes_.to_real(nodes_.graph.topk_mask(node, last.axis, k)));
@@ -437,7 +452,8 @@ Value Evaluator::onehot(const Expr& e, Frame& f) {
 
 Value Evaluator::cumsum(const Expr& e, const Value& x) {
   if (x.zero) return x;
-  if (std::find(x.lead.begin(), x.lead.end(), "t") == x.lead.end()) throw Fault{e.at, "cumsum runs over positions, and " + shape_text(x) + " has none"};
+  if (std::find(x.lead.begin(), x.lead.end(), "t") == x.lead.end())
+    throw Fault{e.at, "cumsum runs over positions, and " + shape_text(x) + " has none"};
   Value out = x;
   NodeId v = nodes_.to_real(x.node);
   out.node = nodes_.has(v, positions()) ? nodes_.graph.cumsum(v, positions()) : nodes_.mul(v, nodes_.graph.iota(positions(), 1));

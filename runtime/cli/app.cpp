@@ -17,7 +17,7 @@
 namespace cpuflow::cli {
 namespace {
 
-constexpr const char* kVersion = "cpuflowc 0.1.0 (C++ through clang and LLVM 19)";
+constexpr const char* kVersion = "cpuflowc 0.1.0\n";
 
 /// `--set a=1 b=2` as `--set a=1 --set b=2`: a flag that took everything up to the next flag would also take MODEL.
 std::vector<std::string> spread_settings(int argc, char** argv) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/cli/compile.h"
+#include "runtime/thread_pool.h"
 
 namespace cpuflow::cli {
 
@@ -40,7 +41,7 @@ class PeakMeter {
   std::unique_ptr<codegen::Library> library_;
   float (*run_)(long) = nullptr;
   long (*flops_)() = nullptr;
-  int threads_;
+  rt::ThreadPool pool_;
 };
 
 }  // namespace cpuflow::cli

@@ -3,35 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "ir/diagnostics.h"
 #include "ir/interpret.h"
 #include "modeldefs/frontend/build_graph.h"
+#include "runtime/cli/aligned_floats.h"
 #include "runtime/cli/command.h"
 
 namespace cpuflow::cli {
 namespace {
-
-/// Zeroed floats, aligned as kernels want them.
-class Floats {
- public:
-  explicit Floats(uint64_t count) {
-    const size_t bytes = std::max<size_t>(64, (count * sizeof(float) + 63) / 64 * 64);
-    data_.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
-    if (!data_) throw std::bad_alloc();
-    std::fill_n(data_.get(), bytes / sizeof(float), 0.0f);
-  }
-  float* get() const { return data_.get(); }
-
- private:
-  struct Free {
-    void operator()(float* p) const { std::free(p); }
-  };
-  std::unique_ptr<float, Free> data_;
-};
 
 /// The buffers of one pass over one micro-batch.
 struct Run {
@@ -56,17 +38,17 @@ struct Run {
     call.sequence = static_cast<int32_t>(b);
   }
   /// Sums the lanes' copies into the first.
-  static void sum(const std::vector<Floats>& parts, uint64_t count) {
+  static void sum(const std::vector<AlignedFloats>& parts, uint64_t count) {
     for (size_t l = 1; l < parts.size(); ++l) {
       for (uint64_t i = 0; i < count; ++i) parts[0].get()[i] += parts[l].get()[i];
     }
   }
-  std::vector<Floats> lane_buffers(uint64_t floats) const {
-    std::vector<Floats> out;
+  std::vector<AlignedFloats> lane_buffers(uint64_t floats) const {
+    std::vector<AlignedFloats> out;
     for (size_t l = 0; l < lanes; ++l) out.emplace_back(floats);
     return out;
   }
-  std::vector<NamedTensor> loss_tensors(const std::vector<Floats>& losses, const std::string& prefix) {
+  std::vector<NamedTensor> loss_tensors(const std::vector<AlignedFloats>& losses, const std::string& prefix) {
     sum(losses, m.loss_floats);
     call.losses = losses[0].get();
     call.out = terms.get();
@@ -79,7 +61,7 @@ struct Run {
   const codegen::Executable& exe;
   const codegen::Manifest& m;
   size_t lanes;
-  Floats params, shared, terms;
+  AlignedFloats params, shared, terms;
   cpuflow_call call{};
 };
 
@@ -88,9 +70,9 @@ NamedTensor logits_in_steps(Run& run, const PassInputs& inputs, int64_t step) {
   const codegen::Manifest& m = run.m;
   NamedTensor logits{"logits", {inputs.B, m.T, m.V}, {}};
   logits.values.reserve(static_cast<size_t>(inputs.B * m.T * m.V));
-  const Floats rows(static_cast<uint64_t>(step * m.V));
+  const AlignedFloats rows(static_cast<uint64_t>(step * m.V));
   for (int64_t b = 0; b < inputs.B; ++b) {
-    const Floats state(std::max(m.rows_lane_floats, m.lane_floats));
+    const AlignedFloats state(std::max(m.rows_lane_floats, m.lane_floats));
     run.take_sequence(inputs, b);
     run.call.lane = state.get();
     run.call.out = rows.get();
@@ -195,7 +177,7 @@ std::vector<NamedTensor> run_compiled(const codegen::Executable& exe, const Pass
   Run run(exe, inputs);
   const codegen::Manifest& m = exe.manifest;
   std::vector<NamedTensor> out{logits_in_steps(run, inputs, m.T)};
-  const std::vector<Floats> lane = run.lane_buffers(m.lane_floats), grads = run.lane_buffers(m.grad_floats), losses = run.lane_buffers(m.loss_floats);
+  const std::vector<AlignedFloats> lane = run.lane_buffers(m.lane_floats), grads = run.lane_buffers(m.grad_floats), losses = run.lane_buffers(m.loss_floats);
   for (int64_t b = 0; b < inputs.B; ++b) {
     const size_t l = static_cast<size_t>(b) % run.lanes;
     run.take_sequence(inputs, b);
@@ -219,7 +201,7 @@ std::vector<NamedTensor> run_compiled(const codegen::Executable& exe, const Pass
 std::vector<NamedTensor> run_other_schedules(const codegen::Executable& exe, const PassInputs& inputs) {
   Run run(exe, inputs);
   const codegen::Manifest& m = exe.manifest;
-  const std::vector<Floats> lane = run.lane_buffers(m.lane_floats), losses = run.lane_buffers(m.loss_floats);
+  const std::vector<AlignedFloats> lane = run.lane_buffers(m.lane_floats), losses = run.lane_buffers(m.loss_floats);
   for (int64_t b = 0; b < inputs.B; ++b) {
     const size_t l = static_cast<size_t>(b) % run.lanes;
     run.take_sequence(inputs, b);

@@ -32,17 +32,20 @@ TEST_CASE("names") {
   CHECK(block("M = x").at(0) == "17:1 error 'M' is a parameter, it cannot be given a value");
   CHECK(block("d = x") == Lines{"17:1 error 'd' is a size, it cannot be given a value"});
   CHECK(block("t = x") == Lines{"17:1 error value 't' has the name of an index"});
-  CHECK(block("y = x * T").at(0) == "17:9 error 'T' is a size, not a number: what a block computes must not depend on where the sequence ends");
+  CHECK(block("y = x * T").at(0) ==
+        "17:9 error 'T' is a size, not a number: what a block computes must not depend on where the sequence ends");
 }
 
 TEST_CASE("one error hides its consequences, and no other error") {
-  CHECK(block("y = x + nothing\nz = y * 2\nw = split(z, 2)\nx = x + unknown") == Lines{"17:9 error unknown name 'nothing'", "20:9 error unknown name 'unknown'"});
+  CHECK(block("y = x + nothing\nz = y * 2\nw = split(z, 2)\nx = x + unknown") ==
+        Lines{"17:9 error unknown name 'nothing'", "20:9 error unknown name 'unknown'"});
 }
 
 TEST_CASE("shapes") {
   CHECK(block("y = x + odd") == Lines{"17:5 error sizes clash: [b, t, 4] and [3]", "26:5 note 'x' is [b, t, 4]", "13:1 note 'odd' is [3]"});
   CHECK(block("y = x + reshape(x, 2, 2)").at(0) == "17:5 error sizes clash: [b, t, 4] and [b, t, 2, 2]");
-  CHECK(block("y = reshape(x, 2, 1, 2) + reshape(x, 2, 2)").at(0) == "17:5 error different numbers of axes: [b, t, 2, 1, 2] and [b, t, 2, 2]");
+  CHECK(block("y = reshape(x, 2, 1, 2) + reshape(x, 2, 2)").at(0) ==
+        "17:5 error different numbers of axes: [b, t, 2, 1, 2] and [b, t, 2, 2]");
   CHECK(block("y = x @ g") == Lines{"17:5 error the right side of @ must be a matrix without positions, not [4]"});
   CHECK(block("y = W(reshape(x, 2, 2))") == Lines{"12:5 error sizes clash: [b, t, 2, 2] @ [4, 4]", "17:5 note in linear, applied here"});
   CHECK(block("y = reshape(x, 3)") == Lines{"17:5 error [b, t, 4] does not reshape to [3]: 4 elements are not 3"});
@@ -55,7 +58,8 @@ TEST_CASE("shapes") {
   CHECK(block("y = onehot(x, 4)") == Lines{"17:12 error onehot is of an integer, as argmax gives it"});
   CHECK(block("y = cumsum(g)") == Lines{"17:5 error cumsum runs over positions, and [4] has none"});
   CHECK(block("y = sum(sum(x)[t,0])").size() == 1);
-  CHECK(block("x = reshape(x, 2, 2)").at(0) == "14:2 error the block 'blocks' takes x of [b, t, 4] and gives back [b, t, 2, 2]; a block that repeats needs both equal");
+  CHECK(block("x = reshape(x, 2, 2)").at(0) ==
+        "14:2 error the block 'blocks' takes x of [b, t, 4] and gives back [b, t, 2, 2]; a block that repeats needs both equal");
 }
 
 TEST_CASE("indices") {
@@ -72,16 +76,20 @@ TEST_CASE("indices") {
   CHECK(block("y[t] = x[t]") == Lines{"17:8 error the right side has axes without an index: [b, t, 4]"});
   CHECK(block("y[i] = x[t,i]") == Lines{"17:8 error index 't' is neither on the left side nor bound"});
   CHECK(block("y = sum(i in 3..3: x[t,i])") == Lines{"17:14 error the range 3..3 is empty"});
-  CHECK(block("a[t,s] = softmax(u | u <= s: x[u,0]) + 0 * x[s,0]") == Lines{"17:10 error softmax binds one index, of the left side, as in a[t,s] = softmax(s | s <= t: ..)"});
+  CHECK(block("a[t,s] = softmax(u | u <= s: x[u,0]) + 0 * x[s,0]") ==
+        Lines{"17:10 error softmax binds one index, of the left side, as in a[t,s] = softmax(s | s <= t: ..)"});
   CHECK(block("y = sum(q < r: x[q,0])") == Lines{"17:5 error exactly one index of the condition must be new, found q, r"});
   CHECK(block("y = sum(i: x)").at(0) == "17:9 error index 'i' stands bare on no axis: write its range, i in 0..8");
 }
 
 TEST_CASE("ends") {
-  CHECK(block("y[t,i] = x[t+1,i]") == Lines{"17:12 error 'x' is read past the end of an axis of 6 (at t = 5): a condition must exclude it"});
-  CHECK(block("y[t,i] = sum(u in 0..2 | t + u < 7: x[t+u,i])") == Lines{"17:39 error 'x' is read past the end of an axis of 6 (at t = 5, u = 1): a condition must exclude it"});
+  CHECK(block("y[t,i] = x[t+1,i]") ==
+        Lines{"17:12 error 'x' is read past the end of an axis of 6 (at t = 5): a condition must exclude it"});
+  CHECK(block("y[t,i] = sum(u in 0..2 | t + u < 7: x[t+u,i])") ==
+        Lines{"17:39 error 'x' is read past the end of an axis of 6 (at t = 5, u = 1): a condition must exclude it"});
   CHECK(block("y[t,i] = sum(u in 0..2 | t + u < 6: x[t+u,i])").empty());
-  CHECK(block("y[t] = tokens[t-1]") == Lines{"17:15 error 'tokens' is read before the start of an axis of 6 (at t = 0): a condition must exclude it"});
+  CHECK(block("y[t] = tokens[t-1]") ==
+        Lines{"17:15 error 'tokens' is read before the start of an axis of 6 (at t = 0): a condition must exclude it"});
   CHECK(block("tokens[start] = 3\ny[t] = tokens[t-1]").empty());
   CHECK(block("y[t] = where(t > 0, tokens[t-1], 0)").empty());
   CHECK(block("y[t] = where(t > 0, 0, tokens[t-1])").size() == 1);
@@ -91,13 +99,17 @@ TEST_CASE("ends") {
   CHECK(block("y[t] = x[t, 4]").at(0) == "17:13 error 'x' is read past the end of an axis of 4: a condition must exclude it");
   CHECK(block("y[t] = max(s | s < t: x[s,0])") == Lines{"17:8 error max over nothing: its condition excludes every element somewhere"});
   CHECK(block("y[t] = max(s | s <= t: x[s,0])").empty());
-  CHECK(block("y[t] = min(s | tokens[s] == tokens[t]: x[s,0])") == Lines{"17:8 error min may be over nothing: whether its condition holds depends on data"});
+  CHECK(block("y[t] = min(s | tokens[s] == tokens[t]: x[s,0])") ==
+        Lines{"17:8 error min may be over nothing: whether its condition holds depends on data"});
 }
 
 TEST_CASE("recurrences") {
-  CHECK(block("x = x[t-1] + x") == Lines{"17:5 error 'x' has a value already: a recurrence needs a name of its own", "26:5 note it got a value here"});
-  CHECK(block("y[t,i] = x[t,i] + z[t,i]\nz[t,i] = y[t,i]") == Lines{"17:19 error 'z' is read before it is computed: a cycle must step back in time, as in z[t-1]"});
-  CHECK(block("y[t,i] = x[t,i] + y[t+1,i]") == Lines{"17:21 error 'y' is read at a later step of its own recurrence: a cycle must step back in time"});
+  CHECK(block("x = x[t-1] + x") ==
+        Lines{"17:5 error 'x' has a value already: a recurrence needs a name of its own", "26:5 note it got a value here"});
+  CHECK(block("y[t,i] = x[t,i] + z[t,i]\nz[t,i] = y[t,i]") ==
+        Lines{"17:19 error 'z' is read before it is computed: a cycle must step back in time, as in z[t-1]"});
+  CHECK(block("y[t,i] = x[t,i] + y[t+1,i]") ==
+        Lines{"17:21 error 'y' is read at a later step of its own recurrence: a cycle must step back in time"});
   CHECK(block("y[t,i] = x[t,i] + sum(s | s <= t: y[s,i])").size() == 1);
   CHECK(block("y[t,i] = x[t,i] + sum(s | s < t: y[s,i])").empty());
   CHECK(block("y[start,i in 0..3] = 0\ny[t,i] = x[t,i] + y[t-1,i]").size() == 1);
@@ -116,7 +128,8 @@ TEST_CASE("calls") {
 }
 
 TEST_CASE("losses") {
-  CHECK(loss("mean(b, t: nll(logits[b,t], targets[b,t+1]))").at(0) == "31:39 error 'targets' is read past the end of an axis of 6 (at t = 5): a condition must exclude it");
+  CHECK(loss("mean(b, t: nll(logits[b,t], targets[b,t+1]))").at(0) ==
+        "31:39 error 'targets' is read past the end of an axis of 6 (at t = 5): a condition must exclude it");
   CHECK(loss("mean(b, t | t < T - 1: nll(logits[b,t], targets[b,t+1]))").empty());
   CHECK(loss("mean(l, b, t: layers.gate[l,b,t,0])").at(0) == "31:15 error the blocks have no 'gate'");
 }
@@ -141,7 +154,8 @@ TEST_CASE("sections") {
   CHECK(with("logits = x", "other = x").at(0) == "1:1 error [model] gives no 'logits'");
   CHECK(with("logits = x @ transpose(embed)", "logits = x").at(0) == "27:1 error 'logits' must have the axes [b, t, 8], it is [b, t, 4]");
   CHECK(with("name = \"small\"", "name = ").at(0).find("this is not TOML") != std::string::npos);
-  CHECK(with("ids = [1, 2]", "eos = \"token('<eos>')\"").at(0) == "10:8 error the ids of tokens are not known here: give a tokenizer, or write the number");
+  CHECK(with("ids = [1, 2]", "eos = \"token('<eos>')\"").at(0) ==
+        "10:8 error the ids of tokens are not known here: give a tokenizer, or write the number");
   text.block = "x = \\\"a\\\"";
   std::string escaped = "[model]\nforward = \"x = \\\"a\\\"\"\n[loss]\ntotal = 'x'\n";
   CHECK(complaints(escaped).at(0) == "2:11 error equations stand in single quotes ('..' or '''..'''), where nothing is escaped");
@@ -153,11 +167,14 @@ TEST_CASE("parameters") {
     text.params = entry + "\n";
     return complaints(text.text());
   };
-  CHECK(params("h = { kind = \"vector(d)\", ini = \"ones\" }").at(0) == "20:27 error unknown key 'ini' in a parameter; did you mean 'init'?");
-  CHECK(params("h = { kind = \"vector(d)\", init = \"twos\" }").at(0) == "20:35 error 'init' must be normal(mean, deviation), uniform(low, high), constant(value), zeros or ones");
+  CHECK(params("h = { kind = \"vector(d)\", ini = \"ones\" }").at(0) ==
+        "20:27 error unknown key 'ini' in a parameter; did you mean 'init'?");
+  CHECK(params("h = { kind = \"vector(d)\", init = \"twos\" }").at(0) ==
+        "20:35 error 'init' must be normal(mean, deviation), uniform(low, high), constant(value), zeros or ones");
   CHECK(params("h = { kind = \"vector(d)\", range = [1] }").at(0) == "20:35 error 'range' must be two numbers, as in [0.1, 2]");
   CHECK(params("h = \"vector(d, d)\"").at(0) == "20:6 error a vector has one size, as in vector(d)");
-  CHECK(params("h = { kind = \"vector(3)\", name = \"embed.weight\" }").at(0) == "20:1 error 'embed.weight' is [3] here and [8, 4] elsewhere");
+  CHECK(params("h = { kind = \"vector(3)\", name = \"embed.weight\" }").at(0) ==
+        "20:1 error 'embed.weight' is [3] here and [8, 4] elsewhere");
 }
 
 TEST_CASE("training settings") {
@@ -191,6 +208,7 @@ TEST_CASE("errors show the line and carets") {
     cpuflow::frontend::load_model_text(text.text(), "small.toml", {}, diagnostics);
     FAIL("no error");
   } catch (const cpuflow::ir::ModelError& e) {
-    CHECK(std::string(e.what()).find("small.toml:18:9: error: sizes clash: [4] and [3]\n    z = x * (g + odd)\n            ^^^^^^^^^\n") == 0);
+    CHECK(std::string(e.what()).find("small.toml:18:9: error: sizes clash: [4] and [3]\n    z = x * (g + odd)\n            ^^^^^^^^^\n") ==
+          0);
   }
 }

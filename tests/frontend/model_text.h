@@ -15,10 +15,12 @@ struct ModelText {
 
   /// T = 6, B = 2, V = 8, d = 4, H = 2, L = 2.  The first line of the block is line 17.
   std::string text() const {
-    return "name = \"small\"\n[dims]\nT = 6\nB = 2\nV = 8\nd = 4\nH = 2\nL = 2\n[constants]\nids = [1, 2]\n[params]\nembed = \"table(V, d)\"\n"
+    return "name = \"small\"\n[dims]\nT = 6\nB = 2\nV = 8\nd = 4\nH = 2\nL = 2\n[constants]\nids = [1, 2]\n[params]\nembed = \"table(V, "
+           "d)\"\n"
            "odd = \"vector(3)\"\n[block]\nrepeat = \"L\"\nforward = '''\n" +
-           block + "\n'''\n[block.params]\n" + params + "[model]\nforward = '''\nx = embed[tokens]\nx = blocks(x)\nlogits = x @ transpose(embed)\n'''\n" + more +
-           "[loss]\n" + (where.empty() ? "" : "where = '''\n" + where + "\n'''\n") + "total = '''\n" + loss + "\n'''\n";
+           block + "\n'''\n[block.params]\n" + params +
+           "[model]\nforward = '''\nx = embed[tokens]\nx = blocks(x)\nlogits = x @ transpose(embed)\n'''\n" + more + "[loss]\n" +
+           (where.empty() ? "" : "where = '''\n" + where + "\n'''\n") + "total = '''\n" + loss + "\n'''\n";
   }
 };
 

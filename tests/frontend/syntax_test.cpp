@@ -77,9 +77,10 @@ TEST_CASE("places are bytes, columns count characters") {
 
 TEST_CASE("every broken statement is reported, once") {
   CHECK(errors("x = a +\ny = * b\nz = c d\nw = 1\n") ==
-        "1:8 expected a value, found the end of the line\n2:5 expected a value, found '*'\n3:7 expected the end of the statement, found 'd'\n");
+        "1:8 expected a value, found the end of the line\n2:5 expected a value, found '*'\n3:7 expected the end of the statement, found "
+        "'d'\n");
   CHECK(errors("x = a $ b\ny = ]") == "1:7 unexpected character '$'\n2:5 expected a value, found ']'\n");
-  CHECK(errors("x = (a + b\ny = c\nz = ?") .find("to close this bracket") != std::string::npos);
+  CHECK(errors("x = (a + b\ny = c\nz = ?").find("to close this bracket") != std::string::npos);
   CHECK(errors("x = f(a: b)") == "1:5 'f' does not bind indices; these do: sum, prod, mean, max, min, softmax, logsumexp\n");
   CHECK(errors("x = a < b < c") == "1:11 comparisons do not chain: write two conditions, separated by a comma\n");
   CHECK(errors("x = sum(: b)") == "1:5 an index is missing before the ':', as in sum(i: x[i])\n");

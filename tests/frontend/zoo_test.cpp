@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -72,7 +73,8 @@ double worst_error(const std::string& model_path, const rt::SafetensorsFile& fil
   std::map<std::string, ir::Tensor> inputs;
   for (const char* name : {"tokens", "targets"}) {
     std::vector<int32_t> ids = file.int32s(name);
-    inputs[name].axes = {{ir::AxisKind::Batch, 0, static_cast<uint32_t>(shape[0])}, {ir::AxisKind::Position, 0, static_cast<uint32_t>(shape[1])}};
+    inputs[name].axes = {{ir::AxisKind::Batch, 0, static_cast<uint32_t>(shape[0])},
+                         {ir::AxisKind::Position, 0, static_cast<uint32_t>(shape[1])}};
     inputs[name].data.assign(ids.begin(), ids.end());
   }
   double worst = 0;
@@ -116,7 +118,8 @@ TEST_CASE("models mean what was published: logits and losses") {
     std::error_code ignored;
     for (const auto& entry : fs::directory_iterator(folder, ignored)) {
       std::string stem = entry.path().stem().string();
-      if (entry.path().extension() == ".safetensors" && stem != "v5ln-init") files[entry.path().string()] = kModels + stem.substr(0, stem.find('-')) + ".toml";
+      if (entry.path().extension() == ".safetensors" && stem != "v5ln-init")
+        files[entry.path().string()] = kModels + stem.substr(0, stem.find('-')) + ".toml";
     }
   }
   if (!fs::exists(fs::path(shared_folder()) / "golden")) std::cout << "skipped: the expected values of all models (no shared folder)\n";

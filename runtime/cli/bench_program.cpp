@@ -1,0 +1,153 @@
+#include "runtime/cli/bench_program.h"
+
+#include <chrono>
+#include <cmath>
+#include <random>
+#include <string_view>
+
+#include "runtime/cli/aligned_floats.h"
+
+namespace cpuflow::embedded {
+extern const std::string_view kernel_prelude;
+}
+
+namespace cpuflow::cli {
+const char* work_name(Work work) {
+  switch (work) {
+    case Work::Forward: return "forward";
+    case Work::ForwardBackward: return "forward_backward";
+    case Work::Step: return "step";
+    case Work::Decode: return "decode";
+  }
+  return "";
+}
+
+/// One lane's memory.
+struct LaneBuffers {
+  explicit LaneBuffers(const codegen::Manifest& m, size_t regions)
+      : scratch(std::max(m.lane_floats, m.rows_lane_floats)), grads(m.grad_floats), losses(m.loss_floats), profile(regions, 0) {}
+  AlignedFloats scratch, grads, losses;
+  std::vector<uint64_t> profile;
+};
+
+struct BenchProgram::Buffers {
+  Buffers(CompiledModel compiled, int thread_count, uint64_t seed)
+      : model(std::move(compiled)),
+        m(model.exe.manifest),
+        pool(static_cast<int>(std::min<int64_t>(thread_count, m.lanes))),
+        params(m.param_floats),
+        shared(m.shared_floats),
+        row(static_cast<uint64_t>(m.V)),
+        profile(model.costs.size(), 0) {
+    std::mt19937_64 random(seed);
+    for (const codegen::ParamInfo& p : m.params) {
+      std::normal_distribution<float> normal(static_cast<float>(p.init_a), static_cast<float>(std::abs(p.init_b)));
+      std::uniform_real_distribution<float> uniform(static_cast<float>(p.init_a), static_cast<float>(std::max(p.init_a, p.init_b)));
+      for (uint64_t i = 0; i < p.count; ++i) {
+        float& value = params.get()[p.offset + i];
+        if (p.init == codegen::ParamInfo::Init::Normal) value = normal(random);
+        else if (p.init == codegen::ParamInfo::Init::Uniform) value = uniform(random);
+        else value = static_cast<float>(p.init_a);
+      }
+    }
+    sequences = std::max<int64_t>(m.train.batch, m.lanes);
+    ids.resize(static_cast<size_t>(sequences * m.T + 1));
+    for (int32_t& id : ids) id = static_cast<int32_t>(random() % static_cast<uint64_t>(m.V));
+    for (int64_t l = 0; l < m.lanes; ++l) lanes.push_back(std::make_unique<LaneBuffers>(m, profile.size()));
+  }
+
+  cpuflow_call call(LaneBuffers& lane, int64_t sequence) {
+    cpuflow_call c{};
+    c.params = params.get();
+    c.shared = shared.get();
+    c.lane = lane.scratch.get();
+    c.grads = lane.grads.get();
+    c.losses = lane.losses.get();
+    c.tokens = ids.data() + sequence * m.T;
+    c.targets = c.tokens + 1;
+    c.sequence = static_cast<int32_t>(sequence % m.B);
+    c.profile = lane.profile.data();
+    return c;
+  }
+
+  void prepare() {
+    cpuflow_call c = call(*lanes[0], 0);
+    model.exe.prepare(&c);
+  }
+
+  /// `kernel` on all sequences, each in its lane.
+  void run_sequences(cpuflow_kernel* kernel) {
+    pool.parallel_for(lanes.size(), [&](size_t l, int) {
+      for (int64_t s = static_cast<int64_t>(l); s < sequences; s += m.lanes) {
+        cpuflow_call c = call(*lanes[l], s);
+        kernel(&c);
+      }
+    });
+  }
+
+  CompiledModel model;
+  const codegen::Manifest& m;
+  rt::ThreadPool pool;
+  AlignedFloats params, shared, row;
+  std::vector<uint64_t> profile;
+  int64_t sequences = 0;
+  std::vector<int32_t> ids;
+  std::vector<std::unique_ptr<LaneBuffers>> lanes;
+};
+
+BenchProgram::BenchProgram(CompiledModel model, int threads, uint64_t seed) : buffers_(std::make_unique<Buffers>(std::move(model), threads, seed)) {}
+BenchProgram::~BenchProgram() = default;
+const CompiledModel& BenchProgram::model() const { return buffers_->model; }
+
+const std::vector<uint64_t>& BenchProgram::profile() const {
+  Buffers& b = *buffers_;
+  for (size_t i = 0; i < b.profile.size(); ++i) {
+    b.profile[i] = 0;
+    for (const auto& lane : b.lanes) b.profile[i] += lane->profile[i];
+  }
+  return b.profile;
+}
+
+int64_t BenchProgram::run(Work work) {
+  Buffers& b = *buffers_;
+  b.prepare();
+  if (work == Work::Decode) {
+    LaneBuffers& lane = *b.lanes[0];
+    std::fill_n(lane.scratch.get(), std::max(b.m.lane_floats, b.m.rows_lane_floats), 0.0f);
+    cpuflow_call c = b.call(lane, 0);
+    c.out = b.row.get();
+    for (int64_t t = 0; t < b.m.T; ++t) {
+      c.first = static_cast<int32_t>(t);
+      c.last = static_cast<int32_t>(t + 1);
+      b.model.exe.rows(&c);
+    }
+    return b.m.T;
+  }
+  b.run_sequences(work == Work::Forward ? b.model.exe.eval_sequence : b.model.exe.train_sequence);
+  return b.sequences * b.m.T;
+}
+
+PeakMeter::PeakMeter(int threads) : pool_(threads) {
+  const ir::CpuTarget target = ir::host_target();
+  codegen::JitOptions options;
+  options.features = target.features;
+  options.vector_bits = target.lanes * 32;
+  const std::string text = std::string(embedded::kernel_prelude) +
+                           "\nextern \"C\" float peak_run(long n) { return kernel::fma_peak(n); }\n"
+                           "extern \"C\" long peak_flops() { return kernel::kPeakFlops; }\n";
+  library_ = codegen::load_cpp(text, "peak.cpp", options);
+  run_ = reinterpret_cast<float (*)(long)>(library_->symbol("peak_run"));
+  flops_ = reinterpret_cast<long (*)()>(library_->symbol("peak_flops"));
+}
+
+double PeakMeter::flops_per_second() {
+  constexpr long kIterations = 4'000'000;
+  const size_t threads = static_cast<size_t>(pool_.size());
+  std::vector<float> results(threads * 16);  // a cache line each
+  const auto start = std::chrono::steady_clock::now();
+  pool_.parallel_for(threads, [&](size_t i, int) { results[16 * i] = run_(kIterations); }, rt::ThreadPool::Assign::Static);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return static_cast<double>(threads) * static_cast<double>(kIterations) * static_cast<double>(flops_()) / seconds.count();
+}
+
+}  // namespace cpuflow::cli

@@ -1,0 +1,111 @@
+#include "runtime/cli/run_folder.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "runtime/atomic_file.h"
+#include "runtime/cli/model_options.h"
+#include "runtime/data/bpe_trainer.h"
+
+namespace cpuflow::cli {
+namespace {
+
+std::string in(const std::string& dir, const char* name) { return (std::filesystem::path(dir) / name).string(); }
+
+rt::Tokenizer train_tokenizer(const std::vector<std::string_view>& documents, int64_t V, const std::string& separator) {
+  rt::BpeTrainerOptions options;
+  options.vocab_size = static_cast<uint32_t>(V);
+  if (separator != rt::kDefaultSeparator) log_line(fmt::format("documents end with {} in ids, whatever the separator in text", rt::kDefaultSeparator));
+  return rt::train_bpe(documents, options);
+}
+
+/// Ids from a file, and what is known of their text when there is a tokenizer.
+rt::TokenData read_ids(const std::string& path, const std::optional<rt::Tokenizer>& tokenizer, int64_t V) {
+  const bool wide = tokenizer && tokenizer->vocab_size() > 65536;
+  rt::TokenData data = rt::read_token_file(path, static_cast<uint32_t>(V), wide);
+  if (tokenizer) data.bytes = rt::count_text_bytes(data.ids, *tokenizer);
+  return data;
+}
+
+}  // namespace
+
+std::string model_path(const std::string& dir) { return in(dir, "model.toml"); }
+std::string tokenizer_path(const std::string& dir) { return in(dir, "tokenizer.json"); }
+bool holds_run(const std::string& dir) { return std::filesystem::exists(in(dir, "run.json")); }
+
+void write_run(const std::string& dir, const RunRecord& record, const rt::Tokenizer* tokenizer) {
+  make_folder(dir);
+  rt::write_file_atomically(model_path(dir), record.model_text);
+  if (tokenizer) tokenizer->save(tokenizer_path(dir));
+  const nlohmann::ordered_json json{{"format", 1},
+                                    {"settings", record.settings},
+                                    {"has_tokenizer", tokenizer != nullptr},
+                                    {"separator", record.text.separator},
+                                    {"allow_special", record.text.allow_special}};
+  rt::write_file_atomically(in(dir, "run.json"), json.dump(2) + "\n");  // last: now the folder is a run
+}
+
+RunRecord read_run(const std::string& dir) {
+  const std::string path = in(dir, "run.json");
+  if (!holds_run(dir)) throw rt::FileError(fmt::format("{}: not a run: there is no run.json; `cpuflowc train MODEL --data FILE --out {}` makes one", dir, dir));
+  const nlohmann::json json = nlohmann::json::parse(rt::read_file(path), nullptr, false);
+  RunRecord record;
+  try {
+    record.settings = json.at("settings").get<std::map<std::string, std::string>>();
+    record.has_tokenizer = json.at("has_tokenizer").get<bool>();
+    record.text.separator = json.at("separator").get<std::string>();
+    record.text.allow_special = json.at("allow_special").get<bool>();
+  } catch (const nlohmann::json::exception& e) {
+    throw rt::FileError(fmt::format("{}: damaged: {}", path, e.what()));
+  }
+  record.model_text = rt::read_file(model_path(dir));
+  return record;
+}
+
+TrainingData read_training_data(const DataSources& sources, int64_t V, const std::string& in_run) {
+  TrainingData out;
+  if (!in_run.empty()) {
+    out.tokenizer_name = in_run;
+  } else {
+    out.tokenizer_name = sources.tokenizer;
+  }
+  if (!out.tokenizer_name.empty()) out.tokenizer = rt::Tokenizer::load(out.tokenizer_name);
+
+  if (!sources.ids.empty()) {
+    out.train = read_ids(sources.ids, out.tokenizer, V);
+    out.rule = sources.valid.empty() ? "nothing is held out of a file of ids; --valid FILE names what to evaluate on" : fmt::format("evaluated on {}", sources.valid);
+  } else {
+    const rt::Documents documents = rt::read_documents(sources.data, sources.text.separator);
+    rt::HeldOut parts;
+    if (sources.valid.empty()) {
+      parts = rt::hold_out(documents);
+    } else {
+      parts.train = documents.texts;
+      parts.rule = fmt::format("evaluated on {}; nothing is held out", sources.valid);
+    }
+    const std::string name = files_name(sources.data);
+    if (!out.tokenizer) {
+      log_line(fmt::format("tokenizer: training one of at most {} ids on {}", V, name));
+      out.tokenizer = train_tokenizer(parts.train, V, sources.text.separator);
+      out.tokenizer_name = "the new tokenizer";
+    }
+    out.train = encode_and_warn(parts.train, *out.tokenizer, out.tokenizer_name, name, sources.text);
+    if (!parts.valid.empty()) out.valid = encode_and_warn(parts.valid, *out.tokenizer, out.tokenizer_name, "held-out part of " + name, sources.text);
+    out.rule = parts.rule;
+  }
+  if (!sources.valid.empty()) {
+    if (sources.valid.ends_with(".bin") || sources.valid.ends_with(".npy")) {
+      out.valid = read_ids(sources.valid, out.tokenizer, V);
+    } else if (!out.tokenizer) {
+      throw UsageError(fmt::format("--valid {}: text needs --tokenizer when --ids is given", sources.valid));
+    } else {
+      const rt::Documents documents = rt::read_documents({sources.valid}, sources.text.separator);
+      out.valid = encode_and_warn(documents.texts, *out.tokenizer, out.tokenizer_name, sources.valid, sources.text);
+    }
+  }
+  return out;
+}
+
+}  // namespace cpuflow::cli

@@ -1,0 +1,84 @@
+#include "runtime/train/init.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <set>
+
+#include "runtime/random.h"
+
+namespace cpuflow::rt {
+namespace {
+
+constexpr uint64_t kBlock = 8192;  // elements; even, because normal values come in pairs
+
+void fill(const codegen::ParamInfo& p, uint64_t seed, uint64_t begin, uint64_t end, float* out) {
+  using Init = codegen::ParamInfo::Init;
+  const uint64_t stream = XXH64(p.name.data(), p.name.size(), 0);
+  for (uint64_t i = begin; i < end; i += 2) {
+    double pair[2] = {p.init_a, p.init_a};
+    if (p.init != Init::Constant) {
+      const std::array<uint64_t, 2> words = random_words(seed, stream, i / 2);
+      const double u = unit_interval(words[0]), v = unit_interval(words[1]);
+      if (p.init == Init::Uniform) {
+        pair[0] = p.init_a + (p.init_b - p.init_a) * u;
+        pair[1] = p.init_a + (p.init_b - p.init_a) * v;
+      } else {
+        const double radius = std::sqrt(-2 * std::log1p(-u)), angle = 2 * std::numbers::pi * v;
+        pair[0] = p.init_a + p.init_b * radius * std::cos(angle);
+        pair[1] = p.init_a + p.init_b * radius * std::sin(angle);
+      }
+    }
+    for (uint64_t j = i; j < std::min(end, i + 2); ++j) {
+      out[j] = static_cast<float>(pair[j - i]);
+      if (p.low > -1e300 || p.high < 1e300) out[j] = static_cast<float>(std::clamp(pair[j - i], p.low, p.high));
+    }
+  }
+}
+
+}  // namespace
+
+void init_params(ThreadPool& pool, const codegen::Manifest& manifest, uint64_t seed, float* params) {
+  for (const codegen::ParamInfo& p : manifest.params) {
+    pool.parallel_for((p.count + kBlock - 1) / kBlock, [&](size_t block, int) {
+      const uint64_t begin = block * kBlock;
+      fill(p, seed, begin, std::min(p.count, begin + kBlock), params + p.offset);
+    });
+  }
+}
+
+void load_params(const SafetensorsFile& file, const codegen::Manifest& manifest, float* params, const std::string& prefix) {
+  std::vector<std::string> faults;
+  std::set<std::string> known;
+  for (const codegen::ParamInfo& p : manifest.params) {
+    const std::string name = prefix + p.name;
+    known.insert(name);
+    if (!file.contains(name)) {
+      faults.push_back(fmt::format("'{}' {} is missing", name, shape_text(p.shape)));
+      continue;
+    }
+    const TensorInfo& info = file.info(name);
+    if (info.shape != p.shape) {
+      faults.push_back(fmt::format("'{}' has shape {}, and the model has {}", name, shape_text(info.shape), shape_text(p.shape)));
+      continue;
+    }
+    const std::vector<float> values = file.floats(name);
+    const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+    if (bad != values.end()) {
+      faults.push_back(fmt::format("'{}' holds {} at element {}", name, *bad, bad - values.begin()));
+      continue;
+    }
+    std::copy(values.begin(), values.end(), params + p.offset);
+  }
+  for (const TensorInfo& info : file.tensors()) {
+    if (!known.contains(info.name)) faults.push_back(fmt::format("'{}' {} is no parameter of the model", info.name, shape_text(info.shape)));
+  }
+  if (faults.empty()) return;
+  throw FileError(fmt::format("{}: these tensors do not fit the model '{}':\n  {}\ngive a file of this model, or set the model's sizes to the file's", file.path(),
+                              manifest.model, fmt::join(faults, "\n  ")));
+}
+
+}  // namespace cpuflow::rt

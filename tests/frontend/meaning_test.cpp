@@ -1,0 +1,138 @@
+// Rules of the language, each as two texts that mean the same.
+#include "ir/interpret.h"
+#include "tests/catch.h"
+#include "tests/frontend/model_text.h"
+
+#include <cmath>
+
+using namespace cpuflow;
+using cpuflow::test::load;
+using cpuflow::test::ModelText;
+
+namespace {
+
+std::map<std::string, ir::Tensor> outputs(const frontend::Model& model) {
+  std::map<std::string, ir::Tensor> params, inputs;
+  for (ir::NodeId id = 0; id < model.graph.size(); ++id) {
+    const ir::Node& node = model.graph[id];
+    if (node.op != ir::Op::Param && node.op != ir::Op::Input) continue;
+    ir::Tensor& tensor = (node.op == ir::Op::Param ? params : inputs)[node.text];
+    tensor.axes = node.axes;
+    // Numbers that depend on the name only, that of the layer included.
+    size_t at = node.text.find("{layer}");
+    uint64_t layers = at == std::string::npos ? 1 : node.axes[0].size;
+    for (uint64_t l = 0; l < layers; ++l) {
+      std::string name = node.text;
+      if (at != std::string::npos) name.replace(at, 7, std::to_string(static_cast<uint64_t>(node.ints[0]) + l));
+      uint32_t state = 1;
+      for (char c : name) state = state * 31 + static_cast<unsigned char>(c);
+      for (uint64_t i = 0; i < ir::element_count(node.axes) / layers; ++i) {
+        state = state * 1664525u + 1013904223u;
+        double v = (state >> 8) / 16777216.0;
+        tensor.data.push_back(node.op == ir::Op::Param ? v - 0.5 : std::floor(v * 8));
+      }
+    }
+  }
+  return ir::interpret(model.graph, params, inputs);
+}
+
+void same(const std::string& a, const std::string& b) {
+  ModelText first, second;
+  first.block = a;
+  second.block = b;
+  INFO(a << "\n--- and ---\n" << b);
+  std::map<std::string, ir::Tensor> x = outputs(load(first)), y = outputs(load(second));
+  REQUIRE(x.at("logits").data.size() == y.at("logits").data.size());
+  double worst = 0;
+  for (size_t i = 0; i < x.at("logits").data.size(); ++i)
+    worst = std::max(worst, std::abs(x.at("logits").data[i] - y.at("logits").data[i]));
+  CHECK(worst < 1e-12);
+  CHECK(std::abs(x.at("loss.total").data[0] - y.at("loss.total").data[0]) < 1e-12);
+}
+
+}  // namespace
+
+TEST_CASE("whole values and indices say the same") {
+  same("x = W(x)", "y[t,i] = sum(j: W.weight[i,j] * x[t,j])\nx = y");
+  same("x = x @ M", "y[t,i] = sum(j: x[t,j] * M[j,i])\nx = y");
+  same("x = x + cumsum(x)", "y[t,i] = sum(s <= t: x[s,i])\nx = x + y");
+  same("x = softmax(x)", "y[t,i] = exp(x[t,i]) / sum(j: exp(x[t,j]))\nx = y");
+  same("a, c = split(x, [1, 3])\nx = concat(c, a)", "y[t,i in 0..4] = x[t, (i + 1) % 4]\nx = y");
+  same("y = reshape(x, 2, 2)\nx = reshape(transpose(y), d)", "y[t,i in 0..4] = x[t, i // 2 + 2 * (i % 2)]\nx = y");
+  same("y = stack(x, 2 * x)\nx = reshape(sum(y), d)", "x = 3 * x");
+}
+
+TEST_CASE("conditions belong to the value") {
+  same("a[t,s] = softmax(s | s < t: x[s,0])\ny[t,i] = sum(s: a[t,s] * x[s,i])\nx = x + y",
+       "a[t,s] = softmax(s | s < t: x[s,0])\ny[t,i] = sum(s | s < t: a[t,s] * x[s,i])\nx = x + y");
+  same("y[t,i] = mean(s | s < t: x[s,i])\nx = x + y", "y[t,i] = sum(s | s < t: x[s,i]) / max(t, 1)\nx = x + y");
+  same("y[t,i] = sum(s | t > 2: x[s,i])\nx = x + y", "y[t,i] = where(t > 2, sum(s: x[s,i]), 0)\nx = x + y");
+  same("y[t] = max(s | s <= t: x[s,0])\nx = x * y[t]", "y[t] = max(s: where(s <= t, x[s,0], -100))\nx = x * y[t]");
+}
+
+TEST_CASE("recurrences and ends") {
+  same("y[t,i] = y[t-1,i] + x[t,i]\nx = y", "x = cumsum(x)");
+  same("y = y[t-1] + x\nx = y", "x = cumsum(x)");
+  same("y[start,i] = g[i]\ny[t,i] = y[t-1,i] + x[t,i]\nx = y", "x = cumsum(x) + g");
+  same("y[t,i] = x[t,i] + sum(s | s < t: y[s,i])\nx = y", "z[t,i] = sum(s | s <= t: where(s == t, 1, 2^(t - s - 1)) * x[s,i])\nx = z");
+  same("u[t,i] = v[t-1,i] + x[t,i]\nv[t,i] = 0.5 * u[t,i]\nx = u", "u[t,i] = 0.5 * u[t-1,i] + x[t,i]\nx = u");
+  same("u[t,i] = u[t-2,i] + x[t,i]\nx = u", "u[t,i] = sum(s | s <= t, (t - s) % 2 == 0: x[s,i])\nx = u");
+  same("y = x[t-1]\nx = x + y", "y[t,i] = where(t > 0, x[t-1,i], 0)\nx = x + y");
+  same("c[n in 0..ceil(T/4),i] = c[n-1,i] + sum(t | t // 4 == n: x[t,i])\ny[t,i] = c[t // 4 - 1, i]\nx = x + y",
+       "y[t,i] = sum(s | s // 4 < t // 4: x[s,i])\nx = x + y");
+}
+
+TEST_CASE("layers: one body for equal ones, `layer` is a number") {
+  same("x = x + layer * W(x)", "x = x + W(x) * where(layer == 0, 0, 1)");
+  same("x = x + W(x) if layer == 1", "x = x + where(layer == 1, W(x), 0)");
+  same("y = reshape(x, layer + 1, d / (layer + 1))\nx = reshape(y, d)", "x = x");
+  ModelText text;
+  text.params = "W = { kind = \"linear(d, d)\", when = \"layer == 1\" }\ng = { kind = \"vector(d)\", init = \"uniform(0, 0.5 / L)\" }\n";
+  text.block = "x = x * g\nx = W(x) if layer == 1";
+  frontend::Model model = load(text);
+  std::vector<std::string> names;
+  for (const codegen::ParamInfo& p : model.params) names.push_back(p.name);
+  CHECK(names == std::vector<std::string>{"embed.weight", "odd", "blocks.0.g", "blocks.1.W.weight", "blocks.1.g"});
+  CHECK(model.params[2].init == codegen::ParamInfo::Init::Uniform);
+  CHECK(model.params[2].init_b == Approx(0.25));
+}
+
+TEST_CASE("names and bound indices leave no trace in the graph") {
+  ModelText a, b;
+  a.block = "y[t,i] = sum(j: W.weight[i,j] * x[t,j])\nx = y";
+  b.block = "longer[t,q] = sum(z: W.weight[q,z] * x[t,z])\nx = longer";
+  ir::Graph first = load(a).graph, second = load(b).graph;
+  REQUIRE(first.size() == second.size());
+  for (ir::NodeId id = 0; id < first.size(); ++id) {
+    CHECK(first[id].op == second[id].op);
+    CHECK(first[id].axes == second[id].axes);
+    CHECK(first[id].inputs == second[id].inputs);
+  }
+}
+
+TEST_CASE("overrides change what depends on them") {
+  ModelText text;
+  std::string changed = text.text();
+  changed.replace(changed.find("H = 2"), 5, "H = \"d / 2\"");
+  ir::Diagnostics diagnostics;
+  frontend::Model model =
+      frontend::load_model_text(changed, "m.toml", {{"d", "8"}, {"train.lr", "0.25"}, {"train.accumulate", "sum"}}, diagnostics);
+  CHECK(model.dims.at("H") == 4);
+  CHECK(model.train.lr == 0.25);
+  CHECK(model.train.accumulate_sum);
+  CHECK(model.params[0].shape == std::vector<int64_t>{8, 8});
+}
+
+TEST_CASE("the place and the name of a statement stay on its node") {
+  ModelText text;
+  text.block = "scan = x * 2\nx = tanh(scan)";
+  ir::Graph graph = load(text).graph;
+  bool found = false;
+  for (ir::NodeId id = 0; id < graph.size(); ++id) {
+    if (graph[id].name != "scan") continue;
+    found = true;
+    CHECK(graph[id].loc.line() == 17);
+    CHECK(graph[id].op == ir::Op::Mul);
+  }
+  CHECK(found);
+}
