@@ -101,6 +101,17 @@ std::string Names::offset(const Place& place, const Axis* skip, const std::map<E
 
 namespace {
 
+/// Whether an operator beside the text would take it apart: it has an operator outside of all brackets.
+bool compound(const std::string& text) {
+  int depth = 0;
+  if (text[0] == '-') return true;
+  for (char c : text) {
+    depth += (c == '(' || c == '[' || c == '{') - (c == ')' || c == ']' || c == '}');
+    if (depth == 0 && c == ' ') return true;
+  }
+  return false;
+}
+
 class NestEmitter {
  public:
   NestEmitter(const LoopProgram& p, const Names& names, const Nest& nest, int indent) : p_(p), names_(names), nest_(nest), indent_(indent) {}
@@ -285,19 +296,13 @@ class NestEmitter {
       return lanes ? fmt::format("kernel::select({}, kernel::splat<V>(1.0f), kernel::splat<V>(0.0f))", text(x.args[0]))
                    : fmt::format("({} ? 1.0f : 0.0f)", text(x.args[0]));
     }
+    const std::string pattern = op_def(x.op).cpp;
+    const bool call = std::isalpha(static_cast<unsigned char>(pattern[0])) != 0;
     std::vector<std::string> args;
     for (ExprId a : x.args) {
       std::string t = widened(a, lanes);
-      if (p_.exprs[a].kind == Expr::Kind::Apply && !named_.count(a) && t.find(' ') != std::string::npos && t.back() != ')') t = "(" + t + ")";
+      if (!call && compound(t)) t = "(" + t + ")";
       args.push_back(t);
-    }
-    const std::string pattern = op_def(x.op).cpp;
-    const bool call = std::isalpha(static_cast<unsigned char>(pattern[0]));
-    if (!call) {  // operators: keep the arguments together
-      for (size_t i = 0; i < args.size(); ++i) {
-        if (args[i].find(' ') != std::string::npos && args[i].front() != '(' && named_.count(x.args[i]) == 0) args[i] = "(" + args[i] + ")";
-        else if (args[i].front() == '-') args[i] = "(" + args[i] + ")";
-      }
     }
     std::string out = (call ? "kernel::" : "") + pattern;
     for (size_t i = 0; i < args.size(); ++i) {

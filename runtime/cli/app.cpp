@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <new>
 #include <string>
@@ -13,6 +14,7 @@
 #include "runtime/atomic_file.h"
 #include "runtime/cli/command.h"
 #include "runtime/data/data_error.h"
+#include "runtime/train/errors.h"
 
 namespace cpuflow::cli {
 namespace {
@@ -121,6 +123,7 @@ int run_command(int argc, char** argv) {
 }  // namespace
 
 int run(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error of the write, with a message
   try {
     return run_command(argc, argv);
   } catch (const UsageError& e) {
@@ -133,6 +136,12 @@ int run(int argc, char** argv) {
     return fail(kBadData, fmt::format("cpuflowc: error: {}", e.what()));
   } catch (const rt::DataError& e) {
     return fail(kBadData, fmt::format("cpuflowc: error: {}", e.what()));
+  } catch (const rt::Diverged& e) {
+    return fail(kDiverged, fmt::format("cpuflowc: diverged: {}", e.what()));
+  } catch (const rt::RunError& e) {
+    return fail(kBadData, fmt::format("cpuflowc: error: {}", e.what()));
+  } catch (const std::invalid_argument& e) {
+    return fail(kBadModel, fmt::format("cpuflowc: error: {}", e.what()));
   } catch (const InputError& e) {
     return fail(kBadData, fmt::format("cpuflowc: error: {}", e.what()));
   } catch (const ir::InternalError& e) {

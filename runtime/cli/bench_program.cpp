@@ -1,11 +1,13 @@
 #include "runtime/cli/bench_program.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <random>
 #include <string_view>
 
 #include "runtime/cli/aligned_floats.h"
+#include "runtime/train/optimizer.h"
 
 namespace cpuflow::embedded {
 extern const std::string_view kernel_prelude;
@@ -38,6 +40,9 @@ struct BenchProgram::Buffers {
         params(m.param_floats),
         shared(m.shared_floats),
         row(static_cast<uint64_t>(m.V)),
+        first(m.param_floats),
+        second(m.param_floats),
+        optimizer(m, first.get(), second.get()),
         profile(model.costs.size(), 0) {
     std::mt19937_64 random(seed);
     for (const codegen::ParamInfo& p : m.params) {
@@ -85,10 +90,29 @@ struct BenchProgram::Buffers {
     });
   }
 
+  void clear_grads() {
+    pool.parallel_for(lanes.size(), [&](size_t l, int) { std::fill_n(lanes[l]->grads.get(), m.grad_floats, 0.0f); });
+  }
+
+  /// What a training step does behind its sequences.
+  void update() {
+    std::vector<float*> grads;
+    for (const auto& lane : lanes) grads.push_back(lane->grads.get());
+    rt::AdamW::sum_lanes(pool, grads, m.grad_floats);
+    cpuflow_call c = call(*lanes[0], 0);
+    model.exe.finish(&c);
+    const double scale = static_cast<double>(m.B) / static_cast<double>(sequences);
+    const rt::GradientNorm norm = optimizer.norm(pool, grads[0], scale);
+    optimizer.step(pool, params.get(), grads[0], scale, norm, 1e-6, ++updates);
+    clear_grads();
+  }
+
   CompiledModel model;
   const codegen::Manifest& m;
   rt::ThreadPool pool;
-  AlignedFloats params, shared, row;
+  AlignedFloats params, shared, row, first, second;
+  rt::AdamW optimizer;
+  int64_t updates = 0;
   std::vector<uint64_t> profile;
   int64_t sequences = 0;
   std::vector<int32_t> ids;
@@ -123,7 +147,9 @@ int64_t BenchProgram::run(Work work) {
     }
     return b.m.T;
   }
+  if (work == Work::ForwardBackward) b.clear_grads();
   b.run_sequences(work == Work::Forward ? b.model.exe.eval_sequence : b.model.exe.train_sequence);
+  if (work == Work::Step) b.update();
   return b.sequences * b.m.T;
 }
 

@@ -21,14 +21,6 @@ rt::Tokenizer train_tokenizer(const std::vector<std::string_view>& documents, in
   return rt::train_bpe(documents, options);
 }
 
-/// Ids from a file, and what is known of their text when there is a tokenizer.
-rt::TokenData read_ids(const std::string& path, const std::optional<rt::Tokenizer>& tokenizer, int64_t V) {
-  const bool wide = tokenizer && tokenizer->vocab_size() > 65536;
-  rt::TokenData data = rt::read_token_file(path, static_cast<uint32_t>(V), wide);
-  if (tokenizer) data.bytes = rt::count_text_bytes(data.ids, *tokenizer);
-  return data;
-}
-
 }  // namespace
 
 std::string model_path(const std::string& dir) { return in(dir, "model.toml"); }
@@ -62,6 +54,21 @@ RunRecord read_run(const std::string& dir) {
   }
   record.model_text = rt::read_file(model_path(dir));
   return record;
+}
+
+rt::TokenData read_ids(const std::string& path, const std::optional<rt::Tokenizer>& tokenizer, int64_t V) {
+  const bool wide = tokenizer && tokenizer->vocab_size() > 65536;
+  rt::TokenData data = rt::read_token_file(path, static_cast<uint32_t>(V), wide);
+  if (tokenizer) data.bytes = rt::count_text_bytes(data.ids, *tokenizer);
+  return data;
+}
+
+std::map<std::string, std::string> run_files(const std::string& dir) {
+  std::map<std::string, std::string> files;
+  for (const char* name : {"model.toml", "run.json", "tokenizer.json"}) {
+    if (std::filesystem::exists(in(dir, name))) files[name] = rt::read_file(in(dir, name));
+  }
+  return files;
 }
 
 TrainingData read_training_data(const DataSources& sources, int64_t V, const std::string& in_run) {

@@ -24,6 +24,12 @@ bool holds_run(const std::string& dir);
 std::string model_path(const std::string& dir);
 std::string tokenizer_path(const std::string& dir);
 
+/// The three files, as a checkpoint takes them along.
+std::map<std::string, std::string> run_files(const std::string& dir);
+
+/// Ids from a file, and how much text they stand for when there is a tokenizer.
+rt::TokenData read_ids(const std::string& path, const std::optional<rt::Tokenizer>& tokenizer, int64_t V);
+
 /// What `train` was given to read.
 struct DataSources {
   std::vector<std::string> data;  // text

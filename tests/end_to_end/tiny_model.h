@@ -2,7 +2,7 @@
 #include <string>
 
 /// A model small enough to compile and train in a moment.  Its first equation stands in line 14.
-inline const char* const kTinyModel = R"(name = "tiny"
+inline const char* const kTinyModel = R"toml(name = "tiny"
 
 [dims]
 V = 300
@@ -29,7 +29,7 @@ total = "ce"
 batch = 4
 warmup_steps = 2
 lr = 1e-2
-)";
+)toml";
 
 /// `text` with its first `from` replaced.
 inline std::string replaced(std::string text, const std::string& from, const std::string& to) {

@@ -30,7 +30,7 @@ TEST_CASE("what does not exist on the command line is named, with the nearest th
     std::string args, message;
   };
   const std::vector<Case> cases{
-      {"trian v5ln", "unknown command 'trian'; did you mean 'train'?"},
+      {"trai v5ln", "unknown command 'trai'; did you mean 'train'?"},
       {"--verzion", "unknown flag '--verzion'; did you mean '--version'?"},
       {"compile v5ln --emitt cpp", "unknown flag '--emitt' of 'cpuflowc compile'; did you mean '--emit'?"},
       {"compile v5ln --emit cpq", "--emit: unknown stage 'cpq'; did you mean 'cpp'?"},

@@ -1,0 +1,64 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "runtime/cli/loaded_run.h"
+#include "runtime/train/evaluate.h"
+
+namespace cpuflow::cli {
+namespace {
+
+struct EvalOptions {
+  std::string dir, ids, tokenizer;
+  std::vector<std::string> data;
+  int threads = 0;
+  bool json = false;
+};
+
+void eval(const EvalOptions& options) {
+  if (options.data.empty() == options.ids.empty()) throw UsageError("eval: expected --data FILE or --ids FILE, and not both");
+  const RunRecord record = read_run(options.dir);
+  DataSources sources;
+  sources.text = record.text;
+  sources.tokenizer = options.tokenizer.empty() && record.has_tokenizer ? tokenizer_path(options.dir) : options.tokenizer;
+  CompileOptions compile = run_compile_options(options.dir, record);
+  compile.train = compile.rows = false;
+  const CompiledModel model = compile_and_warn(compile);
+  const codegen::Manifest& m = model.exe.manifest;
+  const rt::TokenData data = read_all(sources, options.data, options.ids, m.V);
+  rt::Arrays arrays(m, false);
+  const rt::Checkpoint checkpoint = open_checkpoint(options.dir, m, arrays.params);
+  rt::ThreadPool pool(options.threads);
+  const rt::Evaluation result = rt::evaluate(model.exe, arrays, pool, data);
+  if (options.json) {
+    nlohmann::ordered_json losses;
+    for (size_t i = 0; i < m.losses.size(); ++i) losses[m.losses[i]] = result.losses[i];
+    nlohmann::ordered_json report{{"model", m.model}, {"step", checkpoint.state.step}, {"losses", losses}, {"ppl", result.ppl}, {"windows", result.windows}, {"tokens", result.tokens}};
+    if (result.bits_per_byte > 0) report["bits_per_byte"] = result.bits_per_byte;
+    print_out(report.dump(2) + "\n");
+    return;
+  }
+  std::string losses;
+  for (size_t i = 0; i < m.losses.size(); ++i) losses += fmt::format("{}{} {:.5f}", i ? ", " : "", m.losses[i], result.losses[i]);
+  print_out(fmt::format("{} after {} steps on {}: {}; perplexity {:.4f}{}; {} tokens in {} windows of {}\n", m.model, with_commas(static_cast<double>(checkpoint.state.step)),
+                        data.name, losses, result.ppl, result.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.bits_per_byte) : "",
+                        with_commas(static_cast<double>(result.tokens)), with_commas(static_cast<double>(result.windows)), m.T));
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, Status&) {
+  CLI::App* sub = app.add_subcommand("eval", "Losses, perplexity and bits per byte of a trained model on a text.");
+  sub->footer("All windows of T tokens that follow each other are evaluated; what is left at the end is not.\n\n"
+              "Example:\n  cpuflowc eval runs/v5ln --data other.txt\n");
+  auto options = std::make_shared<EvalOptions>();
+  sub->add_option("DIR", options->dir, "the folder of a run")->required();
+  sub->add_option("--data", options->data, "text files");
+  sub->add_option("--ids", options->ids, "a file of ids instead of text");
+  sub->add_option("--tokenizer", options->tokenizer, "a tokenizer.json; default: the run's");
+  sub->add_option("--threads", options->threads, "default: what affinity and the cgroup's quota allow")->check(CLI::Range(1, 1024));
+  sub->add_flag("--json", options->json, "the result as JSON");
+  sub->callback([options] { eval(*options); });
+}
+
+}  // namespace cpuflow::cli

@@ -1,0 +1,33 @@
+#include "runtime/train/arrays.h"
+
+#include <algorithm>
+
+namespace cpuflow::rt {
+
+uint64_t Arrays::bytes(const codegen::Manifest& m, bool training) {
+  TrainingMemory need = training_memory(m);
+  if (!training) need.moments = need.grads = 0;
+  return need.total() + static_cast<uint64_t>(m.lanes) * Arena::bytes_for(m.losses.size());
+}
+
+Arrays::Arrays(const codegen::Manifest& m, bool training)
+    : shape(batch_shape(m)), arena_((require_memory(bytes(m, training), available_memory(), training ? "training" : "evaluation"), bytes(m, training))) {
+  params = arena_.floats(m.param_floats);
+  if (training) {
+    first_moment = arena_.floats(m.param_floats);
+    second_moment = arena_.floats(m.param_floats);
+  }
+  shared = arena_.floats(m.shared_floats);
+  for (int64_t i = 0; i < std::max<int64_t>(1, m.lanes); ++i) {
+    Lane lane;
+    lane.scratch = arena_.floats(m.lane_floats);
+    if (training) lane.grads = arena_.floats(std::max(m.grad_floats, m.param_floats));
+    lane.terms = arena_.floats(m.losses.size());
+    lane.tokens = arena_.ints(static_cast<uint64_t>(m.T));
+    lane.targets = arena_.ints(static_cast<uint64_t>(m.T));
+    lanes.push_back(lane);
+  }
+  for (int64_t i = 0; i < shape.calls * static_cast<int64_t>(lanes.size()); ++i) losses_.push_back(arena_.floats(m.loss_floats));
+}
+
+}  // namespace cpuflow::rt

@@ -1,0 +1,39 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "codegen/abi/manifest.h"
+#include "runtime/memory.h"
+
+namespace cpuflow::rt {
+
+/// The arrays of a compiled model that trains or is evaluated, in one arena, all zero at first.
+class Arrays {
+ public:
+  /// What one lane works with.
+  struct Lane {
+    float* scratch = nullptr;    // [lane_floats]
+    float* grads = nullptr;      // [grad_floats]; null unless training
+    float* terms = nullptr;      // [loss terms]
+    int32_t* tokens = nullptr;   // [T]
+    int32_t* targets = nullptr;  // [T]
+  };
+
+  /// Throws MemoryError when `manifest` needs more than available_memory(), std::invalid_argument as batch_shape().
+  Arrays(const codegen::Manifest& manifest, bool training);
+
+  float* params = nullptr;  // [param_floats]
+  float *first_moment = nullptr, *second_moment = nullptr;  // [param_floats]; null unless training
+  float* shared = nullptr;  // [shared_floats]
+  std::vector<Lane> lanes;
+  BatchShape shape;
+  /// Loss accumulators of a call of a step and a lane [loss_floats].
+  float* losses(int64_t call, size_t lane) const { return losses_[static_cast<size_t>(call) * lanes.size() + lane]; }
+  static uint64_t bytes(const codegen::Manifest& manifest, bool training);
+
+ private:
+  Arena arena_;
+  std::vector<float*> losses_;
+};
+
+}  // namespace cpuflow::rt

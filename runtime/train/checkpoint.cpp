@@ -1,0 +1,224 @@
+#include "runtime/train/checkpoint.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+namespace cpuflow::rt {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr int kFormat = 1;
+constexpr const char *kModel = "model.safetensors", *kOptimizer = "optimizer.safetensors", *kState = "state.json";
+
+std::string checksum(std::string_view bytes) { return fmt::format("{:016x}", XXH3_64bits(bytes.data(), bytes.size())); }
+
+/// state.json, whose `checksum` is that of everything before it.
+std::string seal(Json state) {
+  state["checksum"] = checksum(state.dump());
+  return state.dump(1) + "\n";
+}
+
+void sync_folder(const std::string& path) {
+  const int folder = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  fsync(folder);  // some file systems refuse this for folders, which is no error
+  ::close(folder);
+}
+
+/// Exchanges two folders in one step where the kernel and the file system can.
+bool exchange(const std::string& a, const std::string& b) {
+#if defined(SYS_renameat2)
+  constexpr unsigned kExchange = 2;  // RENAME_EXCHANGE
+  return syscall(SYS_renameat2, AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), kExchange) == 0;
+#else
+  return false;
+#endif
+}
+
+void rename_folder(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) == 0) return;
+  throw FileError(fmt::format("{}: cannot become {}: {}; check the permissions of the run's folder", from, to, std::strerror(errno)));
+}
+
+void remove_folder(const std::string& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) throw FileError(fmt::format("{}: cannot remove this old checkpoint: {}; remove it by hand", path, error.message()));
+}
+
+Json state_json(const TrainState& s) {
+  return {{"format", kFormat},   {"step", s.step},          {"tokens", s.tokens}, {"elapsed_s", s.elapsed_s}, {"seed", s.seed},
+          {"order", s.order},    {"data_hash", s.data_hash}, {"data_ids", s.data_ids}, {"schedule", s.schedule},
+          {"model", s.model},    {"train", s.train}};
+}
+
+TrainState state_from(const Json& j) {
+  TrainState s;
+  s.step = j.at("step").get<int64_t>();
+  s.tokens = j.at("tokens").get<uint64_t>();
+  s.elapsed_s = j.at("elapsed_s").get<double>();
+  s.seed = j.at("seed").get<uint64_t>();
+  s.order = j.at("order").get<std::string>();
+  s.data_hash = j.at("data_hash").get<std::string>();
+  s.data_ids = j.at("data_ids").get<uint64_t>();
+  s.schedule = j.at("schedule");
+  s.model = j.at("model");
+  s.train = j.at("train");
+  return s;
+}
+
+/// Reads and checks one checkpoint.  Throws FileError.
+Checkpoint read(const std::string& folder, bool optimizer) {
+  const std::string path = folder + "/" + kState;
+  Json json = Json::parse(read_file(path), nullptr, false);
+  if (!json.is_object() || !json.contains("checksum")) throw FileError(fmt::format("{}: damaged: it is no JSON object with a checksum", path));
+  const Json stated = json["checksum"];
+  json.erase("checksum");
+  if (stated != checksum(json.dump())) throw FileError(fmt::format("{}: damaged: its checksum is not the one it states", path));
+  if (json.value("format", 0) != kFormat) {
+    throw FileError(fmt::format("{}: format {} is not known here (expected {}); use the version that wrote it", path, json.value("format", 0), kFormat));
+  }
+  Checkpoint out;
+  out.folder = folder;
+  try {
+    out.state = state_from(json);
+    for (const auto& [name, facts] : json.at("files").items()) {
+      if (name == kOptimizer && !optimizer) continue;
+      const std::string bytes = read_file(folder + "/" + name);
+      if (bytes.size() != facts.at("bytes").get<uint64_t>()) {
+        throw FileError(fmt::format("{}/{}: damaged: {} bytes, and {} were written", folder, name, bytes.size(), facts.at("bytes").get<uint64_t>()));
+      }
+      if (checksum(bytes) != facts.at("xxh3").get<std::string>()) throw FileError(fmt::format("{}/{}: damaged: its checksum differs from the one in {}", folder, name, kState));
+    }
+  } catch (const Json::exception& e) {
+    throw FileError(fmt::format("{}: damaged: {}", path, e.what()));
+  }
+  return out;
+}
+
+std::string name_in(const std::string& dir, const char* suffix) { return (fs::path(dir) / "checkpoint").string() + suffix; }
+
+/// The places where a checkpoint may be, in the order in which equally new ones are preferred.
+std::vector<std::string> places(const std::string& dir) {
+  std::vector<std::string> out;
+  for (const char* suffix : {"", ".new", ".previous"}) {
+    if (fs::is_directory(name_in(dir, suffix))) out.push_back(name_in(dir, suffix));
+  }
+  if (out.empty() && fs::exists(fs::path(dir) / kState)) out.push_back(dir);
+  return out;
+}
+
+}  // namespace
+
+bool CheckpointFolder::exists() const { return !places(dir_).empty(); }
+
+Checkpoint CheckpointFolder::open(bool optimizer) const {
+  std::optional<Checkpoint> best;
+  std::vector<std::string> faults;
+  for (const std::string& place : places(dir_)) {
+    try {
+      Checkpoint found = read(place, optimizer);
+      if (!best || found.state.step > best->state.step) best = std::move(found);
+    } catch (const FileError& e) {
+      // One without state.json was being written or removed; that is no damage.
+      if (place == name_in(dir_, "") || fs::exists(fs::path(place) / kState)) faults.push_back(e.what());
+    }
+  }
+  if (!best) {
+    if (faults.empty()) throw FileError(fmt::format("{}: there is no checkpoint here; give the folder of a run (`cpuflowc train .. --out DIR` makes one)", dir_));
+    throw FileError(fmt::format("{}\nno complete checkpoint is left in {}; restore the folder from a copy, or train again", fmt::join(faults, "\n"), dir_));
+  }
+  for (const std::string& fault : faults) best->warnings.push_back(fmt::format("{}; using {} of step {} instead", fault, best->folder, best->state.step));
+  return std::move(*best);
+}
+
+void CheckpointFolder::recover() const {
+  const std::string current = name_in(dir_, ""), fresh = name_in(dir_, ".new"), previous = name_in(dir_, ".previous");
+  if (!fs::is_directory(current)) {
+    std::optional<Checkpoint> best;
+    for (const std::string& place : {fresh, previous}) {
+      try {
+        Checkpoint found = read(place, true);
+        if (!best || found.state.step > best->state.step) best = std::move(found);
+      } catch (const FileError&) {
+        continue;
+      }
+    }
+    if (best) rename_folder(best->folder, current);
+  }
+  if (fs::is_directory(current) && fs::is_directory(fresh)) {
+    // A complete one is what the exchange left: the older checkpoint, or, where `checkpoint` is damaged, all there is.
+    try {
+      read(fresh, true);
+      if (!fs::is_directory(previous)) rename_folder(fresh, previous);
+    } catch (const FileError&) {
+      remove_folder(fresh);
+    }
+  }
+}
+
+void CheckpointFolder::write(const codegen::Manifest& m, const TrainState& state, const float* params, const float* first, const float* second,
+                             const std::map<std::string, std::string>& extra) const {
+  const std::string current = name_in(dir_, ""), fresh = name_in(dir_, ".new"), previous = name_in(dir_, ".previous");
+  recover();
+  remove_folder(fresh);
+  if (::mkdir(fresh.c_str(), 0777) != 0) {
+    throw FileError(fmt::format("{}: cannot make this folder: {}; choose a run folder that you may write to", fresh, std::strerror(errno)));
+  }
+  std::vector<TensorView> weights, moments;
+  for (const codegen::ParamInfo& p : m.params) {
+    weights.push_back({p.name, TensorType::F32, p.shape, params + p.offset});
+    if (!p.trainable) continue;
+    moments.push_back({"exp_avg." + p.name, TensorType::F32, p.shape, first + p.offset});
+    moments.push_back({"exp_avg_sq." + p.name, TensorType::F32, p.shape, second + p.offset});
+  }
+  try {
+    write_safetensors(fresh + "/" + kModel, std::move(weights), {{"format", "pt"}});
+    write_safetensors(fresh + "/" + kOptimizer, std::move(moments), {{"format", "pt"}});
+    std::vector<std::string> names{kModel, kOptimizer};
+    for (const auto& [name, content] : extra) {
+      write_file_atomically(fresh + "/" + name, content);
+      names.push_back(name);
+    }
+    Json json = state_json(state);
+    for (const std::string& name : names) {
+      const std::string bytes = read_file(fresh + "/" + name);
+      json["files"][name] = {{"bytes", bytes.size()}, {"xxh3", checksum(bytes)}};
+    }
+    write_file_atomically(fresh + "/" + kState, seal(std::move(json)));
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(fresh, ignored);
+    throw;
+  }
+  sync_folder(fresh);
+  if (!fs::is_directory(current)) {
+    rename_folder(fresh, current);
+  } else if (exchange(fresh, current)) {
+    remove_folder(previous);
+    rename_folder(fresh, previous);
+  } else {
+    remove_folder(previous);
+    rename_folder(current, previous);
+    rename_folder(fresh, current);
+  }
+  sync_folder(dir_);
+}
+
+void CheckpointFolder::drop_previous() const {
+  read(name_in(dir_, ""), true);
+  remove_folder(name_in(dir_, ".previous"));
+}
+
+}  // namespace cpuflow::rt

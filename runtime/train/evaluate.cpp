@@ -1,0 +1,75 @@
+#include "runtime/train/evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace cpuflow::rt {
+
+size_t language_loss(const codegen::Manifest& m) {
+  const auto it = std::find(m.losses.begin(), m.losses.end(), "ce");
+  return it == m.losses.end() ? 0 : static_cast<size_t>(it - m.losses.begin());
+}
+
+Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, ThreadPool& pool, const TokenData& data, const std::atomic<int>* stop) {
+  const codegen::Manifest& m = exe.manifest;
+  const Windows windows(data, static_cast<uint32_t>(m.T));
+  const uint64_t count = windows.count(), B = static_cast<uint64_t>(m.B), full = count / B, groups = full + count % B;
+  const size_t terms = m.losses.size();
+  cpuflow_call base{};
+  base.params = arrays.params;
+  base.shared = arrays.shared;
+  base.lane = arrays.lanes[0].scratch;
+  base.last = static_cast<int32_t>(m.T);
+  if (exe.prepare) exe.prepare(&base);
+
+  std::vector<double> values(groups * terms);
+  std::atomic<uint64_t> next{0};
+  std::atomic<bool> stopped{false};
+  // One worker a lane at most: each needs a lane's arrays.
+  pool.parallel_for(std::min(arrays.lanes.size(), static_cast<size_t>(pool.size())), [&](size_t worker, int) {
+    const Arrays::Lane& lane = arrays.lanes[worker];
+    cpuflow_call c = base;
+    c.lane = lane.scratch;
+    c.losses = arrays.losses(0, worker);
+    c.tokens = lane.tokens;
+    c.targets = lane.targets;
+    c.out = lane.terms;
+    for (uint64_t group = next++; group < groups; group = next++) {
+      if (stop && stop->load(std::memory_order_relaxed) != 0) {
+        stopped = true;
+        return;
+      }
+      const bool whole = group < full;
+      const uint64_t first = whole ? group * B : full * B + (group - full);
+      std::fill_n(c.losses, m.loss_floats, 0.0f);
+      for (uint64_t b = 0; b < (whole ? B : 1); ++b) {
+        windows.copy(first + b, lane.tokens, lane.targets);
+        c.sequence = static_cast<int32_t>(b);
+        exe.eval_sequence(&c);
+      }
+      if (!whole) {
+        for (uint64_t i = 0; i < m.loss_floats; ++i) c.losses[i] *= static_cast<float>(B);
+      }
+      exe.loss_terms(&c);
+      std::copy(c.out, c.out + terms, values.begin() + static_cast<ptrdiff_t>(group * terms));
+    }
+  });
+
+  Evaluation out;
+  out.complete = !stopped;
+  out.windows = count;
+  out.tokens = count * static_cast<uint64_t>(m.T);
+  out.losses.assign(terms, 0.0);
+  for (uint64_t group = 0; group < groups; ++group) {
+    for (size_t term = 0; term < terms; ++term) out.losses[term] += values[group * terms + term] * static_cast<double>(group < full ? B : 1);
+  }
+  for (double& loss : out.losses) loss /= static_cast<double>(count);
+  if (terms == 0) return out;
+  const double nats = out.losses[language_loss(m)];
+  out.ppl = std::exp(nats);
+  if (data.bytes > 0) out.bits_per_byte = nats * static_cast<double>(data.ids.size()) / (std::numbers::ln2 * static_cast<double>(data.bytes));
+  return out;
+}
+
+}  // namespace cpuflow::rt
