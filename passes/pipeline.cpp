@@ -7,6 +7,7 @@
 #include "passes/normalise_sums.h"
 #include "passes/restrict_rows.h"
 #include "passes/solve_scatters.h"
+#include "passes/use_reciprocals.h"
 
 #include <fmt/format.h>
 
@@ -22,6 +23,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"differentiate", "before everything that groups values: gradients are grouped with the rest", differentiate},
       {"drop_stops", "gradients exist, so nothing needs to be kept from them", drop_stops},
       {"solve_scatters", "gradients of reads at known indices become reads", solve_scatters},
+      {"use_reciprocals", "before sums are brought into their form: what is divided by stands outside of them", use_reciprocals},
       {"normalise_gradient_sums", "the sums that gradients brought", normalise_sums},
   };
   return passes;

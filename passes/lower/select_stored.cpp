@@ -133,7 +133,14 @@ void FunctionLowering::select_stored() {
           for (const Axis& a : theirs) wider = wider || (a.kind == AxisKind::Position && !contains(n.axes, a) && !contains(n.axes, a));
         }
         bool has_position = std::any_of(n.axes.begin(), n.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Position; });
-        if (readers.size() > 1 || (wider && !has_position && op_is_costly(n.op))) stored_[id] = true;
+        // one cheap operation on values that are stored anyway is repeated rather than stored
+        bool repeated = !op_is_costly(n.op);
+        for (NodeId i : n.inputs) {
+          const NodeId base = strip_views(i);
+          const Node& m = g_[base];
+          repeated = repeated && (stored_[base] || m.op == Op::Param || m.op == Op::Constant || !own(base)) && b_.layer_cycle[base] == b_.layer_cycle[id];
+        }
+        if ((readers.size() > 1 && !repeated) || (wider && !has_position && op_is_costly(n.op))) stored_[id] = true;
       }
     }
   }

@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "ir/diagnostics.h"
-#include "ir/interpret.h"
 #include "modeldefs/frontend/build_graph.h"
 #include "runtime/cli/aligned_floats.h"
 #include "runtime/cli/command.h"
@@ -214,29 +213,36 @@ std::vector<NamedTensor> run_other_schedules(const codegen::Executable& exe, con
   return out;
 }
 
-std::vector<NamedTensor> run_interpreter(const CompiledModel& model, const PassInputs& inputs) {
-  const codegen::Manifest& m = model.exe.manifest;
-  std::map<std::string, ir::Tensor> params, ids;
-  std::map<std::string, const ir::Node*> nodes;  // param nodes by their text
-  for (ir::NodeId id = 0; id < model.graph.size(); ++id) {
-    const ir::Node& node = model.graph[id];
+InterpreterInputs interpreter_inputs(const ir::Graph& graph, const PassInputs& inputs) {
+  InterpreterInputs out;
+  for (ir::NodeId id = 0; id < graph.size(); ++id) {
+    const ir::Node& node = graph[id];
     if (node.op != ir::Op::Param && node.op != ir::Op::Input) continue;
     ir::Tensor tensor;
     tensor.axes = node.axes;
     if (node.op == ir::Op::Input) {
       const std::vector<int32_t>& source = node.text == "tokens" ? inputs.tokens : inputs.targets;
       tensor.data.assign(source.begin(), source.end());
-      ids[node.text] = std::move(tensor);
+      out.ids[node.text] = std::move(tensor);
       continue;
     }
     for (const std::string& name : checkpoint_names(node)) {
       const std::vector<float>& values = inputs.params.at(name);
       tensor.data.insert(tensor.data.end(), values.begin(), values.end());
     }
-    params[node.text] = std::move(tensor);
-    nodes[node.text] = &node;
+    out.params[node.text] = std::move(tensor);
   }
-  const std::map<std::string, ir::Tensor> values = ir::interpret(model.graph, params, ids);
+  return out;
+}
+
+std::vector<NamedTensor> run_interpreter(const CompiledModel& model, const PassInputs& inputs) {
+  const codegen::Manifest& m = model.exe.manifest;
+  const InterpreterInputs given = interpreter_inputs(model.graph, inputs);
+  std::map<std::string, const ir::Node*> nodes;  // param nodes by their text
+  for (ir::NodeId id = 0; id < model.graph.size(); ++id) {
+    if (model.graph[id].op == ir::Op::Param) nodes[model.graph[id].text] = &model.graph[id];
+  }
+  const std::map<std::string, ir::Tensor> values = ir::interpret(model.graph, given.params, given.ids);
 
   std::vector<NamedTensor> out;
   std::map<std::string, std::vector<double>> grads;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "ir/interpret.h"
 #include "runtime/cli/compile.h"
 #include "runtime/safetensors.h"
 
@@ -35,6 +36,12 @@ std::vector<NamedTensor> run_compiled(const codegen::Executable& exe, const Pass
 
 /// Losses by eval_sequence as `eval.loss.<term>`, and logits made one position at a time as `logits`.
 std::vector<NamedTensor> run_other_schedules(const codegen::Executable& exe, const PassInputs& inputs);
+
+/// What the reference interpreter takes.
+struct InterpreterInputs {
+  std::map<std::string, ir::Tensor> params, ids;
+};
+InterpreterInputs interpreter_inputs(const ir::Graph& graph, const PassInputs& inputs);
 
 /// Logits, losses and gradients by the reference interpreter, in double precision.
 std::vector<NamedTensor> run_interpreter(const CompiledModel& model, const PassInputs& inputs);

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <memory>
 
 namespace cpuflow::rt {
 namespace {
@@ -22,6 +24,28 @@ constexpr int kFormat = 1;
 constexpr const char *kModel = "model.safetensors", *kOptimizer = "optimizer.safetensors", *kState = "state.json";
 
 std::string checksum(std::string_view bytes) { return fmt::format("{:016x}", XXH3_64bits(bytes.data(), bytes.size())); }
+
+struct FileSum {
+  uint64_t bytes = 0;
+  std::string xxh3;
+};
+
+/// Size and checksum of a file, read piece by piece.  Throws FileError.
+FileSum file_sum(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw FileError(fmt::format("{}: {}", path, fs::exists(path) ? "cannot be read; check its permissions" : "there is no such file"));
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
+  XXH3_64bits_reset(state.get());
+  std::vector<char> piece(size_t{1} << 20);
+  FileSum sum;
+  while (file.read(piece.data(), static_cast<std::streamsize>(piece.size())), file.gcount() > 0) {
+    XXH3_64bits_update(state.get(), piece.data(), static_cast<size_t>(file.gcount()));
+    sum.bytes += static_cast<uint64_t>(file.gcount());
+  }
+  if (file.bad()) throw FileError(fmt::format("{}: cannot be read: input error", path));
+  sum.xxh3 = fmt::format("{:016x}", XXH3_64bits_digest(state.get()));
+  return sum;
+}
 
 /// state.json, whose `checksum` is that of everything before it.
 std::string seal(Json state) {
@@ -95,11 +119,12 @@ Checkpoint read(const std::string& folder, bool optimizer) {
     out.state = state_from(json);
     for (const auto& [name, facts] : json.at("files").items()) {
       if (name == kOptimizer && !optimizer) continue;
-      const std::string bytes = read_file(folder + "/" + name);
-      if (bytes.size() != facts.at("bytes").get<uint64_t>()) {
-        throw FileError(fmt::format("{}/{}: damaged: {} bytes, and {} were written", folder, name, bytes.size(), facts.at("bytes").get<uint64_t>()));
+      const FileSum sum = file_sum(folder + "/" + name);
+      const uint64_t written = facts.at("bytes").get<uint64_t>();
+      if (sum.bytes != written) throw FileError(fmt::format("{}/{}: damaged: it has {} bytes, and {} were written", folder, name, sum.bytes, written));
+      if (sum.xxh3 != facts.at("xxh3").get<std::string>()) {
+        throw FileError(fmt::format("{}/{}: damaged: its checksum differs from the one in {}", folder, name, kState));
       }
-      if (checksum(bytes) != facts.at("xxh3").get<std::string>()) throw FileError(fmt::format("{}/{}: damaged: its checksum differs from the one in {}", folder, name, kState));
     }
   } catch (const Json::exception& e) {
     throw FileError(fmt::format("{}: damaged: {}", path, e.what()));
@@ -193,8 +218,8 @@ void CheckpointFolder::write(const codegen::Manifest& m, const TrainState& state
     }
     Json json = state_json(state);
     for (const std::string& name : names) {
-      const std::string bytes = read_file(fresh + "/" + name);
-      json["files"][name] = {{"bytes", bytes.size()}, {"xxh3", checksum(bytes)}};
+      const FileSum sum = file_sum(fresh + "/" + name);
+      json["files"][name] = {{"bytes", sum.bytes}, {"xxh3", sum.xxh3}};
     }
     write_file_atomically(fresh + "/" + kState, seal(std::move(json)));
   } catch (...) {

@@ -1,0 +1,202 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "ir/diagnostics.h"
+#include "modeldefs/frontend/build_graph.h"
+#include "runtime/cli/loaded_run.h"
+#include "runtime/cli/nonfinite.h"
+#include "runtime/train/signals.h"
+#include "runtime/train/trainer.h"
+
+namespace cpuflow::cli {
+namespace {
+
+struct TrainCommand {
+  std::shared_ptr<ModelOptions> model;
+  DataSources sources;
+  std::shared_ptr<TextOptions> text;
+  std::string out, budget, init, order = "shuffled", replay;
+  int64_t steps = 0, eval_every = 0;
+  double save_every = 60;
+  int threads = 0;
+  uint64_t seed = 1;
+  bool resume = false;
+};
+
+/// Seconds of "90s", "10m", "2h" or "90".  Throws UsageError.
+double parse_budget(const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string unit(end, text.data() + text.size());
+  const double scale = unit == "h" ? 3600 : unit == "m" ? 60 : unit == "s" || unit.empty() ? 1 : 0;
+  if (error != std::errc() || !(value > 0) || scale == 0) {
+    throw UsageError(fmt::format("--budget: expected a time such as 90s, 10m or 2h, found '{}'", text));
+  }
+  return value * scale;
+}
+
+void check_usage(const TrainCommand& command) {
+  if (command.sources.data.empty() == command.sources.ids.empty()) throw UsageError("train: expected --data FILE... or --ids FILE, and not both");
+  const int ways = (command.steps > 0) + !command.budget.empty() + !command.replay.empty();
+  if (ways != 1) throw UsageError("train: expected one of --budget TIME, --steps N and --replay FILE: how long to train");
+  if (command.order != "sequential" && command.order != "shuffled") {
+    throw UsageError(fmt::format("--order: expected sequential or shuffled, found '{}'", command.order));
+  }
+  if (!command.budget.empty()) parse_budget(command.budget);
+}
+
+rt::Schedule schedule_of(const TrainCommand& command, const codegen::TrainSettings& train) {
+  if (!command.replay.empty()) return rt::Schedule::by_record(rt::recorded_rates(command.replay));
+  return command.steps > 0 ? rt::Schedule::by_steps(train, command.steps) : rt::Schedule::by_budget(train, parse_budget(command.budget));
+}
+
+/// V of the model with these settings.
+int64_t vocabulary_of(const CompileOptions& options) {
+  ir::Diagnostics diagnostics;
+  const frontend::Model model = frontend::load_model(frontend::find_model(options.model), options.overrides, diagnostics);
+  diagnostics.stop_if_errors();
+  return model.V;
+}
+
+/// The data, and the model compiled for its vocabulary.
+struct Prepared {
+  CompiledModel model;
+  TrainingData data;
+};
+
+Prepared prepare(const TrainCommand& command) {
+  CompileOptions compile = command.model->compile_options("train");
+  compile.rows = false;
+  const bool user_set_v = compile.overrides.contains("V");
+  std::string run_tokenizer;
+  if (command.resume && holds_run(command.out)) {
+    const RunRecord record = read_run(command.out);
+    if (!user_set_v && record.settings.contains("V")) compile.overrides["V"] = record.settings.at("V");
+    if (record.has_tokenizer && command.sources.tokenizer.empty()) run_tokenizer = tokenizer_path(command.out);
+  }
+  const int64_t V = vocabulary_of(compile);
+  DataSources sources = command.sources;
+  sources.text = *command.text;
+  Prepared out;
+  out.data = read_training_data(sources, V, run_tokenizer);
+  if (out.data.tokenizer) {
+    rt::check_vocabulary(*out.data.tokenizer, out.data.tokenizer_name, static_cast<uint32_t>(V));
+    const int64_t ids = out.data.tokenizer->vocab_size();
+    if (ids < V && !user_set_v && !command.resume) {
+      log_line(fmt::format("vocabulary: {} has {} ids, the model file says V = {}: V is {} here (--set V={} keeps it)", out.data.tokenizer_name, ids, V, ids, V));
+      compile.overrides["V"] = std::to_string(ids);
+    }
+  }
+  out.model = compile_and_warn(compile);
+  if (!command.resume) {
+    RunRecord record;
+    record.model_text = out.model.text;
+    record.settings = compile.overrides;
+    record.text = *command.text;
+    if (rt::CheckpointFolder(command.out).exists()) {
+      throw rt::RunError(fmt::format("{}: holds a run already; --resume continues it, another folder (--out) begins a new one", command.out));
+    }
+    write_run(command.out, record, out.data.tokenizer ? &*out.data.tokenizer : nullptr);
+  }
+  return out;
+}
+
+void report(const TrainCommand& command, const codegen::Manifest& m, const rt::TrainResult& result) {
+  const double rate = result.elapsed_s > 0 ? static_cast<double>(result.tokens) / result.elapsed_s : 0;
+  if (command.model->json) {
+    nlohmann::ordered_json json{{"model", m.model}, {"out", command.out}, {"steps", result.steps}, {"tokens", result.tokens}, {"elapsed_s", result.elapsed_s}, {"complete", result.stopped_by == 0}};
+    for (size_t i = 0; i < result.losses.size(); ++i) json["loss." + m.losses[i]] = result.losses[i];
+    if (result.evaluated) {
+      for (size_t i = 0; i < m.losses.size(); ++i) json["val." + m.losses[i]] = result.evaluation.losses[i];
+      json["val.ppl"] = result.evaluation.ppl;
+      if (result.evaluation.bits_per_byte > 0) json["val.bits_per_byte"] = result.evaluation.bits_per_byte;
+    }
+    print_out(json.dump(2) + "\n");
+    return;
+  }
+  print_out(fmt::format("{}: {} steps, {} tokens in {:.1f} s ({} tokens/s with evaluation and saving)\n", command.out, with_commas(static_cast<double>(result.steps)),
+                        with_commas(static_cast<double>(result.tokens)), result.elapsed_s, with_commas(rate)));
+  if (result.evaluated) {
+    print_out(fmt::format("held-out text: perplexity {:.4f}{}\n", result.evaluation.ppl,
+                          result.evaluation.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.evaluation.bits_per_byte) : ""));
+  }
+  if (result.stopped_by == 0) print_out(fmt::format("sample from it: cpuflowc sample {} \"Once upon a time\"\n", command.out));
+}
+
+void train(const TrainCommand& command, Status& status) {
+  check_usage(command);
+  const Prepared prepared = prepare(command);
+  const codegen::Manifest& m = prepared.model.exe.manifest;
+  log_line(prepared.model.header);
+  log_line(fmt::format("data: {} ids from {}{}", with_commas(static_cast<double>(prepared.data.train.ids.size())), prepared.data.train.name,
+                       prepared.data.valid ? fmt::format("; {} ids to evaluate on", with_commas(static_cast<double>(prepared.data.valid->ids.size()))) : ""));
+  log_line(prepared.data.rule);
+
+  rt::TrainOptions options;
+  options.dir = command.out;
+  options.schedule = schedule_of(command, m.train);
+  options.seed = command.seed;
+  options.order = rt::WindowOrder::parse_kind(command.order);
+  options.threads = command.threads;
+  options.resume = command.resume;
+  options.init_file = command.init;
+  options.eval_every = command.eval_every;
+  options.save_seconds = command.save_every;
+  if (!command.resume || holds_run(command.out)) options.checkpoint_files = run_files(command.out);
+  options.explain_nonfinite = [&](const rt::NonfiniteContext& context) {
+    return context.tokens.empty() ? "" : first_nonfinite(prepared.model, context.params, context.tokens, context.targets);
+  };
+  const rt::StopSignals signals;
+  options.stop = &rt::StopSignals::flag();
+  rt::TrainResult result;
+  {
+    rt::ProgressText progress(m, rt::Terminal::of(fileno(stderr)), [](std::string_view text) {
+      std::fwrite(text.data(), 1, text.size(), stderr);
+      std::fflush(stderr);
+    });
+    result = rt::train(prepared.model.exe, prepared.data.train, prepared.data.valid ? &*prepared.data.valid : nullptr, options, progress);
+  }
+  report(command, m, result);
+  if (result.stopped_by != 0) {
+    log_line(fmt::format("stopped after {} steps and saved; the same command with --resume goes on", result.steps));
+    status.code = 128 + result.stopped_by;
+  }
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Status& status) {
+  CLI::App* sub = app.add_subcommand("train", "Trains a model on text, with checkpoints; Ctrl-C saves and stops.");
+  sub->footer(
+      "DIR gets metrics.jsonl (one object a step), checkpoint/ (safetensors), tokenizer.json and a copy of the model file.\n\n"
+      "Examples:\n"
+      "  cpuflowc train v5ln --data stories.txt --out runs/v5ln --budget 10m\n"
+      "  cpuflowc train v5ln --data stories.txt --out runs/v5ln --budget 10m --resume\n"
+      "  cpuflowc train my.toml --set d=64 train.lr=1e-3 --ids train.bin --valid valid.bin --out runs/my --steps 1000\n");
+  auto command = std::make_shared<TrainCommand>();
+  command->model = add_model_options(*sub);
+  sub->add_option("--data", command->sources.data, "text files")->type_name("FILE");
+  sub->add_option("--ids", command->sources.ids, "a file of ids instead of text (tokenize makes one)")->type_name("FILE");
+  sub->add_option("--out", command->out, "folder of the run")->type_name("DIR")->required();
+  sub->add_option("--budget", command->budget, "train for this long: 90s, 10m, 2h; the learning rate ends when the time does")->type_name("TIME");
+  sub->add_option("--steps", command->steps, "train for so many steps")->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+  sub->add_option("--replay", command->replay, "repeat the learning rates that another run recorded in its metrics.jsonl")->type_name("FILE");
+  sub->add_option("--tokenizer", command->sources.tokenizer, "a tokenizer.json; without one, a byte-pair vocabulary is trained on the text")->type_name("FILE");
+  sub->add_option("--valid", command->sources.valid, "text or ids to evaluate on, instead of held-out documents")->type_name("FILE");
+  sub->add_option("--init", command->init, "safetensors with the weights to begin with")->type_name("FILE");
+  sub->add_option("--order", command->order, "of the windows of text: sequential | shuffled")->capture_default_str();
+  sub->add_flag("--resume", command->resume, "go on from DIR's checkpoint");
+  sub->add_option("--threads", command->threads, "default: what affinity and the cgroup's quota allow; results do not depend on it")->check(CLI::Range(1, 1024));
+  sub->add_option("--seed", command->seed, "of weights, order and random draws")->capture_default_str();
+  sub->add_option("--eval-every", command->eval_every, "steps between evaluations; 0: at the end only")->capture_default_str()->check(CLI::NonNegativeNumber);
+  sub->add_option("--save-every", command->save_every, "seconds between checkpoints")->capture_default_str()->check(CLI::NonNegativeNumber);
+  command->text = add_text_options(*sub);
+  sub->callback([command, &status] { train(*command, status); });
+}
+
+}  // namespace cpuflow::cli
