@@ -138,7 +138,8 @@ void FunctionLowering::select_stored() {
         for (NodeId i : n.inputs) {
           const NodeId base = strip_views(i);
           const Node& m = g_[base];
-          repeated = repeated && (stored_[base] || m.op == Op::Param || m.op == Op::Constant || !own(base)) && b_.layer_cycle[base] == b_.layer_cycle[id];
+          const bool here = stored_[base] && b_.layer_cycle[base] == b_.layer_cycle[id];  // held for all layers if at all
+          repeated = repeated && (here || m.op == Op::Param || m.op == Op::Constant || !own(base));
         }
         if ((readers.size() > 1 && !repeated) || (wider && !has_position && op_is_costly(n.op))) stored_[id] = true;
       }

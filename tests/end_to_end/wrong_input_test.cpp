@@ -40,7 +40,7 @@ TEST_CASE("mistakes in a model file are shown with file, line and column") {
       {"a parameter of the wrong size", "x @ transpose(embed)", "concat(x, x) @ transpose(embed)", "17:10", {"32", "16"}},
       {"sizes that are defined by each other", "d = 16", "d = \"e\"\ne = \"d\"", "7:1", {"size 'd' is defined by itself"}},
       {"TOML that is none", "d = 16", "d = = 16", "7:5", {"error"}},
-      {"a section that does not exist", "[train]", "[trains]", "24:2", {"trains", "train, watch"}},
+      {"a section that does not exist", "[train]", "[trains]", "24:2", {"trains", "did you mean 'train'?"}},
       {"a setting that does not exist", "warmup_steps", "warmup_step", "26:1", {"warmup_step", "did you mean 'warmup_steps'?"}},
       {"a recurrence that does not step back", "x = x + mix(tanh(cumsum(x) / (t + 1)))", "h[t,i] = h[t,i] + x[t,i]\nx = x + h", "16:", {"h"}},
       {"a reduction over two sizes", "x = x + mix(tanh(cumsum(x) / (t + 1)))", "y[t] = sum(i: x[t,i] * embed[i,0])\nx = x + y[t]", "16:", {"16", "300"}},

@@ -1,0 +1,144 @@
+#include <atomic>
+#include <cstdlib>
+#include <numeric>
+
+#include "runtime/cgroup.h"
+#include "runtime/memory.h"
+#include "runtime/thread_pool.h"
+#include "runtime/train/arrays.h"
+#include "tests/catch.h"
+#include "tests/train/bigram_model.h"
+#include "tests/train/train_test_util.h"
+
+using namespace cpuflow;
+
+TEST_CASE("limits of control groups, version 2") {
+  const RunFolder root;
+  put(root / "proc/self/cgroup", "0::/user.slice/job\n");
+  CHECK(!rt::read_cgroup_limits(root.path()).cpus);
+  put(root / "sys/fs/cgroup/user.slice/job/cpu.max", "max 100000\n");
+  put(root / "sys/fs/cgroup/user.slice/cpu.max", "150000 100000\n");
+  put(root / "sys/fs/cgroup/user.slice/job/memory.max", "1000000000\n");
+  put(root / "sys/fs/cgroup/user.slice/job/memory.current", "400000000\n");
+  put(root / "sys/fs/cgroup/user.slice/job/memory.stat", "anon 5\ninactive_file 300000000\n");
+  put(root / "sys/fs/cgroup/user.slice/memory.max", "max\n");
+  put(root / "proc/meminfo", "MemTotal: 9000000 kB\nMemAvailable:    8000000 kB\n");
+  const rt::CgroupLimits limits = rt::read_cgroup_limits(root.path());
+  CHECK(limits.cpus.value() == 1.5);
+  CHECK(limits.memory_limit.value() == 1000000000);
+  CHECK(limits.memory_in_use.value() == 100000000);
+  CHECK(rt::available_memory(root.path()) == 900000000);
+  // The group above is tighter once it has less left.
+  put(root / "sys/fs/cgroup/user.slice/memory.max", "2000000000\n");
+  put(root / "sys/fs/cgroup/user.slice/memory.current", "1500000000\n");
+  CHECK(rt::available_memory(root.path()) == 500000000);
+  put(root / "proc/meminfo", "MemAvailable: 1000 kB\n");
+  CHECK(rt::available_memory(root.path()) == 1024000);
+}
+
+TEST_CASE("limits of control groups, version 1, in a container") {
+  const RunFolder root;
+  // The path is the host's; inside only the mount itself is seen.
+  put(root / "proc/self/cgroup", "5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/\n");
+  put(root / "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "200000\n");
+  put(root / "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n");
+  put(root / "sys/fs/cgroup/memory/memory.limit_in_bytes", "2000000\n");
+  put(root / "sys/fs/cgroup/memory/memory.usage_in_bytes", "500000\n");
+  put(root / "sys/fs/cgroup/memory/memory.stat", "total_inactive_file 0\n");
+  const rt::CgroupLimits limits = rt::read_cgroup_limits(root.path());
+  CHECK(limits.cpus.value() == 2);
+  CHECK(rt::available_memory(root.path()) == 1500000);
+  put(root / "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n");
+  put(root / "sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  CHECK(!rt::read_cgroup_limits(root.path()).cpus);
+  CHECK(!rt::read_cgroup_limits(root.path()).memory_limit);
+}
+
+TEST_CASE("threads follow the quota and OMP_NUM_THREADS") {
+  const char* before = std::getenv("OMP_NUM_THREADS");
+  const std::string kept = before ? before : "";
+  const RunFolder root;
+  unsetenv("OMP_NUM_THREADS");
+  const int all = rt::available_threads(root.path());
+  CHECK(all >= 1);
+  put(root / "proc/self/cgroup", "0::/\n");
+  put(root / "sys/fs/cgroup/cpu.max", "50000 100000\n");
+  CHECK(rt::available_threads(root.path()) == 1);
+  put(root / "sys/fs/cgroup/cpu.max", "120000 100000\n");
+  CHECK(rt::available_threads(root.path()) == std::min(all, 2));
+  setenv("OMP_NUM_THREADS", "1,4", 1);
+  CHECK(rt::available_threads(root.path()) == 1);
+  setenv("OMP_NUM_THREADS", "nonsense", 1);
+  CHECK(rt::available_threads(root.path()) == std::min(all, 2));
+  if (before) setenv("OMP_NUM_THREADS", kept.c_str(), 1);
+  else unsetenv("OMP_NUM_THREADS");
+}
+
+TEST_CASE("a thread pool runs every index once, and passes on the first failure") {
+  for (int threads = 1; threads <= 4; ++threads) {
+    rt::ThreadPool pool(threads);
+    CHECK(pool.size() == threads);
+    for (const auto assign : {rt::ThreadPool::Assign::Static, rt::ThreadPool::Assign::Dynamic}) {
+      for (const size_t count : {size_t{0}, size_t{1}, size_t{3}, size_t{1000}}) {
+        std::vector<std::atomic<int>> seen(count);
+        std::atomic<bool> placed{true};
+        pool.parallel_for(
+            count,
+            [&](size_t i, int thread) {
+              ++seen[i];
+              if (thread < 0 || thread >= threads) placed = false;
+              if (assign == rt::ThreadPool::Assign::Static && thread != static_cast<int>(i % static_cast<size_t>(threads))) placed = false;
+            },
+            assign);
+        CHECK(placed);
+        CHECK(std::all_of(seen.begin(), seen.end(), [](const auto& n) { return n == 1; }));
+      }
+    }
+    std::atomic<int> done{0};
+    const std::string message = message_of([&] {
+      pool.parallel_for(20, [&](size_t i, int) {
+        ++done;
+        if (i % 7 == 3) throw std::runtime_error("index " + std::to_string(i));
+      });
+    });
+    CHECK(message == "index 3");
+    CHECK(done == 20);
+  }
+}
+
+TEST_CASE("memory that is not there is refused before it is taken") {
+  codegen::Executable exe = bigram::make();
+  const uint64_t small = rt::training_memory(exe.manifest).total();
+  CHECK(small > 3 * 4 * bigram::kFloats);
+  CHECK(has(rt::training_memory(exe.manifest).text(4), "AdamW moments"));
+  exe.manifest.lane_floats = uint64_t{1} << 50;
+  const std::string message = message_of([&] { rt::Arrays arrays(exe.manifest, true); });
+  CHECK(has(message, "training needs"));
+  CHECK(has(message, "are available"));
+  CHECK_THROWS_AS(rt::Arrays(exe.manifest, true), rt::MemoryError);
+  CHECK_NOTHROW(rt::require_memory(5, 5, "x"));
+}
+
+TEST_CASE("an arena gives aligned zeroed arrays until it is used up") {
+  rt::Arena arena(4096);
+  float* a = arena.floats(3);
+  float* b = arena.floats(17);
+  CHECK(reinterpret_cast<uint64_t>(a) % 64 == 0);
+  CHECK(b - a == 16);
+  CHECK(std::accumulate(b, b + 17, 0.0f) == 0);
+  CHECK_THROWS_AS(arena.floats(1024), std::logic_error);
+}
+
+TEST_CASE("batches divide into micro-batches and calls") {
+  codegen::Manifest m;
+  m.B = 2;
+  m.train.batch = 12;
+  CHECK(rt::batch_shape(m).calls == 6);
+  CHECK(rt::batch_shape(m).micro_batches == 6);
+  m.train.micro = 4;
+  CHECK(rt::batch_shape(m).micro_batches == 3);
+  m.train.micro = 3;
+  CHECK(has(message_of([&] { rt::batch_shape(m); }), "train.micro = 3"));
+  m.train.micro = 8;
+  CHECK(has(message_of([&] { rt::batch_shape(m); }), "train.batch=16"));
+}
