@@ -33,20 +33,21 @@ BatchShape batch_shape(const codegen::Manifest& m) {
   const int64_t micro = m.train.micro > 0 ? m.train.micro : m.B;
   if (m.B < 1 || micro % m.B != 0) {
     throw std::invalid_argument(
-        fmt::format("train.micro = {} is not a multiple of B = {}, the sequences that the compiled model takes at once; set train.micro={}", micro, m.B,
-                    (micro / m.B + 1) * m.B));
+        fmt::format("train.micro = {} is not a multiple of B = {}, the sequences that the compiled model takes at once; set train.micro={}",
+                    micro, m.B, (micro / m.B + 1) * m.B));
   }
   if (m.train.batch < 1 || m.train.batch % micro != 0) {
-    throw std::invalid_argument(fmt::format("train.batch = {} is not a multiple of the micro-batch of {} sequences; set train.batch={}", m.train.batch, micro,
-                                            (m.train.batch / micro + 1) * micro));
+    throw std::invalid_argument(fmt::format("train.batch = {} is not a multiple of the micro-batch of {} sequences; set train.batch={}",
+                                            m.train.batch, micro, (m.train.batch / micro + 1) * micro));
   }
   return {m.train.batch, m.train.batch / m.B, m.train.batch / micro};
 }
 
 std::string TrainingMemory::text(int64_t lane_count) const {
-  return fmt::format("{}: {} parameters, {} AdamW moments, {} lanes with {} scratch and {} gradients, {} shared values, {} losses and tokens",
-                     format_bytes(total()), format_bytes(params), format_bytes(moments), lane_count, format_bytes(lanes), format_bytes(grads),
-                     format_bytes(shared), format_bytes(losses + tokens));
+  return fmt::format(
+      "{}: {} parameters, {} AdamW moments, {} lanes with {} scratch and {} gradients, {} shared values, {} losses and tokens",
+      format_bytes(total()), format_bytes(params), format_bytes(moments), lane_count, format_bytes(lanes), format_bytes(grads),
+      format_bytes(shared), format_bytes(losses + tokens));
 }
 
 TrainingMemory training_memory(const codegen::Manifest& m) {
@@ -72,9 +73,10 @@ uint64_t available_memory(const std::string& root) {
 
 void require_memory(uint64_t needed, uint64_t available, const std::string& what) {
   if (needed <= available) return;
-  throw MemoryError(fmt::format("{} needs {} of memory, and {} are available (free memory of this machine, or what the limit of its control group leaves); "
-                                "smaller sizes need less (--set T=.. or d=..), or give it more memory",
-                                what, format_bytes(needed), format_bytes(available)));
+  throw MemoryError(fmt::format(
+      "{} needs {} of memory, and {} are available (free memory of this machine, or what the limit of its control group leaves); "
+      "smaller sizes need less (--set T=.. or d=..), or give it more memory",
+      what, format_bytes(needed), format_bytes(available)));
 }
 
 Arena::Arena(uint64_t bytes) : size_(std::max<uint64_t>(bytes, kAlign)) {
@@ -93,7 +95,8 @@ Arena::~Arena() { munmap(mapping_, mapped_); }
 
 void* Arena::take(uint64_t count) {
   const uint64_t bytes = bytes_for(count);
-  if (bytes > size_ - used_) throw std::logic_error(fmt::format("arena of {} is used up: {} more asked for", format_bytes(size_), format_bytes(bytes)));
+  if (bytes > size_ - used_)
+    throw std::logic_error(fmt::format("arena of {} is used up: {} more asked for", format_bytes(size_), format_bytes(bytes)));
   void* out = base_ + used_;
   used_ += bytes;
   return out;

@@ -75,6 +75,13 @@ ExprId FunctionLowering::pull(NodeId id, const Env& outer) {
     }
     throw InternalError(fmt::format("{}: '{}' is read by '{}', which runs at another time", n.loc.str(), b_.name_of(id), name_));
   }
+  const bool leaf = n.op == Op::Constant || n.op == Op::Iota || n.op == Op::Literal;
+  if (b_.rate[id] == Rate::Static && rate_ != Rate::Step && !leaf && !is_elementwise(n.op) && !b_.is_view(id) && n.op != Op::Gather && n.op != Op::Carry) {
+    BufferId buffer = b_.shared_value(id);
+    ExprId e = b_.load(buffer, indices_of(b_.program.buffers[buffer], env));
+    if (n.dtype == DType::Bool) return b_.apply(Op::Ne, DType::Bool, {e, b_.constant(0, DType::Real)});
+    return n.dtype == DType::Int && n.op != Op::Argmax ? b_.apply(Op::Floor, DType::Int, {e}) : e;
+  }
   if (b_.rate[id] == Rate::Static && rate_ != Rate::Step && n.dtype == DType::Real && !n.axes.empty() && is_elementwise(n.op) &&
       (op_is_costly(n.op) || element_count(n.axes) <= 65536) && n.op != Op::ToReal && n.op != Op::Select) {
     bool costly = false;
@@ -196,7 +203,7 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
       break;
   }
   if (!is_elementwise(n.op)) {
-    throw InternalError(fmt::format("{}: '{}' ({}) has no expression", n.loc.str(), b_.name_of(id), op_name(n.op)));
+    throw InternalError(fmt::format("{}: '{}' ({}) has no expression in '{}'", n.loc.str(), b_.name_of(id), op_name(n.op), name_));
   }
   std::vector<ExprId> args;
   for (NodeId i : n.inputs) {

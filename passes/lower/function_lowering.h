@@ -59,7 +59,8 @@ class FunctionLowering {
   ir::NodeId strip_views(ir::NodeId id) const;
   bool is_product(ir::NodeId id) const;
   void store_operand(ir::NodeId id);
-  bool own(ir::NodeId id) const { return b_.rate[id] == rate_; }
+  /// Whether the value is computed here; `prepare` computes what is always known as well.
+  bool own(ir::NodeId id) const { return b_.rate[id] == rate_ || (rate_ == Rate::Step && b_.rate[id] == Rate::Static); }
 
   // expressions (expressions.cpp)
   Env identity(const ir::Axes& axes) const;

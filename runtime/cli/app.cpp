@@ -31,8 +31,10 @@ std::vector<std::string> spread_settings(int argc, char** argv) {
       args.insert(args.end(), argv + i, argv + argc);
       break;
     }
-    if (settings && !arg.starts_with('-') && arg.find('=') != std::string::npos && args.back() != "--set") args.push_back("--set");
-    else if (args.empty() || args.back() != "--set") settings = arg == "--set";
+    if (settings && !arg.starts_with('-') && arg.find('=') != std::string::npos && args.back() != "--set")
+      args.push_back("--set");
+    else if (args.empty() || args.back() != "--set")
+      settings = arg == "--set";
     args.push_back(arg);
   }
   return args;
@@ -70,7 +72,8 @@ void check_names(const CLI::App& app, const std::vector<std::string>& args) {
     return;
   }
   if (std::find(commands.begin(), commands.end(), args[0]) == commands.end()) {
-    throw UsageError(fmt::format("unknown command '{}'{} (commands: {})", args[0], suggestion(args[0], commands), fmt::join(commands, ", ")));
+    throw UsageError(
+        fmt::format("unknown command '{}'{} (commands: {})", args[0], suggestion(args[0], commands), fmt::join(commands, ", ")));
   }
   const CLI::App& sub = *app.get_subcommand(args[0]);
   const std::vector<std::string> flags = flag_names(sub);
@@ -91,7 +94,9 @@ int run_command(int argc, char** argv) {
   CLI::App app{"Compiles, trains and samples small language models whose architecture is a TOML file of equations.", "cpuflowc"};
   app.set_version_flag("--version", kVersion, "print the version");
   app.require_subcommand(1);
-  app.footer("Example:\n  cpuflowc train v5ln --data stories.txt --out runs/v5ln --budget 10m\n  cpuflowc sample runs/v5ln \"Once upon a time\"\n");
+  app.footer(
+      "Example:\n  cpuflowc train v5ln --data stories.txt --out runs/v5ln --budget 10m\n  cpuflowc sample runs/v5ln \"Once upon a "
+      "time\"\n");
   Status status;
   add_compile(app, status);
   add_train(app, status);
@@ -145,7 +150,10 @@ int run(int argc, char** argv) {
   } catch (const InputError& e) {
     return fail(kBadData, fmt::format("cpuflowc: error: {}", e.what()));
   } catch (const ir::InternalError& e) {
-    return fail(kFailed, fmt::format("cpuflowc: internal error: {}\nThis is a mistake in cpuflowc, not in your model; please report it with the model file.", e.what()));
+    return fail(
+        kFailed,
+        fmt::format("cpuflowc: internal error: {}\nThis is a mistake in cpuflowc, not in your model; please report it with the model file.",
+                    e.what()));
   } catch (const std::bad_alloc&) {
     return fail(kFailed, "cpuflowc: error: out of memory; smaller sizes (--set T=.. B=..) need less");
   } catch (const std::exception& e) {

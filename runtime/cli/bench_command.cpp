@@ -87,7 +87,8 @@ void bench(const BenchOptions& options, Status&) {
   }
   peaks.push_back(meter.flops_per_second());
   const double peak = median(peaks);
-  const std::vector<std::pair<std::string, double>> shares = region_shares(*program(true, true)), unfused_shares = region_shares(*program(false, true));
+  const std::vector<std::pair<std::string, double>> shares = region_shares(*program(true, true)),
+                                                    unfused_shares = region_shares(*program(false, true));
 
   const CompiledModel &fused_model = fused->model(), &unfused_model = unfused->model();
   auto side_json = [&](const Samples& samples, const CompiledModel& model, const auto& regions) {
@@ -95,33 +96,37 @@ void bench(const BenchOptions& options, Status&) {
     for (const auto& [work, values] : samples) {
       const double rate = median(values);
       const char* function = work == Work::Decode ? "rows" : work == Work::Forward ? "eval_sequence" : "train_sequence";
-      out[work_name(work)] = {{"tokens_per_s", rate},
-                              {"best_tokens_per_s", *std::max_element(values.begin(), values.end())},
-                              {"peak_fraction", rate * useful_flops(fused_model, unfused_model, work) / (work == Work::Decode ? peak / threads : peak)},
-                              {"bytes_per_token", token_cost(model, function).bytes},
-                              {"executed_flops_per_token", token_cost(model, function).product_flops}};
+      out[work_name(work)] = {
+          {"tokens_per_s", rate},
+          {"best_tokens_per_s", *std::max_element(values.begin(), values.end())},
+          {"peak_fraction", rate * useful_flops(fused_model, unfused_model, work) / (work == Work::Decode ? peak / threads : peak)},
+          {"bytes_per_token", token_cost(model, function).bytes},
+          {"executed_flops_per_token", token_cost(model, function).product_flops}};
     }
     out["regions"] = nlohmann::ordered_json::array();
     for (const auto& [name, share] : regions) out["regions"].push_back({{"name", name}, {"share", share}});
     return out;
   };
-  nlohmann::ordered_json report{{"model", fused_model.exe.manifest.model},
-                                {"sizes", fused_model.exe.manifest.dims},
-                                {"target", fused_model.target.name},
-                                {"threads", threads},
-                                {"repetitions", options.repetitions},
-                                {"fused", side_json(fused_samples, fused_model, shares)},
-                                {"unfused", side_json(unfused_samples, unfused_model, unfused_shares)},
-                                {"peak", {{"flops_per_s", peak}, {"best_flops_per_s", *std::max_element(peaks.begin(), peaks.end())}, {"threads", threads}}}};
+  nlohmann::ordered_json report{
+      {"model", fused_model.exe.manifest.model},
+      {"sizes", fused_model.exe.manifest.dims},
+      {"target", fused_model.target.name},
+      {"threads", threads},
+      {"repetitions", options.repetitions},
+      {"fused", side_json(fused_samples, fused_model, shares)},
+      {"unfused", side_json(unfused_samples, unfused_model, unfused_shares)},
+      {"peak", {{"flops_per_s", peak}, {"best_flops_per_s", *std::max_element(peaks.begin(), peaks.end())}, {"threads", threads}}}};
   for (const Work work : kWorks) report["flops_per_token"][work_name(work)] = useful_flops(fused_model, unfused_model, work);
   if (options.model->json) {
     print_out(report.dump(2) + "\n");
     return;
   }
-  print_out(fmt::format("{} on {} thread{}, {}; medians of {} interleaved repetitions\n", fused_model.header, threads, threads == 1 ? "" : "s",
-                        options.model->exec, options.repetitions));
-  print_out(fmt::format("float32 peak measured beside them: {:.1f} GFLOP/s ({} multiply-adds at once on every thread)\n\n", peak / 1e9, fused_model.target.lanes));
-  print_out(fmt::format("{:18} {:>16} {:>10} {:>16} {:>10} {:>8} {:>12} {:>12}\n", "tokens/s", "fused", "of peak", "unfused", "of peak", "ratio", "FLOP/token", "bytes/token"));
+  print_out(fmt::format("{} on {} thread{}, {}; medians of {} interleaved repetitions\n", fused_model.header, threads,
+                        threads == 1 ? "" : "s", options.model->exec, options.repetitions));
+  print_out(fmt::format("float32 peak measured beside them: {:.1f} GFLOP/s ({} multiply-adds at once on every thread)\n\n", peak / 1e9,
+                        fused_model.target.lanes));
+  print_out(fmt::format("{:18} {:>16} {:>10} {:>16} {:>10} {:>8} {:>12} {:>12}\n", "tokens/s", "fused", "of peak", "unfused", "of peak",
+                        "ratio", "FLOP/token", "bytes/token"));
   for (const Work work : kWorks) {
     const nlohmann::ordered_json &a = report["fused"][work_name(work)], &b = report["unfused"][work_name(work)];
     const double fast = a["tokens_per_s"], slow = b["tokens_per_s"];
@@ -129,9 +134,11 @@ void bench(const BenchOptions& options, Status&) {
                           100 * a["peak_fraction"].get<double>(), with_commas(slow), 100 * b["peak_fraction"].get<double>(), fast / slow,
                           short_number(useful_flops(fused_model, unfused_model, work)), short_number(a["bytes_per_token"].get<double>())));
   }
-  print_out("\nFLOP/token = sum over the model's products of 2 m n k / T, the smaller of the two programs' (what fusing computes twice is not counted);\n"
-            "elementwise operations are not counted.  Decoding runs one sequence on one thread and is compared with one thread's peak.\n"
-            "bytes/token: what the fused loops load and store outside registers.\n\nWhere the time of forward and backward goes, fused\n");
+  print_out(
+      "\nFLOP/token = sum over the model's products of 2 m n k / T, the smaller of the two programs' (what fusing computes twice is not "
+      "counted);\n"
+      "elementwise operations are not counted.  Decoding runs one sequence on one thread and is compared with one thread's peak.\n"
+      "bytes/token: what the fused loops load and store outside registers.\n\nWhere the time of forward and backward goes, fused\n");
   for (const auto& [name, share] : shares) {
     if (share >= 0.005) print_out(fmt::format("  {:60} {:5.1f}%\n", name, 100 * share));
   }

@@ -16,10 +16,14 @@ extern const std::string_view kernel_prelude;
 namespace cpuflow::cli {
 const char* work_name(Work work) {
   switch (work) {
-    case Work::Forward: return "forward";
-    case Work::ForwardBackward: return "forward_backward";
-    case Work::Step: return "step";
-    case Work::Decode: return "decode";
+    case Work::Forward:
+      return "forward";
+    case Work::ForwardBackward:
+      return "forward_backward";
+    case Work::Step:
+      return "step";
+    case Work::Decode:
+      return "decode";
   }
   return "";
 }
@@ -50,9 +54,12 @@ struct BenchProgram::Buffers {
       std::uniform_real_distribution<float> uniform(static_cast<float>(p.init_a), static_cast<float>(std::max(p.init_a, p.init_b)));
       for (uint64_t i = 0; i < p.count; ++i) {
         float& value = params.get()[p.offset + i];
-        if (p.init == codegen::ParamInfo::Init::Normal) value = normal(random);
-        else if (p.init == codegen::ParamInfo::Init::Uniform) value = uniform(random);
-        else value = static_cast<float>(p.init_a);
+        if (p.init == codegen::ParamInfo::Init::Normal)
+          value = normal(random);
+        else if (p.init == codegen::ParamInfo::Init::Uniform)
+          value = uniform(random);
+        else
+          value = static_cast<float>(p.init_a);
       }
     }
     sequences = std::max<int64_t>(m.train.batch, m.lanes);
@@ -119,7 +126,8 @@ struct BenchProgram::Buffers {
   std::vector<std::unique_ptr<LaneBuffers>> lanes;
 };
 
-BenchProgram::BenchProgram(CompiledModel model, int threads, uint64_t seed) : buffers_(std::make_unique<Buffers>(std::move(model), threads, seed)) {}
+BenchProgram::BenchProgram(CompiledModel model, int threads, uint64_t seed)
+    : buffers_(std::make_unique<Buffers>(std::move(model), threads, seed)) {}
 BenchProgram::~BenchProgram() = default;
 const CompiledModel& BenchProgram::model() const { return buffers_->model; }
 
@@ -171,7 +179,8 @@ double PeakMeter::flops_per_second() {
   const size_t threads = static_cast<size_t>(pool_.size());
   std::vector<float> results(threads * 16);  // a cache line each
   const auto start = std::chrono::steady_clock::now();
-  pool_.parallel_for(threads, [&](size_t i, int) { results[16 * i] = run_(kIterations); }, rt::ThreadPool::Assign::Static);
+  pool_.parallel_for(
+      threads, [&](size_t i, int) { results[16 * i] = run_(kIterations); }, rt::ThreadPool::Assign::Static);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   return static_cast<double>(threads) * static_cast<double>(kIterations) * static_cast<double>(flops_()) / seconds.count();
 }

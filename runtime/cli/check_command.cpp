@@ -19,10 +19,10 @@ struct CheckOptions {
 
 /// How one tensor compares.
 struct Comparison {
-  std::string what;      // the tensor, and how it was computed
-  double error = 0;      // norm of the difference / norm of what was expected
-  size_t element = 0;    // where the difference is largest
-  std::string index;     // the same as [i, j, ..]
+  std::string what;    // the tensor, and how it was computed
+  double error = 0;    // norm of the difference / norm of what was expected
+  size_t element = 0;  // where the difference is largest
+  std::string index;   // the same as [i, j, ..]
   double expected = 0, got = 0;
 };
 
@@ -96,14 +96,15 @@ void check(const CheckOptions& options, Status& status) {
   const PassInputs inputs = read_pass_inputs(file, model.exe.manifest);
   const bool interpret = options.model->interpret();
   const double tolerance = options.tolerance > 0 ? options.tolerance : interpret ? 1e-6 : 1e-5;
-  std::vector<Comparison> comparisons =
-      interpret ? compare_all(file, run_interpreter(model, inputs), {})
-                : compare_all(file, run_compiled(model.exe, inputs), run_other_schedules(model.exe, inputs));
+  std::vector<Comparison> comparisons = interpret
+                                            ? compare_all(file, run_interpreter(model, inputs), {})
+                                            : compare_all(file, run_compiled(model.exe, inputs), run_other_schedules(model.exe, inputs));
 
-  const std::string how = interpret ? "interpreter" : fmt::format("{}, {}, {}", options.model->unfused ? "unfused" : "fused", model.target.name, options.model->exec);
-  std::stable_sort(comparisons.begin(), comparisons.end(), [](const Comparison& a, const Comparison& b) {
-    return std::isnan(a.error) ? !std::isnan(b.error) : a.error > b.error;
-  });
+  const std::string how =
+      interpret ? "interpreter"
+                : fmt::format("{}, {}, {}", options.model->unfused ? "unfused" : "fused", model.target.name, options.model->exec);
+  std::stable_sort(comparisons.begin(), comparisons.end(),
+                   [](const Comparison& a, const Comparison& b) { return std::isnan(a.error) ? !std::isnan(b.error) : a.error > b.error; });
   size_t failed = 0;
   for (const Comparison& c : comparisons) failed += !(c.error <= tolerance);
   const Comparison& worst = comparisons[0];
@@ -111,21 +112,29 @@ void check(const CheckOptions& options, Status& status) {
   if (options.model->json) {
     nlohmann::ordered_json tensors = nlohmann::ordered_json::array();
     for (const Comparison& c : comparisons) {
-      tensors.push_back({{"name", c.what}, {"error", c.error}, {"ok", c.error <= tolerance}, {"worst", {{"index", c.index}, {"expected", c.expected}, {"got", c.got}}}});
+      tensors.push_back({{"name", c.what},
+                         {"error", c.error},
+                         {"ok", c.error <= tolerance},
+                         {"worst", {{"index", c.index}, {"expected", c.expected}, {"got", c.got}}}});
     }
-    const nlohmann::ordered_json result{{"model", model.exe.manifest.model}, {"golden", options.golden}, {"execution", how},
-                                        {"tolerance", tolerance},            {"ok", failed == 0},        {"failed", failed},
+    const nlohmann::ordered_json result{{"model", model.exe.manifest.model},
+                                        {"golden", options.golden},
+                                        {"execution", how},
+                                        {"tolerance", tolerance},
+                                        {"ok", failed == 0},
+                                        {"failed", failed},
                                         {"tensors", std::move(tensors)}};
     print_out(result.dump(2) + "\n");
     return;
   }
   for (const Comparison& c : comparisons) {
     if (c.error <= tolerance) continue;
-    print_out(fmt::format("FAIL {:40} error {:.2e}; worst at {}: expected {:.8g}, got {:.8g}\n", c.what, c.error, c.index, c.expected, c.got));
+    print_out(
+        fmt::format("FAIL {:40} error {:.2e}; worst at {}: expected {:.8g}, got {:.8g}\n", c.what, c.error, c.index, c.expected, c.got));
   }
   print_out(fmt::format("{} {} against {} ({}): {} of {} tensors within {:.0e}; worst {:.1e} in {} at {}: expected {:.8g}, got {:.8g}\n",
-                        failed > 0 ? "FAIL" : "ok", model.exe.manifest.model, options.golden, how, comparisons.size() - failed, comparisons.size(),
-                        tolerance, worst.error, worst.what, worst.index, worst.expected, worst.got));
+                        failed > 0 ? "FAIL" : "ok", model.exe.manifest.model, options.golden, how, comparisons.size() - failed,
+                        comparisons.size(), tolerance, worst.error, worst.what, worst.index, worst.expected, worst.got));
 }
 
 }  // namespace
@@ -133,8 +142,10 @@ void check(const CheckOptions& options, Status& status) {
 void add_check(CLI::App& app, Status& status) {
   CLI::App* sub = app.add_subcommand("check", "Compares one forward and backward pass with expected values, tensor by tensor.");
   sub->footer(
-      "The golden file holds tokens, targets, param.*, logits, loss.*, grad.*; sizes come from its metadata `config` and the shape of tokens.\n"
-      "The error of a tensor is the norm of the difference over the norm of what is expected (gradients: at least 1e-6 of all gradients' norm).\n"
+      "The golden file holds tokens, targets, param.*, logits, loss.*, grad.*; sizes come from its metadata `config` and the shape of "
+      "tokens.\n"
+      "The error of a tensor is the norm of the difference over the norm of what is expected (gradients: at least 1e-6 of all gradients' "
+      "norm).\n"
       "Losses are computed by the training and the evaluation code, logits for whole sequences and row by row.\n\n"
       "Example:\n  cpuflowc check v5ln --golden tests/golden/v5ln.safetensors --target avx2\n");
   auto options = std::make_shared<CheckOptions>();

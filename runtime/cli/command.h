@@ -11,12 +11,12 @@ namespace cpuflow::cli {
 /// What the process returns.
 enum ExitCode : int {
   kOk = 0,
-  kFailed = 1,       // it ran, and the answer is no: a comparison failed, a file cannot be written
-  kUsage = 2,        // unknown command, flag or value
-  kBadModel = 3,     // the model file or a setting of it
-  kBadData = 4,      // text, ids, tokenizer, tensors or checkpoint
-  kJit = 5,          // the generated code could not be compiled or loaded
-  kDiverged = 6,     // a loss or gradient became NaN or infinite
+  kFailed = 1,         // it ran, and the answer is no: a comparison failed, a file cannot be written
+  kUsage = 2,          // unknown command, flag or value
+  kBadModel = 3,       // the model file or a setting of it
+  kBadData = 4,        // text, ids, tokenizer, tensors or checkpoint
+  kJit = 5,            // the generated code could not be compiled or loaded
+  kDiverged = 6,       // a loss or gradient became NaN or infinite
   kInterrupted = 130,  // SIGINT; what was trained is saved
   kTerminated = 143,   // SIGTERM; the same
 };

@@ -36,8 +36,8 @@ void run_one_pass(const CompileCommand& command) {
     names.push_back(pass.name);
   }
   const std::string near = ir::nearest_name(command.pass, names);
-  throw UsageError(fmt::format("--pass: unknown pass '{}'{} (passes: {})", command.pass, near.empty() ? "" : fmt::format("; did you mean '{}'?", near),
-                               fmt::join(names, ", ")));
+  throw UsageError(fmt::format("--pass: unknown pass '{}'{} (passes: {})", command.pass,
+                               near.empty() ? "" : fmt::format("; did you mean '{}'?", near), fmt::join(names, ", ")));
 }
 
 void print_stage(const CompileCommand& command, CompileOptions options) {
@@ -81,8 +81,10 @@ std::vector<std::string> write_files(const CompiledModel& model, const std::stri
 }
 
 void print_report(const CompileCommand& command, CompileOptions options) {
-  if (options.target.empty()) options.run = true;
-  else options.run = ir::runs_here(ir::target_by_name(options.target));
+  if (options.target.empty())
+    options.run = true;
+  else
+    options.run = ir::runs_here(ir::target_by_name(options.target));
   const bool elsewhere = !options.run;
   CompiledModel model = compile_and_warn(options);
   if (!options.stop_after.empty()) {
@@ -104,7 +106,8 @@ void print_report(const CompileCommand& command, CompileOptions options) {
     print_out(fmt::format("\nThis machine cannot run code for {}: it was compiled, not loaded.\n", model.target.name));
   } else if (model.library) {
     const codegen::JitRecord& record = model.library->record();
-    print_out(fmt::format("\n{}\n", record.cache_hit ? fmt::format("The compiled code was in the cache ({} bytes).", with_commas(static_cast<double>(record.object_bytes)))
+    print_out(fmt::format("\n{}\n", record.cache_hit ? fmt::format("The compiled code was in the cache ({} bytes).",
+                                                                   with_commas(static_cast<double>(record.object_bytes)))
                                                      : fmt::format("Compiled by {} in {:.0f} ms.", record.compiler, record.ms_compile)));
   }
   if (command.explain) {
@@ -119,8 +122,8 @@ void print_report(const CompileCommand& command, CompileOptions options) {
 void compile(const CompileCommand& command) {
   if (!command.emit.empty() && std::find(kStages.begin(), kStages.end(), command.emit) == kStages.end()) {
     const std::string near = ir::nearest_name(command.emit, kStages);
-    throw UsageError(fmt::format("--emit: unknown stage '{}'{} (stages: {})", command.emit, near.empty() ? "" : fmt::format("; did you mean '{}'?", near),
-                                 fmt::join(kStages, ", ")));
+    throw UsageError(fmt::format("--emit: unknown stage '{}'{} (stages: {})", command.emit,
+                                 near.empty() ? "" : fmt::format("; did you mean '{}'?", near), fmt::join(kStages, ", ")));
   }
   CompileOptions options = command.model->compile_options("compile");
   if (!command.pass.empty()) return run_one_pass(command);
@@ -141,7 +144,8 @@ void compile(const CompileCommand& command) {
 }  // namespace
 
 void add_compile(CLI::App& app, Status&) {
-  CLI::App* sub = app.add_subcommand("compile", "Says what was understood, checked and fused, and what a token costs; writes the generated C++.");
+  CLI::App* sub =
+      app.add_subcommand("compile", "Says what was understood, checked and fused, and what a token costs; writes the generated C++.");
   sub->footer(
       "Examples:\n"
       "  cpuflowc compile v5ln --out build/v5ln --explain\n"
@@ -150,13 +154,17 @@ void add_compile(CLI::App& app, Status&) {
       "  cpuflowc compile --pass solve_scatters stages/04-x.ir      one pass alone\n");
   auto command = std::make_shared<CompileCommand>();
   command->model = add_model_options(*sub);
-  sub->add_option("--emit", command->emit, fmt::format("print a stage instead of the report: {}", fmt::join(kStages, " | ")))->type_name("STAGE");
+  sub->add_option("--emit", command->emit, fmt::format("print a stage instead of the report: {}", fmt::join(kStages, " | ")))
+      ->type_name("STAGE");
   sub->add_option("--out", command->out, "folder for the generated C++, its manifest and both IRs")->type_name("DIR");
-  sub->add_option("--dump", command->dump, "folder for the text of every stage, graph.dot, and the C++")->type_name("DIR")->envname("CPUFLOW_DUMP");
+  sub->add_option("--dump", command->dump, "folder for the text of every stage, graph.dot, and the C++")
+      ->type_name("DIR")
+      ->envname("CPUFLOW_DUMP");
   sub->add_option("--pass", command->pass, "run this pass alone on MODEL, which is a .ir file, and print the result")->type_name("NAME");
   sub->add_option("--stop-after", command->stop_after, "print the Graph after this pass")->type_name("PASS");
   sub->add_option("--skip", command->skip, "leave a pass out (may be given several times)")->type_name("PASS")->allow_extra_args(false);
-  sub->add_flag("--check-each", command->check_each, "evaluate the Graph after every pass: no pass may change a value")->envname("CPUFLOW_CHECK_EACH");
+  sub->add_flag("--check-each", command->check_each, "evaluate the Graph after every pass: no pass may change a value")
+      ->envname("CPUFLOW_CHECK_EACH");
   sub->add_flag("--explain", command->explain, "what lowering decided, and why");
   sub->add_flag("--time-passes", command->time_passes, "how long each stage took");
   sub->add_flag("--dot", command->dot, "the Graph for Graphviz (with --emit parsed, backward or graph)");

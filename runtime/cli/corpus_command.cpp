@@ -26,9 +26,12 @@ void add_corpus(CLI::App& app, Status&) {
     rt::write_corpus(options->out, options->stories, options->seed);
     const uint64_t bytes = std::filesystem::is_regular_file(options->out) ? std::filesystem::file_size(options->out) : 0;
     if (options->json) {
-      print_out(nlohmann::ordered_json{{"out", options->out}, {"stories", options->stories}, {"seed", options->seed}, {"bytes", bytes}}.dump(2) + "\n");
+      print_out(
+          nlohmann::ordered_json{{"out", options->out}, {"stories", options->stories}, {"seed", options->seed}, {"bytes", bytes}}.dump(2) +
+          "\n");
     } else {
-      print_out(fmt::format("{}: {} stories, {}\n", options->out, with_commas(static_cast<double>(options->stories)), rt::format_bytes(bytes)));
+      print_out(
+          fmt::format("{}: {} stories, {}\n", options->out, with_commas(static_cast<double>(options->stories)), rt::format_bytes(bytes)));
     }
   });
 }

@@ -33,15 +33,17 @@ void eval(const EvalOptions& options) {
   if (options.json) {
     nlohmann::ordered_json losses;
     for (size_t i = 0; i < m.losses.size(); ++i) losses[m.losses[i]] = result.losses[i];
-    nlohmann::ordered_json report{{"model", m.model}, {"step", checkpoint.state.step}, {"losses", losses}, {"ppl", result.ppl}, {"windows", result.windows}, {"tokens", result.tokens}};
+    nlohmann::ordered_json report{{"model", m.model},  {"step", checkpoint.state.step}, {"losses", losses},
+                                  {"ppl", result.ppl}, {"windows", result.windows},     {"tokens", result.tokens}};
     if (result.bits_per_byte > 0) report["bits_per_byte"] = result.bits_per_byte;
     print_out(report.dump(2) + "\n");
     return;
   }
   std::string losses;
   for (size_t i = 0; i < m.losses.size(); ++i) losses += fmt::format("{}{} {:.5f}", i ? ", " : "", m.losses[i], result.losses[i]);
-  print_out(fmt::format("{} after {} steps on {}: {}; perplexity {:.4f}{}; {} tokens in {} windows of {}\n", m.model, with_commas(static_cast<double>(checkpoint.state.step)),
-                        data.name, losses, result.ppl, result.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.bits_per_byte) : "",
+  print_out(fmt::format("{} after {} steps on {}: {}; perplexity {:.4f}{}; {} tokens in {} windows of {}\n", m.model,
+                        with_commas(static_cast<double>(checkpoint.state.step)), data.name, losses, result.ppl,
+                        result.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.bits_per_byte) : "",
                         with_commas(static_cast<double>(result.tokens)), with_commas(static_cast<double>(result.windows)), m.T));
 }
 
@@ -49,8 +51,9 @@ void eval(const EvalOptions& options) {
 
 void add_eval(CLI::App& app, Status&) {
   CLI::App* sub = app.add_subcommand("eval", "Losses, perplexity and bits per byte of a trained model on a text.");
-  sub->footer("All windows of T tokens that follow each other are evaluated; what is left at the end is not.\n\n"
-              "Example:\n  cpuflowc eval runs/v5ln --data other.txt\n");
+  sub->footer(
+      "All windows of T tokens that follow each other are evaluated; what is left at the end is not.\n\n"
+      "Example:\n  cpuflowc eval runs/v5ln --data other.txt\n");
   auto options = std::make_shared<EvalOptions>();
   sub->add_option("DIR", options->dir, "the folder of a run")->required();
   sub->add_option("--data", options->data, "text files");

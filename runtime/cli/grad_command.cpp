@@ -59,8 +59,8 @@ void grad(const GradOptions& options) {
   if (options.model->json) {
     print_out(report.dump(2) + "\n");
   } else {
-    print_out(fmt::format("{}{:24} {:.7g}\n{}: logits, losses and {} gradients in {}\n", text, "norm of the gradients", std::sqrt(squares), options.out,
-                          gradients, wide ? "float64" : "float32"));
+    print_out(fmt::format("{}{:24} {:.7g}\n{}: logits, losses and {} gradients in {}\n", text, "norm of the gradients", std::sqrt(squares),
+                          options.out, gradients, wide ? "float64" : "float32"));
   }
 }
 
@@ -69,7 +69,8 @@ void grad(const GradOptions& options) {
 void add_grad(CLI::App& app, Status&) {
   CLI::App* sub = app.add_subcommand("grad", "One forward and backward pass on given tensors, to compare with code of your own.");
   sub->footer(
-      "IN.safetensors holds tokens and targets [B, T] (integers) and param.<name> of every parameter; its metadata `config` may hold sizes.\n"
+      "IN.safetensors holds tokens and targets [B, T] (integers) and param.<name> of every parameter; its metadata `config` may hold "
+      "sizes.\n"
       "OUT.safetensors gets logits [B, T, V], loss.<term> [1] and grad.<name>, of loss.total.\n\n"
       "Example:\n  cpuflowc grad v5ln --set d=32 k=16 ff=24 L=2 V=96 --inputs in.safetensors --out out.safetensors\n");
   auto options = std::make_shared<GradOptions>();

@@ -17,8 +17,10 @@ std::shared_ptr<ModelOptions> add_model_options(CLI::App& app) {
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
   app.add_flag("--unfused", options->unfused, "every operation has loops of its own (what bench compares with)");
-  app.add_option("--target", options->target, "portable | avx2 | avx512; default: the best that this machine has")->envname("CPUFLOW_TARGET");
-  app.add_option("--exec", options->exec, "orc: clang in this process | dlopen: an installed compiler | interpret: the reference interpreter")
+  app.add_option("--target", options->target, "portable | avx2 | avx512; default: the best that this machine has")
+      ->envname("CPUFLOW_TARGET");
+  app.add_option("--exec", options->exec,
+                 "orc: clang in this process | dlopen: an installed compiler | interpret: the reference interpreter")
       ->envname("CPUFLOW_EXEC");
   app.add_flag("--json", options->json, "the result as JSON on standard output");
   return options;
@@ -52,9 +54,10 @@ CompileOptions ModelOptions::compile_options(const std::string& command, bool ma
     out.exec = codegen::Exec::Dlopen;
   } else if (exec == "interpret") {
     if (!may_interpret) {
-      throw UsageError(fmt::format("--exec interpret: '{}' needs compiled code; the reference interpreter computes single passes in double "
-                                   "precision, for 'grad' and 'check'",
-                                   command));
+      throw UsageError(
+          fmt::format("--exec interpret: '{}' needs compiled code; the reference interpreter computes single passes in double "
+                      "precision, for 'grad' and 'check'",
+                      command));
     }
     out.run = false;
   } else if (exec != "orc") {

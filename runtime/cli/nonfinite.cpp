@@ -15,7 +15,8 @@ constexpr uint64_t kLargest = 1 << 23;  // values of more elements are not looke
 
 }  // namespace
 
-std::string first_nonfinite(const CompiledModel& model, const float* params, const std::vector<int32_t>& tokens, const std::vector<int32_t>& targets) {
+std::string first_nonfinite(const CompiledModel& model, const float* params, const std::vector<int32_t>& tokens,
+                            const std::vector<int32_t>& targets) {
   const codegen::Manifest& m = model.exe.manifest;
   PassInputs inputs;
   inputs.B = m.B;
@@ -29,7 +30,9 @@ std::string first_nonfinite(const CompiledModel& model, const float* params, con
   ir::Graph graph = model.parsed;  // the model's own operations, without gradients
   for (ir::NodeId id = 0; id < graph.size(); ++id) {
     const ir::Node& node = graph[id];
-    if (node.dtype == ir::DType::Real && ir::element_count(node.axes) <= kLargest) graph.outputs.push_back({fmt::format("node.{}", id), id});
+    if (node.op == ir::Op::Carry) continue;  // it stands before what it carries
+    if (node.dtype == ir::DType::Real && ir::element_count(node.axes) <= kLargest)
+      graph.outputs.push_back({fmt::format("node.{}", id), id});
   }
   InterpreterInputs given = interpreter_inputs(graph, inputs);
   const std::map<std::string, ir::Tensor> values = ir::interpret(graph, given.params, given.ids);
@@ -39,8 +42,8 @@ std::string first_nonfinite(const CompiledModel& model, const float* params, con
     for (const double v : it->second.data) {
       if (std::abs(v) <= FLT_MAX) continue;
       const ir::Node& node = graph[id];
-      return fmt::format("the first operation that is not finite is {}{} ({})", ir::op_name(node.op), node.name.empty() ? "" : fmt::format(" of '{}'", node.name),
-                         node.loc.known() ? node.loc.str() : "place unknown");
+      return fmt::format("the first operation that is not finite is {}{} ({})", ir::op_name(node.op),
+                         node.name.empty() ? "" : fmt::format(" of '{}'", node.name), node.loc.known() ? node.loc.str() : "place unknown");
     }
   }
   return "all values of the forward pass are finite: the gradients are not";

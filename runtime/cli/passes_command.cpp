@@ -22,8 +22,10 @@ void add_passes(CLI::App& app, Status&) {
     size_t width = 0;
     for (const passes::Pass& pass : passes::graph_pipeline()) width = std::max(width, std::string(pass.name).size());
     int number = 0;
-    for (const passes::Pass& pass : passes::graph_pipeline()) print_out(fmt::format("{:2}  {:{}}  {}\n", ++number, pass.name, width, pass.why));
-    print_out(fmt::format("    {:{}}  {}\n", "lower_to_loops", width, "Graph -> LoopProgram: regions, tiles, storage; then C++, which clang compiles"));
+    for (const passes::Pass& pass : passes::graph_pipeline())
+      print_out(fmt::format("{:2}  {:{}}  {}\n", ++number, pass.name, width, pass.why));
+    print_out(fmt::format("    {:{}}  {}\n", "lower_to_loops", width,
+                          "Graph -> LoopProgram: regions, tiles, storage; then C++, which clang compiles"));
   });
 }
 

@@ -22,9 +22,12 @@ std::string shape_text(const std::vector<int64_t>& shape) { return fmt::format("
 
 std::string init_text(const codegen::ParamInfo& p) {
   switch (p.init) {
-    case codegen::ParamInfo::Init::Normal: return fmt::format("normal({}, {:.4g})", p.init_a, p.init_b);
-    case codegen::ParamInfo::Init::Uniform: return fmt::format("uniform({:.4g}, {:.4g})", p.init_a, p.init_b);
-    case codegen::ParamInfo::Init::Constant: return fmt::format("{}", p.init_a);
+    case codegen::ParamInfo::Init::Normal:
+      return fmt::format("normal({}, {:.4g})", p.init_a, p.init_b);
+    case codegen::ParamInfo::Init::Uniform:
+      return fmt::format("uniform({:.4g}, {:.4g})", p.init_a, p.init_b);
+    case codegen::ParamInfo::Init::Constant:
+      return fmt::format("{}", p.init_a);
   }
   return "";
 }
@@ -106,13 +109,14 @@ std::string compile_report(const CompiledModel& model, bool fused) {
   for (const ParamRow& row : rows) width = std::max(width, row.name.size());
   for (const ParamRow& row : rows) {
     out += fmt::format("  {:{}}  {:14}{:>12}  {}{}\n", row.name, width, shape_text(row.first->shape),
-                       with_commas(static_cast<double>(row.first->count * row.layers)), row.layers > 1 ? fmt::format("{} x, ", row.layers) : "",
-                       init_text(*row.first));
+                       with_commas(static_cast<double>(row.first->count * row.layers)),
+                       row.layers > 1 ? fmt::format("{} x, ", row.layers) : "", init_text(*row.first));
   }
   out += "\nLoss terms\n ";
   for (const std::string& loss : m.losses) out += fmt::format(" {}{}", loss, loss == "total" ? " (trained)" : "");
 
-  out += fmt::format("\n\nRegions ({}, {})\n", fused ? "fused: one pass over tiles of rows each" : "unfused: one operation each", model.target.name);
+  out += fmt::format("\n\nRegions ({}, {})\n", fused ? "fused: one pass over tiles of rows each" : "unfused: one operation each",
+                     model.target.name);
   std::map<std::string, std::vector<const passes::RegionCosts*>> functions;
   std::vector<std::string> order;
   for (const passes::RegionCosts& region : model.costs) {
@@ -124,21 +128,24 @@ std::string compile_report(const CompiledModel& model, bool fused) {
     out += fmt::format("  {}: {} region{}\n", function, regions.size(), regions.size() == 1 ? "" : "s");
     if (!fused && regions.size() > 24) continue;
     for (const passes::RegionCosts* region : regions) {
-      out += fmt::format("    {:44} {:>10}FLOP in products {:>10}FLOP beside {:>10}\n", region->region, short_number(region->product_flops) + (region->product_flops < 1e3 ? " " : ""),
+      out += fmt::format("    {:44} {:>10}FLOP in products {:>10}FLOP beside {:>10}\n", region->region,
+                         short_number(region->product_flops) + (region->product_flops < 1e3 ? " " : ""),
                          short_number(region->other_flops) + (region->other_flops < 1e3 ? " " : ""), bytes_text(region->bytes));
     }
   }
   out += "\nCost of a token (products count 2 m n k, as the loops run them)\n";
-  for (const auto& [function, text] : {std::pair{"rows", "forward"}, {"eval_sequence", "forward and losses"}, {"train_sequence", "forward and backward"}}) {
+  for (const auto& [function, text] :
+       {std::pair{"rows", "forward"}, {"eval_sequence", "forward and losses"}, {"train_sequence", "forward and backward"}}) {
     const TokenCost cost = token_cost(model, function);
-    out += fmt::format("  {:22} {:>9}FLOP in products, {}FLOP beside, {} moved\n", text, short_number(cost.product_flops), short_number(cost.other_flops), bytes_text(cost.bytes));
+    out += fmt::format("  {:22} {:>9}FLOP in products, {}FLOP beside, {} moved\n", text, short_number(cost.product_flops),
+                       short_number(cost.other_flops), bytes_text(cost.bytes));
   }
   const MemoryNeed need = memory_need(m);
   out += fmt::format(
       "\nMemory\n  training {}: parameters {}, optimiser {}, shared {}, {} lanes (scratch, gradients) {}\n"
       "  decoding {} beside the parameters; the state carried from token to token is {}\n",
-      bytes_text(need.train()), bytes_text(need.params), bytes_text(need.optimizer), bytes_text(need.shared), m.lanes, bytes_text(need.lanes),
-      bytes_text(need.decode), bytes_text(4 * m.state_floats));
+      bytes_text(need.train()), bytes_text(need.params), bytes_text(need.optimizer), bytes_text(need.shared), m.lanes,
+      bytes_text(need.lanes), bytes_text(need.decode), bytes_text(4 * m.state_floats));
   out += fmt::format("\nGenerated C++: {} lines\n", std::count(model.cpp.begin(), model.cpp.end(), '\n'));
   return out;
 }
@@ -147,7 +154,12 @@ nlohmann::ordered_json manifest_json(const CompiledModel& model) {
   const codegen::Manifest& m = model.exe.manifest;
   nlohmann::ordered_json params = nlohmann::ordered_json::array();
   for (const codegen::ParamInfo& p : m.params) {
-    params.push_back({{"name", p.name}, {"shape", p.shape}, {"offset", p.offset}, {"count", p.count}, {"init", init_text(p)}, {"trainable", p.trainable}});
+    params.push_back({{"name", p.name},
+                      {"shape", p.shape},
+                      {"offset", p.offset},
+                      {"count", p.count},
+                      {"init", init_text(p)},
+                      {"trainable", p.trainable}});
   }
   return {{"model", m.model},
           {"sizes", m.dims},
@@ -172,28 +184,37 @@ nlohmann::ordered_json compile_json(const CompiledModel& model, bool fused) {
   const MemoryNeed need = memory_need(m);
   nlohmann::ordered_json regions = nlohmann::ordered_json::array(), times = nlohmann::ordered_json::array();
   for (const passes::RegionCosts& r : model.costs) {
-    regions.push_back({{"function", r.function}, {"name", r.region}, {"product_flops", r.product_flops}, {"other_flops", r.other_flops}, {"bytes", r.bytes}});
+    regions.push_back({{"function", r.function},
+                       {"name", r.region},
+                       {"product_flops", r.product_flops},
+                       {"other_flops", r.other_flops},
+                       {"bytes", r.bytes}});
   }
   for (const PassTime& t : model.times) times.push_back({{"name", t.name}, {"ms", t.milliseconds}, {"changed", t.changed}});
-  nlohmann::ordered_json out{
-      {"path", model.path},
-      {"fused", fused},
-      {"parameters", parameter_count(m)},
-      {"manifest", manifest_json(model)},
-      {"per_token",
-       {{"forward", cost_json(token_cost(model, "rows"))},
-        {"forward_and_losses", cost_json(token_cost(model, "eval_sequence"))},
-        {"forward_and_backward", cost_json(token_cost(model, "train_sequence"))}}},
-      {"memory_bytes",
-       {{"training", need.train()}, {"parameters", need.params}, {"optimizer", need.optimizer}, {"shared", need.shared}, {"lanes", need.lanes}, {"decoding", need.decode}}},
-      {"state_bytes", 4 * m.state_floats},
-      {"regions", std::move(regions)},
-      {"stages", std::move(times)},
-      {"cpp_bytes", model.cpp.size()},
-      {"warnings", model.warnings}};
+  nlohmann::ordered_json out{{"path", model.path},
+                             {"fused", fused},
+                             {"parameters", parameter_count(m)},
+                             {"manifest", manifest_json(model)},
+                             {"per_token",
+                              {{"forward", cost_json(token_cost(model, "rows"))},
+                               {"forward_and_losses", cost_json(token_cost(model, "eval_sequence"))},
+                               {"forward_and_backward", cost_json(token_cost(model, "train_sequence"))}}},
+                             {"memory_bytes",
+                              {{"training", need.train()},
+                               {"parameters", need.params},
+                               {"optimizer", need.optimizer},
+                               {"shared", need.shared},
+                               {"lanes", need.lanes},
+                               {"decoding", need.decode}}},
+                             {"state_bytes", 4 * m.state_floats},
+                             {"regions", std::move(regions)},
+                             {"stages", std::move(times)},
+                             {"cpp_bytes", model.cpp.size()},
+                             {"warnings", model.warnings}};
   if (model.library) {
     const codegen::JitRecord& r = model.library->record();
-    out["jit"] = {{"hash", r.hash}, {"cache_hit", r.cache_hit}, {"ms_compile", r.ms_compile}, {"ms_load", r.ms_load}, {"ms_link", r.ms_link}, {"object_bytes", r.object_bytes}, {"compiler", r.compiler}};
+    out["jit"] = {{"hash", r.hash},       {"cache_hit", r.cache_hit},       {"ms_compile", r.ms_compile}, {"ms_load", r.ms_load},
+                  {"ms_link", r.ms_link}, {"object_bytes", r.object_bytes}, {"compiler", r.compiler}};
   }
   return out;
 }

@@ -17,7 +17,8 @@ std::string in(const std::string& dir, const char* name) { return (std::filesyst
 rt::Tokenizer train_tokenizer(const std::vector<std::string_view>& documents, int64_t V, const std::string& separator) {
   rt::BpeTrainerOptions options;
   options.vocab_size = static_cast<uint32_t>(V);
-  if (separator != rt::kDefaultSeparator) log_line(fmt::format("documents end with {} in ids, whatever the separator in text", rt::kDefaultSeparator));
+  if (separator != rt::kDefaultSeparator)
+    log_line(fmt::format("documents end with {} in ids, whatever the separator in text", rt::kDefaultSeparator));
   return rt::train_bpe(documents, options);
 }
 
@@ -41,7 +42,9 @@ void write_run(const std::string& dir, const RunRecord& record, const rt::Tokeni
 
 RunRecord read_run(const std::string& dir) {
   const std::string path = in(dir, "run.json");
-  if (!holds_run(dir)) throw rt::FileError(fmt::format("{}: not a run: there is no run.json; `cpuflowc train MODEL --data FILE --out {}` makes one", dir, dir));
+  if (!holds_run(dir))
+    throw rt::FileError(
+        fmt::format("{}: not a run: there is no run.json; `cpuflowc train MODEL --data FILE --out {}` makes one", dir, dir));
   const nlohmann::json json = nlohmann::json::parse(rt::read_file(path), nullptr, false);
   RunRecord record;
   try {
@@ -82,7 +85,8 @@ TrainingData read_training_data(const DataSources& sources, int64_t V, const std
 
   if (!sources.ids.empty()) {
     out.train = read_ids(sources.ids, out.tokenizer, V);
-    out.rule = sources.valid.empty() ? "nothing is held out of a file of ids; --valid FILE names what to evaluate on" : fmt::format("evaluated on {}", sources.valid);
+    out.rule = sources.valid.empty() ? "nothing is held out of a file of ids; --valid FILE names what to evaluate on"
+                                     : fmt::format("evaluated on {}", sources.valid);
   } else {
     const rt::Documents documents = rt::read_documents(sources.data, sources.text.separator);
     rt::HeldOut parts;
@@ -99,7 +103,8 @@ TrainingData read_training_data(const DataSources& sources, int64_t V, const std
       out.tokenizer_name = "the new tokenizer";
     }
     out.train = encode_and_warn(parts.train, *out.tokenizer, out.tokenizer_name, name, sources.text);
-    if (!parts.valid.empty()) out.valid = encode_and_warn(parts.valid, *out.tokenizer, out.tokenizer_name, "held-out part of " + name, sources.text);
+    if (!parts.valid.empty())
+      out.valid = encode_and_warn(parts.valid, *out.tokenizer, out.tokenizer_name, "held-out part of " + name, sources.text);
     out.rule = parts.rule;
   }
   if (!sources.valid.empty()) {

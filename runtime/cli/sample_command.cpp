@@ -20,7 +20,8 @@ struct SampleCommand {
 void sample(const SampleCommand& command, Status& status) {
   const RunRecord record = read_run(command.dir);
   const std::string name = !command.tokenizer.empty() ? command.tokenizer : record.has_tokenizer ? tokenizer_path(command.dir) : "";
-  if (name.empty()) throw UsageError(fmt::format("{}: the run has no tokenizer of its own (it was trained on ids); give --tokenizer FILE", command.dir));
+  if (name.empty())
+    throw UsageError(fmt::format("{}: the run has no tokenizer of its own (it was trained on ids); give --tokenizer FILE", command.dir));
   const rt::Tokenizer tokenizer = rt::Tokenizer::load(name);
   CompileOptions compile = run_compile_options(command.dir, record);
   compile.train = compile.eval = false;
@@ -63,13 +64,18 @@ void sample(const SampleCommand& command, Status& status) {
   const char* ends[] = {"end of document", "--tokens", "positions", "stopped"};
   const double rate = static_cast<double>(result.ids.size() + prompt.size()) / seconds.count();
   if (command.json) {
-    const nlohmann::ordered_json report{{"prompt", command.prompt}, {"text", text}, {"ids", result.ids}, {"end", ends[static_cast<size_t>(result.end)]}, {"tokens_per_s", rate}};
+    const nlohmann::ordered_json report{{"prompt", command.prompt},
+                                        {"text", text},
+                                        {"ids", result.ids},
+                                        {"end", ends[static_cast<size_t>(result.end)]},
+                                        {"tokens_per_s", rate}};
     print_out(report.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   } else {
     print_out("\n");
   }
   if (!result.reason.empty()) log_line("note: " + result.reason);
-  if (const int signal = rt::StopSignals::flag().load(); result.end == rt::SampleResult::End::Stopped && signal != 0) status.code = 128 + signal;
+  if (const int signal = rt::StopSignals::flag().load(); result.end == rt::SampleResult::End::Stopped && signal != 0)
+    status.code = 128 + signal;
 }
 
 }  // namespace
@@ -83,9 +89,15 @@ void add_sample(CLI::App& app, Status& status) {
   command->options.seed = 1;
   sub->add_option("DIR", command->dir, "the folder of a run")->required();
   sub->add_option("PROMPT", command->prompt, "text to continue; default: a new document");
-  sub->add_option("--tokens", command->options.max_tokens, "at most so many tokens")->capture_default_str()->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
-  sub->add_option("--temperature", command->options.temperature, "0: always the most probable token")->capture_default_str()->check(CLI::NonNegativeNumber);
-  sub->add_option("--top-k", command->options.top_k, "choose among the k most probable tokens; 0: all")->capture_default_str()->check(CLI::NonNegativeNumber);
+  sub->add_option("--tokens", command->options.max_tokens, "at most so many tokens")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+  sub->add_option("--temperature", command->options.temperature, "0: always the most probable token")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  sub->add_option("--top-k", command->options.top_k, "choose among the k most probable tokens; 0: all")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   sub->add_option("--top-p", command->options.top_p, "choose among the most probable tokens that reach this probability together")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0));

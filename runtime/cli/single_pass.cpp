@@ -116,7 +116,8 @@ std::vector<std::string> checkpoint_names(const ir::Node& node) {
     if (axis.kind == ir::AxisKind::Layer) count = axis.size;
   }
   std::vector<std::string> names;
-  for (int64_t l = first; l < first + count; ++l) names.push_back(node.text.substr(0, hole) + std::to_string(l) + node.text.substr(hole + 7));
+  for (int64_t l = first; l < first + count; ++l)
+    names.push_back(node.text.substr(0, hole) + std::to_string(l) + node.text.substr(hole + 7));
   return names;
 }
 
@@ -130,7 +131,8 @@ std::map<std::string, std::string> settings_from_file(const rt::SafetensorsFile&
   nlohmann::json config = nlohmann::json::object();
   if (const auto it = file.metadata().find("config"); it != file.metadata().end()) {
     config = nlohmann::json::parse(it->second, nullptr, false);
-    if (!config.is_object()) throw InputError(fmt::format("{}: metadata 'config': expected a JSON object of sizes, found '{}'", file.path(), it->second));
+    if (!config.is_object())
+      throw InputError(fmt::format("{}: metadata 'config': expected a JSON object of sizes, found '{}'", file.path(), it->second));
   }
   config["B"] = tokens.shape[0];
   config["T"] = tokens.shape[1];
@@ -161,8 +163,8 @@ PassInputs read_pass_inputs(const rt::SafetensorsFile& file, const codegen::Mani
     for (size_t i = 0; i < ids->size(); ++i) {
       const int32_t id = (*ids)[i];
       if (id >= 0 && id < m.V) continue;
-      throw InputError(fmt::format("{}: {}[{}, {}] is {}, which is not an id of this model: V = {}", file.path(), name, i / static_cast<size_t>(m.T),
-                                   i % static_cast<size_t>(m.T), id, m.V));
+      throw InputError(fmt::format("{}: {}[{}, {}] is {}, which is not an id of this model: V = {}", file.path(), name,
+                                   i / static_cast<size_t>(m.T), i % static_cast<size_t>(m.T), id, m.V));
     }
   }
   for (const codegen::ParamInfo& p : m.params) {
@@ -176,7 +178,8 @@ std::vector<NamedTensor> run_compiled(const codegen::Executable& exe, const Pass
   Run run(exe, inputs);
   const codegen::Manifest& m = exe.manifest;
   std::vector<NamedTensor> out{logits_in_steps(run, inputs, m.T)};
-  const std::vector<AlignedFloats> lane = run.lane_buffers(m.lane_floats), grads = run.lane_buffers(m.grad_floats), losses = run.lane_buffers(m.loss_floats);
+  const std::vector<AlignedFloats> lane = run.lane_buffers(m.lane_floats), grads = run.lane_buffers(m.grad_floats),
+                                   losses = run.lane_buffers(m.loss_floats);
   for (int64_t b = 0; b < inputs.B; ++b) {
     const size_t l = static_cast<size_t>(b) % run.lanes;
     run.take_sequence(inputs, b);
@@ -264,7 +267,8 @@ std::vector<NamedTensor> run_interpreter(const CompiledModel& model, const PassI
       const std::vector<double> all = laid_out(value, node.axes);
       const std::vector<std::string> names = checkpoint_names(node);
       const size_t each = all.size() / names.size();
-      for (size_t l = 0; l < names.size(); ++l) grads[names[l]].assign(all.begin() + static_cast<ptrdiff_t>(l * each), all.begin() + static_cast<ptrdiff_t>((l + 1) * each));
+      for (size_t l = 0; l < names.size(); ++l)
+        grads[names[l]].assign(all.begin() + static_cast<ptrdiff_t>(l * each), all.begin() + static_cast<ptrdiff_t>((l + 1) * each));
     }
   }
   for (const codegen::ParamInfo& p : m.params) {

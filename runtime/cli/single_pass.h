@@ -13,7 +13,7 @@ namespace cpuflow::cli {
 /// What one forward and backward pass takes.
 struct PassInputs {
   int64_t B = 1, T = 1;
-  std::vector<int32_t> tokens, targets;             // [B, T]
+  std::vector<int32_t> tokens, targets;              // [B, T]
   std::map<std::string, std::vector<float>> params;  // by checkpoint name, row-major
 };
 

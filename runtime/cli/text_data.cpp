@@ -13,7 +13,8 @@ std::shared_ptr<TextOptions> add_text_options(CLI::App& app) {
 
 uint32_t end_id(const rt::Tokenizer& tokenizer, const std::string& name) {
   const std::optional<uint32_t> id = tokenizer.end_of_document();
-  if (!id) throw rt::DataError(fmt::format("{}: no token ends a document; expected an added token called <|endoftext|>, <eos> or </s>", name));
+  if (!id)
+    throw rt::DataError(fmt::format("{}: no token ends a document; expected an added token called <|endoftext|>, <eos> or </s>", name));
   return *id;
 }
 
@@ -21,8 +22,8 @@ rt::TokenData encode_and_warn(const std::vector<std::string_view>& texts, const 
                               const std::string& data_name, const TextOptions& options) {
   rt::TokenData data = rt::encode_documents(texts, tokenizer, end_id(tokenizer, tokenizer_name), data_name, options.allow_special);
   if (data.dropped_bytes > 0) {
-    warn(fmt::format("{}: {} of {} bytes have no token in {} and were dropped", data_name, with_commas(static_cast<double>(data.dropped_bytes)),
-                     with_commas(static_cast<double>(data.bytes)), tokenizer_name));
+    warn(fmt::format("{}: {} of {} bytes have no token in {} and were dropped", data_name,
+                     with_commas(static_cast<double>(data.dropped_bytes)), with_commas(static_cast<double>(data.bytes)), tokenizer_name));
   }
   return data;
 }

@@ -20,9 +20,12 @@ void tokenize(const TokenizeOptions& options) {
   rt::write_token_file(options.out, data.ids, tokenizer.vocab_size());
   const char* format = tokenizer.vocab_size() <= 65536 ? "uint16" : "uint32";
   if (options.json) {
-    const nlohmann::ordered_json result{{"ids", data.ids.size()},          {"documents", data.documents},
-                                        {"bytes", data.bytes},             {"dropped_bytes", data.dropped_bytes},
-                                        {"vocab", tokenizer.vocab_size()}, {"format", format},
+    const nlohmann::ordered_json result{{"ids", data.ids.size()},
+                                        {"documents", data.documents},
+                                        {"bytes", data.bytes},
+                                        {"dropped_bytes", data.dropped_bytes},
+                                        {"vocab", tokenizer.vocab_size()},
+                                        {"format", format},
                                         {"out", options.out}};
     print_out(result.dump(2) + "\n");
   } else {
@@ -36,7 +39,9 @@ void tokenize(const TokenizeOptions& options) {
 
 void add_tokenize(CLI::App& app, Status&) {
   CLI::App* sub = app.add_subcommand("tokenize", "Writes the ids of a text file, each document followed by the id that ends a document.");
-  sub->footer("Example:\n  cpuflowc tokenize --tokenizer runs/v5ln/tokenizer.json stories.txt stories.bin\n  cpuflowc train v5ln --ids stories.bin ...\n");
+  sub->footer(
+      "Example:\n  cpuflowc tokenize --tokenizer runs/v5ln/tokenizer.json stories.txt stories.bin\n  cpuflowc train v5ln --ids stories.bin "
+      "...\n");
   auto options = std::make_shared<TokenizeOptions>();
   sub->add_option("--tokenizer", options->tokenizer, "a tokenizer.json (byte-level BPE)")->required();
   sub->add_option("IN", options->in, "text")->required();

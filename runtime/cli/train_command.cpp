@@ -41,7 +41,8 @@ double parse_budget(const std::string& text) {
 }
 
 void check_usage(const TrainCommand& command) {
-  if (command.sources.data.empty() == command.sources.ids.empty()) throw UsageError("train: expected --data FILE... or --ids FILE, and not both");
+  if (command.sources.data.empty() == command.sources.ids.empty())
+    throw UsageError("train: expected --data FILE... or --ids FILE, and not both");
   const int ways = (command.steps > 0) + !command.budget.empty() + !command.replay.empty();
   if (ways != 1) throw UsageError("train: expected one of --budget TIME, --steps N and --replay FILE: how long to train");
   if (command.order != "sequential" && command.order != "shuffled") {
@@ -88,7 +89,8 @@ Prepared prepare(const TrainCommand& command) {
     rt::check_vocabulary(*out.data.tokenizer, out.data.tokenizer_name, static_cast<uint32_t>(V));
     const int64_t ids = out.data.tokenizer->vocab_size();
     if (ids < V && !user_set_v && !command.resume) {
-      log_line(fmt::format("vocabulary: {} has {} ids, the model file says V = {}: V is {} here (--set V={} keeps it)", out.data.tokenizer_name, ids, V, ids, V));
+      log_line(fmt::format("vocabulary: {} has {} ids, the model file says V = {}: V is {} here (--set V={} keeps it)",
+                           out.data.tokenizer_name, ids, V, ids, V));
       compile.overrides["V"] = std::to_string(ids);
     }
   }
@@ -99,7 +101,8 @@ Prepared prepare(const TrainCommand& command) {
     record.settings = compile.overrides;
     record.text = *command.text;
     if (rt::CheckpointFolder(command.out).exists()) {
-      throw rt::RunError(fmt::format("{}: holds a run already; --resume continues it, another folder (--out) begins a new one", command.out));
+      throw rt::RunError(
+          fmt::format("{}: holds a run already; --resume continues it, another folder (--out) begins a new one", command.out));
     }
     write_run(command.out, record, out.data.tokenizer ? &*out.data.tokenizer : nullptr);
   }
@@ -109,7 +112,12 @@ Prepared prepare(const TrainCommand& command) {
 void report(const TrainCommand& command, const codegen::Manifest& m, const rt::TrainResult& result) {
   const double rate = result.elapsed_s > 0 ? static_cast<double>(result.tokens) / result.elapsed_s : 0;
   if (command.model->json) {
-    nlohmann::ordered_json json{{"model", m.model}, {"out", command.out}, {"steps", result.steps}, {"tokens", result.tokens}, {"elapsed_s", result.elapsed_s}, {"complete", result.stopped_by == 0}};
+    nlohmann::ordered_json json{{"model", m.model},
+                                {"out", command.out},
+                                {"steps", result.steps},
+                                {"tokens", result.tokens},
+                                {"elapsed_s", result.elapsed_s},
+                                {"complete", result.stopped_by == 0}};
     for (size_t i = 0; i < result.losses.size(); ++i) json["loss." + m.losses[i]] = result.losses[i];
     if (result.evaluated) {
       for (size_t i = 0; i < m.losses.size(); ++i) json["val." + m.losses[i]] = result.evaluation.losses[i];
@@ -119,11 +127,13 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
     print_out(json.dump(2) + "\n");
     return;
   }
-  print_out(fmt::format("{}: {} steps, {} tokens in {:.1f} s ({} tokens/s with evaluation and saving)\n", command.out, with_commas(static_cast<double>(result.steps)),
-                        with_commas(static_cast<double>(result.tokens)), result.elapsed_s, with_commas(rate)));
+  print_out(fmt::format("{}: {} steps, {} tokens in {:.1f} s ({} tokens/s with evaluation and saving)\n", command.out,
+                        with_commas(static_cast<double>(result.steps)), with_commas(static_cast<double>(result.tokens)), result.elapsed_s,
+                        with_commas(rate)));
   if (result.evaluated) {
-    print_out(fmt::format("held-out text: perplexity {:.4f}{}\n", result.evaluation.ppl,
-                          result.evaluation.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.evaluation.bits_per_byte) : ""));
+    print_out(
+        fmt::format("held-out text: perplexity {:.4f}{}\n", result.evaluation.ppl,
+                    result.evaluation.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.evaluation.bits_per_byte) : ""));
   }
   if (result.stopped_by == 0) print_out(fmt::format("sample from it: cpuflowc sample {} \"Once upon a time\"\n", command.out));
 }
@@ -134,7 +144,9 @@ void train(const TrainCommand& command, Status& status) {
   const codegen::Manifest& m = prepared.model.exe.manifest;
   log_line(prepared.model.header);
   log_line(fmt::format("data: {} ids from {}{}", with_commas(static_cast<double>(prepared.data.train.ids.size())), prepared.data.train.name,
-                       prepared.data.valid ? fmt::format("; {} ids to evaluate on", with_commas(static_cast<double>(prepared.data.valid->ids.size()))) : ""));
+                       prepared.data.valid
+                           ? fmt::format("; {} ids to evaluate on", with_commas(static_cast<double>(prepared.data.valid->ids.size())))
+                           : ""));
   log_line(prepared.data.rule);
 
   rt::TrainOptions options;
@@ -183,17 +195,23 @@ void add_train(CLI::App& app, Status& status) {
   sub->add_option("--data", command->sources.data, "text files")->type_name("FILE");
   sub->add_option("--ids", command->sources.ids, "a file of ids instead of text (tokenize makes one)")->type_name("FILE");
   sub->add_option("--out", command->out, "folder of the run")->type_name("DIR")->required();
-  sub->add_option("--budget", command->budget, "train for this long: 90s, 10m, 2h; the learning rate ends when the time does")->type_name("TIME");
+  sub->add_option("--budget", command->budget, "train for this long: 90s, 10m, 2h; the learning rate ends when the time does")
+      ->type_name("TIME");
   sub->add_option("--steps", command->steps, "train for so many steps")->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
-  sub->add_option("--replay", command->replay, "repeat the learning rates that another run recorded in its metrics.jsonl")->type_name("FILE");
-  sub->add_option("--tokenizer", command->sources.tokenizer, "a tokenizer.json; without one, a byte-pair vocabulary is trained on the text")->type_name("FILE");
+  sub->add_option("--replay", command->replay, "repeat the learning rates that another run recorded in its metrics.jsonl")
+      ->type_name("FILE");
+  sub->add_option("--tokenizer", command->sources.tokenizer, "a tokenizer.json; without one, a byte-pair vocabulary is trained on the text")
+      ->type_name("FILE");
   sub->add_option("--valid", command->sources.valid, "text or ids to evaluate on, instead of held-out documents")->type_name("FILE");
   sub->add_option("--init", command->init, "safetensors with the weights to begin with")->type_name("FILE");
   sub->add_option("--order", command->order, "of the windows of text: sequential | shuffled")->capture_default_str();
   sub->add_flag("--resume", command->resume, "go on from DIR's checkpoint");
-  sub->add_option("--threads", command->threads, "default: what affinity and the cgroup's quota allow; results do not depend on it")->check(CLI::Range(1, 1024));
+  sub->add_option("--threads", command->threads, "default: what affinity and the cgroup's quota allow; results do not depend on it")
+      ->check(CLI::Range(1, 1024));
   sub->add_option("--seed", command->seed, "of weights, order and random draws")->capture_default_str();
-  sub->add_option("--eval-every", command->eval_every, "steps between evaluations; 0: at the end only")->capture_default_str()->check(CLI::NonNegativeNumber);
+  sub->add_option("--eval-every", command->eval_every, "steps between evaluations; 0: at the end only")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   sub->add_option("--save-every", command->save_every, "seconds between checkpoints")->capture_default_str()->check(CLI::NonNegativeNumber);
   command->text = add_text_options(*sub);
   sub->callback([command, &status] { train(*command, status); });

@@ -11,7 +11,8 @@ uint64_t Arrays::bytes(const codegen::Manifest& m, bool training) {
 }
 
 Arrays::Arrays(const codegen::Manifest& m, bool training)
-    : shape(batch_shape(m)), arena_((require_memory(bytes(m, training), available_memory(), training ? "training" : "evaluation"), bytes(m, training))) {
+    : shape(batch_shape(m)),
+      arena_((require_memory(bytes(m, training), available_memory(), training ? "training" : "evaluation"), bytes(m, training))) {
   params = arena_.floats(m.param_floats);
   if (training) {
     first_moment = arena_.floats(m.param_floats);

@@ -22,9 +22,9 @@ class Arrays {
   /// Throws MemoryError when `manifest` needs more than available_memory(), std::invalid_argument as batch_shape().
   Arrays(const codegen::Manifest& manifest, bool training);
 
-  float* params = nullptr;  // [param_floats]
+  float* params = nullptr;                                  // [param_floats]
   float *first_moment = nullptr, *second_moment = nullptr;  // [param_floats]; null unless training
-  float* shared = nullptr;  // [shared_floats]
+  float* shared = nullptr;                                  // [shared_floats]
   std::vector<Lane> lanes;
   BatchShape shape;
   /// Loss accumulators of a call of a step and a lane [loss_floats].

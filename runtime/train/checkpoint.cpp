@@ -33,7 +33,8 @@ struct FileSum {
 /// Size and checksum of a file, read piece by piece.  Throws FileError.
 FileSum file_sum(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw FileError(fmt::format("{}: {}", path, fs::exists(path) ? "cannot be read; check its permissions" : "there is no such file"));
+  if (!file)
+    throw FileError(fmt::format("{}: {}", path, fs::exists(path) ? "cannot be read; check its permissions" : "there is no such file"));
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
   XXH3_64bits_reset(state.get());
   std::vector<char> piece(size_t{1} << 20);
@@ -82,9 +83,9 @@ void remove_folder(const std::string& path) {
 }
 
 Json state_json(const TrainState& s) {
-  return {{"format", kFormat},   {"step", s.step},          {"tokens", s.tokens}, {"elapsed_s", s.elapsed_s}, {"seed", s.seed},
-          {"order", s.order},    {"data_hash", s.data_hash}, {"data_ids", s.data_ids}, {"schedule", s.schedule},
-          {"model", s.model},    {"train", s.train}};
+  return {{"format", kFormat},      {"step", s.step},   {"tokens", s.tokens},       {"elapsed_s", s.elapsed_s},
+          {"seed", s.seed},         {"order", s.order}, {"data_hash", s.data_hash}, {"data_ids", s.data_ids},
+          {"schedule", s.schedule}, {"model", s.model}, {"train", s.train}};
 }
 
 TrainState state_from(const Json& j) {
@@ -106,12 +107,14 @@ TrainState state_from(const Json& j) {
 Checkpoint read(const std::string& folder, bool optimizer) {
   const std::string path = folder + "/" + kState;
   Json json = Json::parse(read_file(path), nullptr, false);
-  if (!json.is_object() || !json.contains("checksum")) throw FileError(fmt::format("{}: damaged: it is no JSON object with a checksum", path));
+  if (!json.is_object() || !json.contains("checksum"))
+    throw FileError(fmt::format("{}: damaged: it is no JSON object with a checksum", path));
   const Json stated = json["checksum"];
   json.erase("checksum");
   if (stated != checksum(json.dump())) throw FileError(fmt::format("{}: damaged: its checksum is not the one it states", path));
   if (json.value("format", 0) != kFormat) {
-    throw FileError(fmt::format("{}: format {} is not known here (expected {}); use the version that wrote it", path, json.value("format", 0), kFormat));
+    throw FileError(fmt::format("{}: format {} is not known here (expected {}); use the version that wrote it", path,
+                                json.value("format", 0), kFormat));
   }
   Checkpoint out;
   out.folder = folder;
@@ -121,7 +124,8 @@ Checkpoint read(const std::string& folder, bool optimizer) {
       if (name == kOptimizer && !optimizer) continue;
       const FileSum sum = file_sum(folder + "/" + name);
       const uint64_t written = facts.at("bytes").get<uint64_t>();
-      if (sum.bytes != written) throw FileError(fmt::format("{}/{}: damaged: it has {} bytes, and {} were written", folder, name, sum.bytes, written));
+      if (sum.bytes != written)
+        throw FileError(fmt::format("{}/{}: damaged: it has {} bytes, and {} were written", folder, name, sum.bytes, written));
       if (sum.xxh3 != facts.at("xxh3").get<std::string>()) {
         throw FileError(fmt::format("{}/{}: damaged: its checksum differs from the one in {}", folder, name, kState));
       }
@@ -161,10 +165,14 @@ Checkpoint CheckpointFolder::open(bool optimizer) const {
     }
   }
   if (!best) {
-    if (faults.empty()) throw FileError(fmt::format("{}: there is no checkpoint here; give the folder of a run (`cpuflowc train .. --out DIR` makes one)", dir_));
-    throw FileError(fmt::format("{}\nno complete checkpoint is left in {}; restore the folder from a copy, or train again", fmt::join(faults, "\n"), dir_));
+    if (faults.empty())
+      throw FileError(
+          fmt::format("{}: there is no checkpoint here; give the folder of a run (`cpuflowc train .. --out DIR` makes one)", dir_));
+    throw FileError(fmt::format("{}\nno complete checkpoint is left in {}; restore the folder from a copy, or train again",
+                                fmt::join(faults, "\n"), dir_));
   }
-  for (const std::string& fault : faults) best->warnings.push_back(fmt::format("{}; using {} of step {} instead", fault, best->folder, best->state.step));
+  for (const std::string& fault : faults)
+    best->warnings.push_back(fmt::format("{}; using {} of step {} instead", fault, best->folder, best->state.step));
   return std::move(*best);
 }
 
@@ -193,8 +201,8 @@ void CheckpointFolder::recover() const {
   }
 }
 
-void CheckpointFolder::write(const codegen::Manifest& m, const TrainState& state, const float* params, const float* first, const float* second,
-                             const std::map<std::string, std::string>& extra) const {
+void CheckpointFolder::write(const codegen::Manifest& m, const TrainState& state, const float* params, const float* first,
+                             const float* second, const std::map<std::string, std::string>& extra) const {
   const std::string current = name_in(dir_, ""), fresh = name_in(dir_, ".new"), previous = name_in(dir_, ".previous");
   recover();
   remove_folder(fresh);

@@ -18,8 +18,8 @@ struct TrainState {
   uint64_t tokens = 0;
   double elapsed_s = 0;
   uint64_t seed = 0;
-  std::string order;       // "sequential" or "shuffled"
-  std::string data_hash;   // of the ids that are trained on
+  std::string order;      // "sequential" or "shuffled"
+  std::string data_hash;  // of the ids that are trained on
   uint64_t data_ids = 0;
   nlohmann::ordered_json schedule;  // for people
   nlohmann::ordered_json model;     // model_signature()
@@ -53,8 +53,8 @@ class CheckpointFolder {
 
   /// Whether DIR holds anything that looks like a checkpoint.
   bool exists() const;
-  /// The newest complete checkpoint of DIR, or the one that DIR itself is.  With `optimizer`, its tensors must be whole too.  Throws FileError that
-  /// says for each checkpoint what is wrong.
+  /// The newest complete checkpoint of DIR, or the one that DIR itself is.  With `optimizer`, its tensors must be whole too.  Throws
+  /// FileError that says for each checkpoint what is wrong.
   Checkpoint open(bool optimizer = true) const;
   /// Arranges what a process that was killed has left: the newest complete checkpoint gets its name, half-written ones go.
   void recover() const;

@@ -24,9 +24,16 @@ nlohmann::ordered_json model_signature(const codegen::Manifest& m) {
 nlohmann::ordered_json train_settings_json(const codegen::TrainSettings& t) {
   nlohmann::ordered_json groups = nlohmann::ordered_json::array();
   for (const auto& [pattern, settings] : t.groups) groups.push_back({{"match", pattern}, {"settings", settings}});
-  return {{"lr", t.lr},         {"min_lr", t.min_lr}, {"warmup_steps", t.warmup_steps}, {"warmup_share", t.warmup_share},
-          {"beta1", t.beta1},   {"beta2", t.beta2},   {"eps", t.eps},                   {"weight_decay", t.weight_decay},
-          {"clip", t.clip},     {"groups", groups}};
+  return {{"lr", t.lr},
+          {"min_lr", t.min_lr},
+          {"warmup_steps", t.warmup_steps},
+          {"warmup_share", t.warmup_share},
+          {"beta1", t.beta1},
+          {"beta2", t.beta2},
+          {"eps", t.eps},
+          {"weight_decay", t.weight_decay},
+          {"clip", t.clip},
+          {"groups", groups}};
 }
 
 void Checkpoint::load_params(const codegen::Manifest& manifest, float* params) const {

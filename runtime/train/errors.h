@@ -3,8 +3,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "runtime/data/data_error.h"
-
 namespace cpuflow::rt {
 
 /// A loss or a gradient became NaN or infinite.  The weights are those before the step, and they are saved.  The process should return 6.
@@ -14,8 +12,8 @@ struct Diverged : std::runtime_error {
 };
 
 /// The folder of a run does not fit what is asked for; what() says what to do.
-struct RunError : DataError {
-  using DataError::DataError;
+struct RunError : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 }  // namespace cpuflow::rt

@@ -11,7 +11,8 @@ size_t language_loss(const codegen::Manifest& m) {
   return it == m.losses.end() ? 0 : static_cast<size_t>(it - m.losses.begin());
 }
 
-Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, ThreadPool& pool, const TokenData& data, const std::atomic<int>* stop) {
+Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, ThreadPool& pool, const TokenData& data,
+                    const std::atomic<int>* stop) {
   const codegen::Manifest& m = exe.manifest;
   const Windows windows(data, static_cast<uint32_t>(m.T));
   const uint64_t count = windows.count(), B = static_cast<uint64_t>(m.B), full = count / B, groups = full + count % B;
@@ -62,13 +63,15 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
   out.tokens = count * static_cast<uint64_t>(m.T);
   out.losses.assign(terms, 0.0);
   for (uint64_t group = 0; group < groups; ++group) {
-    for (size_t term = 0; term < terms; ++term) out.losses[term] += values[group * terms + term] * static_cast<double>(group < full ? B : 1);
+    for (size_t term = 0; term < terms; ++term)
+      out.losses[term] += values[group * terms + term] * static_cast<double>(group < full ? B : 1);
   }
   for (double& loss : out.losses) loss /= static_cast<double>(count);
   if (terms == 0) return out;
   const double nats = out.losses[language_loss(m)];
   out.ppl = std::exp(nats);
-  if (data.bytes > 0) out.bits_per_byte = nats * static_cast<double>(data.ids.size()) / (std::numbers::ln2 * static_cast<double>(data.bytes));
+  if (data.bytes > 0)
+    out.bits_per_byte = nats * static_cast<double>(data.ids.size()) / (std::numbers::ln2 * static_cast<double>(data.bytes));
   return out;
 }
 

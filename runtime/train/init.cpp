@@ -74,11 +74,13 @@ void load_params(const SafetensorsFile& file, const codegen::Manifest& manifest,
     std::copy(values.begin(), values.end(), params + p.offset);
   }
   for (const TensorInfo& info : file.tensors()) {
-    if (!known.contains(info.name)) faults.push_back(fmt::format("'{}' {} is no parameter of the model", info.name, shape_text(info.shape)));
+    if (!known.contains(info.name))
+      faults.push_back(fmt::format("'{}' {} is no parameter of the model", info.name, shape_text(info.shape)));
   }
   if (faults.empty()) return;
-  throw FileError(fmt::format("{}: these tensors do not fit the model '{}':\n  {}\ngive a file of this model, or set the model's sizes to the file's", file.path(),
-                              manifest.model, fmt::join(faults, "\n  ")));
+  throw FileError(
+      fmt::format("{}: these tensors do not fit the model '{}':\n  {}\ngive a file of this model, or set the model's sizes to the file's",
+                  file.path(), manifest.model, fmt::join(faults, "\n  ")));
 }
 
 }  // namespace cpuflow::rt

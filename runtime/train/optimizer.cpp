@@ -44,7 +44,8 @@ std::vector<ParamGroup> param_groups(const codegen::Manifest& m) {
       used = true;
       if (const auto it = settings.find("weight_decay"); it != settings.end()) out[i].weight_decay = it->second;
       if (const auto it = settings.find("lr"); it != settings.end()) {
-        if (m.train.lr == 0) throw std::invalid_argument(fmt::format("the group '{}' sets lr, but train.lr is 0; give train.lr a value above 0", pattern));
+        if (m.train.lr == 0)
+          throw std::invalid_argument(fmt::format("the group '{}' sets lr, but train.lr is 0; give train.lr a value above 0", pattern));
         out[i].lr_scale = it->second / m.train.lr;
       }
     }
@@ -78,16 +79,19 @@ void AdamW::sum_lanes(ThreadPool& pool, const std::vector<float*>& lanes, uint64
 
 GradientNorm AdamW::norm(ThreadPool& pool, const float* grads, double scale) const {
   std::vector<double> squares(blocks_.size());
-  pool.parallel_for(blocks_.size(), [&](size_t i, int) { squares[i] = sum_of_squares(grads + blocks_[i].begin, blocks_[i].end - blocks_[i].begin); });
+  pool.parallel_for(blocks_.size(),
+                    [&](size_t i, int) { squares[i] = sum_of_squares(grads + blocks_[i].begin, blocks_[i].end - blocks_[i].begin); });
   double sum = 0;
   for (const double s : squares) sum += s;
   return {std::abs(scale) * std::sqrt(sum)};
 }
 
-void AdamW::step(ThreadPool& pool, float* params, const float* grads, double scale, const GradientNorm& norm, double lr, int64_t update) const {
+void AdamW::step(ThreadPool& pool, float* params, const float* grads, double scale, const GradientNorm& norm, double lr,
+                 int64_t update) const {
   std::vector<AdamWStep> steps(params_.size());
   const double clip = train_.clip > 0 ? std::min(1.0, train_.clip / (norm.norm + 1e-6)) : 1.0;
-  const double bias1 = 1 - std::pow(train_.beta1, static_cast<double>(update)), bias2 = 1 - std::pow(train_.beta2, static_cast<double>(update));
+  const double bias1 = 1 - std::pow(train_.beta1, static_cast<double>(update)),
+               bias2 = 1 - std::pow(train_.beta2, static_cast<double>(update));
   for (size_t i = 0; i < steps.size(); ++i) {
     const double rate = lr * groups_[i].lr_scale;
     steps[i] = {static_cast<float>(scale),

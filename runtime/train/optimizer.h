@@ -17,9 +17,9 @@ struct ParamGroup {
   double weight_decay = 0;
 };
 
-/// The groups of all parameters, in manifest order.  A group's `lr` in [train] is absolute: the rate at the top of the schedule, which scales
-/// the whole schedule of its parameters by lr / train.lr.  Of several patterns that match, the last one decides each setting.
-/// Throws std::invalid_argument for a pattern that matches no parameter, and for a group's lr where train.lr is 0.
+/// The groups of all parameters, in manifest order.  A group's `lr` in [train] is absolute: the rate at the top of the schedule, which
+/// scales the whole schedule of its parameters by lr / train.lr.  Of several patterns that match, the last one decides each setting. Throws
+/// std::invalid_argument for a pattern that matches no parameter, and for a group's lr where train.lr is 0.
 std::vector<ParamGroup> param_groups(const codegen::Manifest& manifest);
 
 /// Gradient of a step: the norm before clipping.
@@ -29,8 +29,8 @@ struct GradientNorm {
 };
 
 /// AdamW with decoupled weight decay (Loshchilov and Hutter, 2019) and clipping by the global norm, with the arithmetic of
-/// torch.optim.AdamW and torch.nn.utils.clip_grad_norm_, all in float32 except the norm, which is summed in double.  Work is cut into blocks
-/// that depend on the parameters only, so results do not depend on the number of threads.
+/// torch.optim.AdamW and torch.nn.utils.clip_grad_norm_, all in float32 except the norm, which is summed in double.  Work is cut into
+/// blocks that depend on the parameters only, so results do not depend on the number of threads.
 class AdamW {
  public:
   /// `first` and `second` are the moments [param_floats], zero at the beginning of a run; they must outlive this object.

@@ -9,7 +9,8 @@
 
 namespace cpuflow::rt {
 
-void adamw_block(float* __restrict p, float* __restrict m, float* __restrict v, const float* __restrict g, uint64_t count, const AdamWStep& s) {
+void adamw_block(float* __restrict p, float* __restrict m, float* __restrict v, const float* __restrict g, uint64_t count,
+                 const AdamWStep& s) {
   const AdamWStep k = s;
   for (uint64_t i = 0; i < count; ++i) {
     const float grad = g[i] * k.grad_scale * k.clip;

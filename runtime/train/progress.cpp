@@ -43,7 +43,8 @@ Terminal Terminal::of(int descriptor) {
   return t;
 }
 
-ProgressText::ProgressText(const codegen::Manifest& manifest, Terminal terminal, std::function<void(std::string_view)> write, double seconds)
+ProgressText::ProgressText(const codegen::Manifest& manifest, Terminal terminal, std::function<void(std::string_view)> write,
+                           double seconds)
     : terms_(manifest.losses), language_loss_(language_loss(manifest)), terminal_(terminal), write_(std::move(write)), seconds_(seconds) {}
 
 ProgressText::~ProgressText() {
@@ -55,7 +56,8 @@ ProgressText::~ProgressText() {
 
 std::string ProgressText::text_of(const StepReport& r) const {
   std::string text = r.steps > 0 ? fmt::format("step {}/{}", r.step + 1, r.steps) : fmt::format("step {}", r.step + 1);
-  text += fmt::format("  {}tok/s  ", short_count(r.tokens_per_s).find(' ') == std::string::npos ? short_count(r.tokens_per_s) + " " : short_count(r.tokens_per_s));
+  text += fmt::format("  {}tok/s  ", short_count(r.tokens_per_s).find(' ') == std::string::npos ? short_count(r.tokens_per_s) + " "
+                                                                                                : short_count(r.tokens_per_s));
   if (!r.losses.empty()) {
     const double loss = r.losses[language_loss_];
     text += fmt::format("{} {:.4f}  ppl {:.4g}  ", terms_[language_loss_], loss, std::exp(loss));
@@ -93,7 +95,8 @@ void ProgressText::finish_line() {
 void ProgressText::evaluation(const EvalReport& r) {
   finish_line();
   std::string text = fmt::format("after {} steps, {} held-out windows:", r.step, r.values.windows);
-  for (size_t i = 0; i < terms_.size() && i < r.values.losses.size(); ++i) text += fmt::format("  val {} {:.4f}", terms_[i], r.values.losses[i]);
+  for (size_t i = 0; i < terms_.size() && i < r.values.losses.size(); ++i)
+    text += fmt::format("  val {} {:.4f}", terms_[i], r.values.losses[i]);
   text += fmt::format("  val ppl {:.4f}", r.values.ppl);
   if (r.values.bits_per_byte > 0) text += fmt::format("  bits/byte {:.4f}", r.values.bits_per_byte);
   write_(text + "\n");

@@ -49,8 +49,9 @@ std::string hash_ids(const TokenIds& ids) {
 void check_ids(const TokenData& data, int64_t V) {
   for (uint64_t i = 0; i < data.ids.size(); ++i) {
     if (data.ids[i] < static_cast<uint64_t>(V)) continue;
-    throw DataError(fmt::format("{}: id {} at position {} is not below the model's V = {}; use the tokenizer that the ids were made with, or set V (--set V={})",
-                                data.name, data.ids[i], i, V, data.ids[i] + 1));
+    throw DataError(fmt::format(
+        "{}: id {} at position {} is not below the model's V = {}; use the tokenizer that the ids were made with, or set V (--set V={})",
+        data.name, data.ids[i], i, V, data.ids[i] + 1));
   }
 }
 
@@ -67,9 +68,12 @@ TrainState fresh_state(const codegen::Manifest& m, const TokenData& data, uint64
 
 Json schedule_json(const Schedule& schedule) {
   switch (schedule.kind()) {
-    case Schedule::Kind::Steps: return {{"kind", "steps"}, {"steps", schedule.steps()}};
-    case Schedule::Kind::Budget: return {{"kind", "budget"}, {"seconds", schedule.budget()}};
-    case Schedule::Kind::Replay: return {{"kind", "replay"}, {"steps", schedule.steps()}};
+    case Schedule::Kind::Steps:
+      return {{"kind", "steps"}, {"steps", schedule.steps()}};
+    case Schedule::Kind::Budget:
+      return {{"kind", "budget"}, {"seconds", schedule.budget()}};
+    case Schedule::Kind::Replay:
+      return {{"kind", "replay"}, {"steps", schedule.steps()}};
   }
   return {};
 }
@@ -86,8 +90,10 @@ std::vector<std::string> check_resume(const TrainState& saved, const TrainState&
   if (saved.order != now.order) faults.push_back(fmt::format("--order was {}, now {}", saved.order, now.order));
   if (saved.seed != now.seed) faults.push_back(fmt::format("--seed was {}, now {}", saved.seed, now.seed));
   if (!faults.empty()) {
-    throw RunError(fmt::format("{}: cannot be resumed as it is asked for; it was made with other settings:\n  {}\ngive the same ones, or begin a new run in another folder",
-                               dir, fmt::join(faults, "\n  ")));
+    throw RunError(
+        fmt::format("{}: cannot be resumed as it is asked for; it was made with other settings:\n  {}\ngive the same ones, or begin a new "
+                    "run in another folder",
+                    dir, fmt::join(faults, "\n  ")));
   }
   differences(saved.train, now.train, "train", changes);
   differences(saved.schedule, now.schedule, "schedule", changes);

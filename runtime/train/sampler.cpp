@@ -20,8 +20,8 @@ uint64_t rows_floats(const codegen::Manifest& m) { return m.rows_lane_floats > 0
 uint64_t rows_out(const codegen::Manifest& m) { return static_cast<uint64_t>(m.V * (m.causal ? 1 : m.T)); }
 
 uint64_t sampler_bytes(const codegen::Manifest& m) {
-  return Arena::bytes_for(m.shared_floats) + Arena::bytes_for(rows_floats(m)) + Arena::bytes_for(m.lane_floats) + Arena::bytes_for(rows_out(m)) +
-         Arena::bytes_for(static_cast<uint64_t>(m.T));
+  return Arena::bytes_for(m.shared_floats) + Arena::bytes_for(rows_floats(m)) + Arena::bytes_for(m.lane_floats) +
+         Arena::bytes_for(rows_out(m)) + Arena::bytes_for(static_cast<uint64_t>(m.T));
 }
 
 void check(const SampleOptions& o) {
@@ -35,7 +35,8 @@ void check(const SampleOptions& o) {
 
 uint32_t choose_token(std::span<const float> logits, const SampleOptions& o, double uniform) {
   const auto nan = std::find_if(logits.begin(), logits.end(), [](float v) { return std::isnan(v); });
-  if (nan != logits.end()) throw std::runtime_error(fmt::format("the model's logit of token {} is NaN; its weights are spoiled", nan - logits.begin()));
+  if (nan != logits.end())
+    throw std::runtime_error(fmt::format("the model's logit of token {} is NaN; its weights are spoiled", nan - logits.begin()));
   const auto best = std::max_element(logits.begin(), logits.end());
   if (best == logits.end() || std::isinf(*best)) throw std::runtime_error("the model's logits are infinite; its weights are spoiled");
   if (o.temperature == 0) return static_cast<uint32_t>(best - logits.begin());
@@ -95,7 +96,9 @@ Sampler::Sampler(const codegen::Executable& exe, const float* params)
 
 std::string Sampler::warning() const {
   if (exe_.manifest.causal) return "";
-  return fmt::format("'{}' is not causal: every token recomputes the whole text before it, and training saw tokens that sampling does not have", exe_.manifest.model);
+  return fmt::format(
+      "'{}' is not causal: every token recomputes the whole text before it, and training saw tokens that sampling does not have",
+      exe_.manifest.model);
 }
 
 void Sampler::begin() {
@@ -108,7 +111,8 @@ std::span<const float> Sampler::next_logits(std::span<const uint32_t> ids) {
   const int64_t length = static_cast<int64_t>(ids.size());
   if (length < 1 || length > m.T) throw DataError(fmt::format("{} tokens: the model has positions for 1 to {}", length, m.T));
   for (size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] >= static_cast<uint64_t>(m.V)) throw DataError(fmt::format("token {} at position {} is not below the model's V = {}", ids[i], i, m.V));
+    if (ids[i] >= static_cast<uint64_t>(m.V))
+      throw DataError(fmt::format("token {} at position {} is not below the model's V = {}", ids[i], i, m.V));
     tokens_[i] = static_cast<int32_t>(ids[i]);
   }
   const size_t V = static_cast<size_t>(m.V);
@@ -127,12 +131,14 @@ std::span<const float> Sampler::next_logits(std::span<const uint32_t> ids) {
   return {out_, V};
 }
 
-SampleResult Sampler::sample(std::span<const uint32_t> prompt, const SampleOptions& options, const std::function<bool(uint32_t)>& on_token, const std::atomic<int>* stop) {
+SampleResult Sampler::sample(std::span<const uint32_t> prompt, const SampleOptions& options, const std::function<bool(uint32_t)>& on_token,
+                             const std::atomic<int>* stop) {
   const codegen::Manifest& m = exe_.manifest;
   check(options);
   if (prompt.empty()) throw DataError("the prompt has no token; give some text, or the token that ends documents");
   if (prompt.size() > static_cast<size_t>(m.T)) {
-    throw DataError(fmt::format("the prompt has {} tokens, and the model has positions for T = {}; give a shorter prompt", prompt.size(), m.T));
+    throw DataError(
+        fmt::format("the prompt has {} tokens, and the model has positions for T = {}; give a shorter prompt", prompt.size(), m.T));
   }
   std::vector<uint32_t> ids(prompt.begin(), prompt.end());
   SampleResult result;

@@ -82,7 +82,8 @@ std::vector<double> recorded_rates(const std::string& path) {
   }
   std::vector<double> out;
   for (const auto& [step, rate] : rates) {
-    if (step != static_cast<int64_t>(out.size())) throw FileError(fmt::format("{}: the record lacks step {}; it cannot be replayed", path, out.size()));
+    if (step != static_cast<int64_t>(out.size()))
+      throw FileError(fmt::format("{}: the record lacks step {}; it cannot be replayed", path, out.size()));
     out.push_back(rate);
   }
   if (out.empty()) throw FileError(fmt::format("{}: the record has no step; it cannot be replayed", path));

@@ -29,8 +29,8 @@ class Schedule {
   /// Steps in all; 0 when the clock decides.
   int64_t steps() const { return steps_; }
   double budget() const { return budget_; }
-  /// For step `step` (from 0) that begins `elapsed` seconds after the training's start, when a step takes about `step_seconds` (0: unknown).
-  /// By the clock, a step is the last one when no second one fits behind it.
+  /// For step `step` (from 0) that begins `elapsed` seconds after the training's start, when a step takes about `step_seconds` (0:
+  /// unknown). By the clock, a step is the last one when no second one fits behind it.
   Plan plan(int64_t step, double elapsed, double step_seconds) const;
   /// Seconds until the end, estimated; negative when unknown.
   double seconds_left(int64_t next_step, double elapsed, double step_seconds) const;

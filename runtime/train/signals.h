@@ -16,7 +16,8 @@ class StopSignals {
   static const std::atomic<int>& flag();
 
  private:
-  struct sigaction interrupt_ {}, terminate_{};  // what was there before
+  struct sigaction interrupt_ {
+  }, terminate_{};  // what was there before
 };
 
 /// Ignores a signal while it exists; SIGXFSZ then becomes an error of write().

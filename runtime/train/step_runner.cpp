@@ -14,7 +14,8 @@ bool all_finite(const float* x, uint64_t count) {
 
 }  // namespace
 
-StepRunner::StepRunner(const codegen::Executable& exe, const Arrays& arrays, ThreadPool& pool, const Windows& windows, const WindowOrder& order, uint64_t seed)
+StepRunner::StepRunner(const codegen::Executable& exe, const Arrays& arrays, ThreadPool& pool, const Windows& windows,
+                       const WindowOrder& order, uint64_t seed)
     : exe_(exe), arrays_(arrays), pool_(pool), windows_(windows), order_(order), seed_(seed) {}
 
 cpuflow_call StepRunner::call(size_t lane, int64_t step, int64_t sequence) const {
@@ -77,7 +78,8 @@ std::optional<std::vector<double>> StepRunner::run(int64_t step, const std::atom
       for (uint64_t j = 0; j < m.loss_floats; ++j) once.losses[j] += more[j];
     }
     exe_.loss_terms(&once);
-    for (size_t term = 0; term < losses.size(); ++term) losses[term] += static_cast<double>(once.out[term]) / static_cast<double>(arrays_.shape.calls);
+    for (size_t term = 0; term < losses.size(); ++term)
+      losses[term] += static_cast<double>(once.out[term]) / static_cast<double>(arrays_.shape.calls);
   }
   return losses;
 }

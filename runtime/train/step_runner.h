@@ -12,15 +12,16 @@
 
 namespace cpuflow::rt {
 
-/// Runs a compiled model over the sequences of a step.  Sequence s of a step belongs to lane s modulo lanes; a lane's sequences run one after
-/// the other, lanes run on threads: what is computed does not depend on the number of threads.
+/// Runs a compiled model over the sequences of a step.  Sequence s of a step belongs to lane s modulo lanes; a lane's sequences run one
+/// after the other, lanes run on threads: what is computed does not depend on the number of threads.
 class StepRunner {
  public:
   /// All must outlive this object.
-  StepRunner(const codegen::Executable& exe, const Arrays& arrays, ThreadPool& pool, const Windows& windows, const WindowOrder& order, uint64_t seed);
+  StepRunner(const codegen::Executable& exe, const Arrays& arrays, ThreadPool& pool, const Windows& windows, const WindowOrder& order,
+             uint64_t seed);
 
-  /// Losses of a step, one a term (means over its calls), or nothing when `stop` became other than 0 on the way.  Afterwards lane 0's `grads`
-  /// hold the sum of the gradients of the calls' mean losses.
+  /// Losses of a step, one a term (means over its calls), or nothing when `stop` became other than 0 on the way.  Afterwards lane 0's
+  /// `grads` hold the sum of the gradients of the calls' mean losses.
   std::optional<std::vector<double>> run(int64_t step, const std::atomic<int>* stop);
   /// What run()'s gradients are multiplied with: 1 / (calls of a micro-batch), and 1 / (micro-batches) unless train.accumulate is "sum".
   double gradient_scale() const;

@@ -62,7 +62,8 @@ class Trainer {
     if (held_out_) {
       check_ids(*held_out_, m_.V);
       if (held_out_->ids.size() < static_cast<uint64_t>(m_.T) + 1) {
-        sink_.note(fmt::format("{}: {} ids are too few for a window of T = {}; nothing is evaluated", held_out_->name, held_out_->ids.size(), m_.T));
+        sink_.note(fmt::format("{}: {} ids are too few for a window of T = {}; nothing is evaluated", held_out_->name,
+                               held_out_->ids.size(), m_.T));
         held_out_ = nullptr;
       }
     }
@@ -149,7 +150,8 @@ class Trainer {
     const float* grads = arrays_.lanes[0].grads;
     const double scale = runner_.gradient_scale();
     const GradientNorm norm = optimizer_.norm(pool_, grads, scale);
-    if (!norm.finite() || !std::all_of(losses->begin(), losses->end(), [](double v) { return std::isfinite(v); })) diverged(*losses, norm.norm);
+    if (!norm.finite() || !std::all_of(losses->begin(), losses->end(), [](double v) { return std::isfinite(v); }))
+      diverged(*losses, norm.norm);
     optimizer_.step(pool_, arrays_.params, grads, scale, norm, plan.lr, state_.step + 1);
 
     const double seconds = seconds_since(begin);
@@ -157,7 +159,15 @@ class Trainer {
     const uint64_t tokens = static_cast<uint64_t>(m_.train.batch * m_.T);
     state_.tokens += tokens;
     state_.elapsed_s = elapsed();
-    StepReport report{state_.step, options_.schedule.steps(), state_.tokens, state_.elapsed_s, plan.lr, *losses, norm.norm, static_cast<double>(tokens) / seconds, -1};
+    StepReport report{state_.step,
+                      options_.schedule.steps(),
+                      state_.tokens,
+                      state_.elapsed_s,
+                      plan.lr,
+                      *losses,
+                      norm.norm,
+                      static_cast<double>(tokens) / seconds,
+                      -1};
     ++state_.step;
     report.seconds_left = plan.last ? 0 : options_.schedule.seconds_left(state_.step, state_.elapsed_s, times_.usual());
     warn(metrics_->step(report));
@@ -194,7 +204,10 @@ class Trainer {
     } catch (const FileError& e) {
       saved = fmt::format("could not be saved: {}", e.what());
     }
-    throw Diverged(state_.step, text + "\na smaller train.lr, a longer warm-up or train.clip helps, or the operation needs a guard; the weights before this step are " + saved);
+    throw Diverged(state_.step, text +
+                                    "\na smaller train.lr, a longer warm-up or train.clip helps, or the operation needs a guard; the "
+                                    "weights before this step are " +
+                                    saved);
   }
 
   bool evaluate_weights() {
@@ -218,13 +231,15 @@ class Trainer {
     try {
       write_checkpoint();
     } catch (const FileError& e) {
-      warn(fmt::format("{}\nthe checkpoint of step {} stays; training goes on, and the next save is tried in {}", e.what(), saved_step_, short_time(options_.save_seconds)));
+      warn(fmt::format("{}\nthe checkpoint of step {} stays; training goes on, and the next save is tried in {}", e.what(), saved_step_,
+                       short_time(options_.save_seconds)));
     }
     last_save_ = Clock::now();
   }
 
   /// Tries for a while: someone may free some space.  A signal ends the waiting.
   void save_at_the_end() {
+    if (saved_step_ == state_.step) return;
     const auto begin = Clock::now();
     const int signal = options_.stop ? options_.stop->load() : 0;
     bool told = false;
@@ -234,8 +249,9 @@ class Trainer {
       } catch (const FileError& e) {
         const double left = options_.patience_seconds - seconds_since(begin);
         if (left <= 0 || (options_.stop && options_.stop->load() != signal)) {
-          throw FileError(fmt::format("{}\nsteps after {} could not be saved; the checkpoint of step {} is whole, --resume continues from it", e.what(), saved_step_,
-                                      saved_step_));
+          throw FileError(
+              fmt::format("{}\nsteps after {} could not be saved; the checkpoint of step {} is whole, --resume continues from it", e.what(),
+                          saved_step_, saved_step_));
         }
         if (!told) warn(fmt::format("{}\ntrying again for {}", e.what(), short_time(left)));
         told = true;
@@ -275,7 +291,8 @@ class Trainer {
 
 }  // namespace
 
-TrainResult train(const codegen::Executable& exe, const TokenData& data, const TokenData* held_out, const TrainOptions& options, ProgressSink& sink) {
+TrainResult train(const codegen::Executable& exe, const TokenData& data, const TokenData* held_out, const TrainOptions& options,
+                  ProgressSink& sink) {
   const IgnoredSignal file_size(SIGXFSZ);  // a limit on file sizes is an error to report, not a reason to die
   return Trainer(exe, data, held_out, options, sink).run();
 }

@@ -75,12 +75,13 @@ TEST_CASE("grad writes what check compares") {
   CHECK(report["losses"].contains("ce"));
   CHECK(report["grad_norm"] > 0);
   const std::string bytes = read_text(folder / "out.safetensors");
-  for (const char* name : {"\"logits\"", "\"loss.total\"", "\"grad.blocks.1.W_proj.weight\"", "\"grad.embed.weight\""}) CHECK(contains(bytes, name));
+  for (const char* name : {"\"logits\"", "\"loss.total\"", "\"grad.blocks.1.W_proj.weight\"", "\"grad.embed.weight\""})
+    CHECK(contains(bytes, name));
 }
 
 TEST_CASE("every stage can be printed") {
-  const std::vector<std::pair<std::string, std::string>> stages{{"parsed", "cumsum"},          {"backward", "grad."}, {"graph", "grad."},
-                                                                {"loops", "train_sequence"},   {"cpp", "extern \"C\""}, {"llvm", "define"},
+  const std::vector<std::pair<std::string, std::string>> stages{{"parsed", "cumsum"},        {"backward", "grad."},   {"graph", "grad."},
+                                                                {"loops", "train_sequence"}, {"cpp", "extern \"C\""}, {"llvm", "define"},
                                                                 {"asm", "train_sequence"}};
   for (const auto& [stage, part] : stages) {
     INFO(stage);
@@ -94,7 +95,8 @@ TEST_CASE("every stage can be printed") {
 
 TEST_CASE("compile reports, dumps, times and writes files") {
   const Folder folder;
-  const Result text = cpuflowc(words("compile v5ln --explain --time-passes --check-each --dump " + folder / "dump" + " --out " + folder / "out" + " " + kSmall));
+  const Result text = cpuflowc(
+      words("compile v5ln --explain --time-passes --check-each --dump " + folder / "dump" + " --out " + folder / "out" + " " + kSmall));
   INFO(text.err);
   REQUIRE(text.status == 0);
   for (const char* part : {"Parameters", "Loss terms", "fsp", "Regions", "Cost of a token", "Memory", "Decisions", "Milliseconds"}) {

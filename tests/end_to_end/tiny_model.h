@@ -43,8 +43,8 @@ inline std::string tiny_text(int documents = 60) {
   const char* things[] = {"red kite", "tin drum", "warm hat", "long rope"};
   std::string text;
   for (int i = 0; i < documents; ++i) {
-    text += std::string("Once there was a ") + heroes[i % 5] + " who had a " + things[i % 4] + ". The " + heroes[i % 5] + " lost the " + things[i % 4] +
-            " and found it again after " + std::to_string(i + 2) + " days.\n<|endoftext|>\n";
+    text += std::string("Once there was a ") + heroes[i % 5] + " who had a " + things[i % 4] + ". The " + heroes[i % 5] + " lost the " +
+            things[i % 4] + " and found it again after " + std::to_string(i + 2) + " days.\n<|endoftext|>\n";
   }
   return text;
 }

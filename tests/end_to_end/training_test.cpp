@@ -64,7 +64,8 @@ Folder& prepared() {
 /// Starts a run, ends it by `number` once it has made some steps, and returns what the process left.
 Result interrupted(const Folder& folder, const std::string& run, int number, const std::string& more) {
   Process process(train(folder, run, more));
-  for (int i = 0; i < 600 && process.running() && steps(folder / run).size() < 20; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  for (int i = 0; i < 600 && process.running() && steps(folder / run).size() < 20; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   process.signal(number);
   return process.wait();
 }
@@ -76,7 +77,8 @@ TEST_CASE("a model trains on text, says what it does, and leaves a run that samp
   const std::map<int, nlohmann::json> record = steps(folder / "whole");
   REQUIRE(record.size() == 20);
   CHECK(record.rbegin()->second["loss.ce"].get<double>() < record.begin()->second["loss.ce"].get<double>() - 0.1);
-  for (const char* key : {"step", "tokens", "elapsed_s", "lr", "loss.ce", "loss.total", "grad_norm", "tok_s"}) CHECK(record.begin()->second.contains(key));
+  for (const char* key : {"step", "tokens", "elapsed_s", "lr", "loss.ce", "loss.total", "grad_norm", "tok_s"})
+    CHECK(record.begin()->second.contains(key));
   CHECK(contains(read_text(folder / "whole/metrics.jsonl"), "val.ppl"));
   CHECK(contains(read_text(folder / "whole/metrics.jsonl"), "val.bits_per_byte"));
 
@@ -140,7 +142,8 @@ TEST_CASE("a damaged checkpoint is refused") {
 
 TEST_CASE("sampling depends on the seed only") {
   Folder& folder = prepared();
-  const std::vector<std::string> base{"sample", folder / "whole", "Once there was", "--tokens", "12", "--temperature", "0.8", "--top-k", "40", "--top-p", "0.95"};
+  const std::vector<std::string> base{
+      "sample", folder / "whole", "Once there was", "--tokens", "12", "--temperature", "0.8", "--top-k", "40", "--top-p", "0.95"};
   const Result first = cpuflowc(base + words("--seed 3"));
   INFO(first.err);
   REQUIRE(first.status == 0);
@@ -198,7 +201,8 @@ TEST_CASE("files of ids and a given tokenizer train the same model as the text")
   const nlohmann::json counts = nlohmann::json::parse(tokenized.out);
   CHECK(counts["documents"] == 60);
   CHECK(fs::file_size(folder / "tiny.bin") == 2 * counts["ids"].get<uint64_t>());
-  const std::string common = " --valid " + folder / "tiny.txt" + " --tokenizer " + tokenizer + " --steps 5 --seed 9 --order sequential --out ";
+  const std::string common =
+      " --valid " + folder / "tiny.txt" + " --tokenizer " + tokenizer + " --steps 5 --seed 9 --order sequential --out ";
   const Result text = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + common + folder / "from-text"));
   const Result ids = cpuflowc(words("train " + folder / "tiny.toml" + " --ids " + folder / "tiny.bin" + common + folder / "from-ids"));
   INFO(text.err);

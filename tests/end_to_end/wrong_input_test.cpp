@@ -16,7 +16,8 @@ std::vector<std::string> train_arguments(const Folder& folder, const std::string
   return {"train", model, "--data", data, "--out", folder / "run", "--steps", "3", "--threads", "1"};
 }
 
-void expect_failure(const std::vector<std::string>& arguments, int status, const std::vector<std::string>& messages, const Limits& limits = {}) {
+void expect_failure(const std::vector<std::string>& arguments, int status, const std::vector<std::string>& messages,
+                    const Limits& limits = {}) {
   const Result result = cpuflowc(arguments, {}, limits);
   std::string line;
   for (const std::string& argument : arguments) line += argument + " ";
@@ -42,8 +43,16 @@ TEST_CASE("mistakes in a model file are shown with file, line and column") {
       {"TOML that is none", "d = 16", "d = = 16", "7:5", {"error"}},
       {"a section that does not exist", "[train]", "[trains]", "24:2", {"trains", "did you mean 'train'?"}},
       {"a setting that does not exist", "warmup_steps", "warmup_step", "26:1", {"warmup_step", "did you mean 'warmup_steps'?"}},
-      {"a recurrence that does not step back", "x = x + mix(tanh(cumsum(x) / (t + 1)))", "h[t,i] = h[t,i] + x[t,i]\nx = x + h", "16:", {"h"}},
-      {"a reduction over two sizes", "x = x + mix(tanh(cumsum(x) / (t + 1)))", "y[t] = sum(i: x[t,i] * embed[i,0])\nx = x + y[t]", "16:", {"16", "300"}},
+      {"a recurrence that does not step back",
+       "x = x + mix(tanh(cumsum(x) / (t + 1)))",
+       "h[t,i] = h[t,i] + x[t,i]\nx = x + h",
+       "16:",
+       {"h"}},
+      {"a reduction over two sizes",
+       "x = x + mix(tanh(cumsum(x) / (t + 1)))",
+       "y[t] = sum(i: x[t,i] * embed[i,0])\nx = x + y[t]",
+       "16:",
+       {"16", "300"}},
   };
   const Folder folder;
   for (const Fault& fault : faults) {
@@ -84,12 +93,15 @@ TEST_CASE("data that cannot be used is refused with a reason") {
   std::string ids;
   for (int i = 0; i < 100; ++i) ids += std::string("\x01\x00\x02\x00", 4);
   ids += std::string("\xe7\x03", 2);
-  expect_failure({"train", model, "--ids", folder.write("ids.bin", ids), "--out", folder / "run", "--steps", "2"}, 4, {"ids.bin", "999", "200"});
+  expect_failure({"train", model, "--ids", folder.write("ids.bin", ids), "--out", folder / "run", "--steps", "2"}, 4,
+                 {"ids.bin", "999", "200"});
   expect_failure({"train", model, "--ids", folder.write("odd.bin", "abc"), "--out", folder / "run", "--steps", "2"}, 4, {"odd.bin"});
   // A vocabulary with more ids than the model has.
   const std::string tokenizer = CPUFLOW_SOURCE_DIR "/tests/data/tokenizer_small.json";
-  expect_failure(train_arguments(folder, model, good) + std::vector<std::string>{"--tokenizer", tokenizer, "--set", "V=20"}, 4, {"tokenizer_small.json", "20"});
-  expect_failure(train_arguments(folder, model, good) + std::vector<std::string>{"--tokenizer", folder.write("bad.json", "{\"model\": ")}, 4, {"bad.json"});
+  expect_failure(train_arguments(folder, model, good) + std::vector<std::string>{"--tokenizer", tokenizer, "--set", "V=20"}, 4,
+                 {"tokenizer_small.json", "20"});
+  expect_failure(train_arguments(folder, model, good) + std::vector<std::string>{"--tokenizer", folder.write("bad.json", "{\"model\": ")},
+                 4, {"bad.json"});
   expect_failure({"tokenize", "--tokenizer", folder / "none.json", good, folder / "x.bin"}, 4, {folder / "none.json"});
   CHECK(!std::filesystem::exists(folder / "x.bin"));
 }

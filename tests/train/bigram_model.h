@@ -8,8 +8,8 @@
 #include "codegen/abi/manifest.h"
 #include "runtime/data/dataset.h"
 
-/// A bigram model written by hand against the kernel ABI: logits[t] = table[tokens[t]] + 2 * bias.  The doubled bias is a shared value, so that
-/// prepare and finish have work; `rows` counts positions in its lane, and gives NaN when they do not come in order.
+/// A bigram model written by hand against the kernel ABI: logits[t] = table[tokens[t]] + 2 * bias.  The doubled bias is a shared value, so
+/// that prepare and finish have work; `rows` counts positions in its lane, and gives NaN when they do not come in order.
 namespace bigram {
 
 inline constexpr int64_t V = 12, T = 8;
@@ -58,7 +58,8 @@ void loss_terms(const cpuflow_call* c) {
 inline void rows(const cpuflow_call* c) {
   for (int32_t t = c->first; t < c->last; ++t) {
     float* out = c->out + (t - c->first) * V;
-    for (int64_t v = 0; v < V; ++v) out[v] = c->lane[0] == static_cast<float>(t) ? c->params[static_cast<int64_t>(c->tokens[t]) * V + v] + c->shared[v] : NAN;
+    for (int64_t v = 0; v < V; ++v)
+      out[v] = c->lane[0] == static_cast<float>(t) ? c->params[static_cast<int64_t>(c->tokens[t]) * V + v] + c->shared[v] : NAN;
     c->lane[0] += 1;
   }
 }

@@ -68,8 +68,8 @@ TEST_CASE("a file of weights is taken as a whole or refused with all its faults"
   const RunFolder folder;
   const codegen::Manifest m = three_parameters();
   std::vector<float> values(m.param_floats, 0.25f), got(m.param_floats);
-  const rt::TensorView normal{"normal", rt::TensorType::F32, {200, 100}, values.data()}, uniform{"uniform", rt::TensorType::F32, {20001}, values.data()},
-      one{"one", rt::TensorType::F32, {3}, values.data()};
+  const rt::TensorView normal{"normal", rt::TensorType::F32, {200, 100}, values.data()},
+      uniform{"uniform", rt::TensorType::F32, {20001}, values.data()}, one{"one", rt::TensorType::F32, {3}, values.data()};
   const std::string path = folder / "w.safetensors";
   rt::write_safetensors(path, {normal, uniform, one});
   rt::load_params(rt::SafetensorsFile(path), m, got.data());
@@ -81,7 +81,8 @@ TEST_CASE("a file of weights is taken as a whole or refused with all its faults"
   extra.name = "two";
   rt::write_safetensors(path, {other, one, extra});
   const std::string message = message_of([&] { rt::load_params(rt::SafetensorsFile(path), m, got.data()); });
-  for (const char* part : {"w.safetensors", "'normal' has shape [100, 200], and the model has [200, 100]", "'uniform' [20001] is missing", "'two' [3] is no parameter"}) {
+  for (const char* part : {"w.safetensors", "'normal' has shape [100, 200], and the model has [200, 100]", "'uniform' [20001] is missing",
+                           "'two' [3] is no parameter"}) {
     INFO(message);
     CHECK(has(message, part));
   }

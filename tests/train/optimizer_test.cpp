@@ -16,7 +16,7 @@ codegen::Manifest two_parameters() {
   m.params.push_back({"a.weight", {8}, 0, 8});
   m.params.push_back({"a.bias", {4}, 16, 4});
   m.train.lr = 1e-2;
-  m.train.groups = {{"*.bias", {{"lr", 2e-2}, {"weight_decay", 0}}}};
+  m.train.groups = {{"*.bias", {{"lr", 2e-2}, {"weight_decay", 0.05}}}};
   return m;
 }
 
@@ -42,10 +42,10 @@ std::vector<float> six_steps(const codegen::Manifest& m, std::vector<double>& no
 }  // namespace
 
 TEST_CASE("AdamW, clipping and groups give torch.optim.AdamW's numbers") {
-  // torch 2.13: AdamW(betas=(0.9, 0.95), eps=1e-8), clip_grad_norm_(1.0); two groups, the second with twice the rate and no decay.
+  // torch 2.13: AdamW(betas=(0.9, 0.95), eps=1e-8), clip_grad_norm_(1.0); two groups, the second with twice the rate and half the decay.
   const double norms[] = {7.35401821, 0.487748563, 7.37441587, 0.490343362, 7.31585121, 0.49157694};
   const double expected[] = {0.991529822,  0.750807941, 0.159945145, -0.492448986, -0.926068187, -0.937598884,
-                             -0.495632738, 0.178391725, 0.793210745, 1.01951253,   0.736282349,  0.135172084};
+                             -0.495632738, 0.178391725, 0.787688017, 1.01241148,   0.731124043,  0.134218723};
   for (const double scale : {1.0, 0.125}) {
     std::vector<double> found_norms;
     const std::vector<float> p = six_steps(two_parameters(), found_norms, 1, scale);

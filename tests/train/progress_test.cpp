@@ -20,7 +20,8 @@ TEST_CASE("a terminal gets one line that is rewritten and fits") {
   {
     rt::ProgressText text(exe.manifest, {true, true, 200}, [&](std::string_view s) { out += s; });
     text.step(report(41));
-    for (const char* part : {"\r", "\x1b[36m", "step 42/1000", "12.3 ktok/s", "ce 2.0000", "ppl 7.389", "lr 0.0003", "grad 0.75", "1m 15s left"}) {
+    for (const char* part :
+         {"\r", "\x1b[36m", "step 42/1000", "12.3 ktok/s", "ce 2.0000", "ppl 7.389", "lr 0.0003", "grad 0.75", "1m 15s left"}) {
       INFO(out);
       CHECK(has(out, part));
     }
@@ -42,7 +43,8 @@ TEST_CASE("elsewhere plain lines come now and then, the first and the last inclu
   std::string out;
   const codegen::Executable exe = bigram::make();
   {
-    rt::ProgressText text(exe.manifest, {false, false, 80}, [&](std::string_view s) { out += s; }, 1000);
+    rt::ProgressText text(
+        exe.manifest, {false, false, 80}, [&](std::string_view s) { out += s; }, 1000);
     for (int step = 0; step < 50; ++step) text.step(report(step));
     CHECK(std::count(out.begin(), out.end(), '\n') == 1);
   }

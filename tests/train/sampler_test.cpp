@@ -17,7 +17,8 @@ namespace {
 /// How often each token comes out of `draws` draws, as shares.
 std::vector<double> shares(const std::vector<float>& logits, const rt::SampleOptions& options, int draws = 40000) {
   std::vector<double> out(logits.size());
-  for (int i = 0; i < draws; ++i) out[rt::choose_token(logits, options, rt::unit_interval(rt::random_words(1, 2, static_cast<uint64_t>(i))[0]))] += 1.0 / draws;
+  for (int i = 0; i < draws; ++i)
+    out[rt::choose_token(logits, options, rt::unit_interval(rt::random_words(1, 2, static_cast<uint64_t>(i))[0]))] += 1.0 / draws;
   return out;
 }
 

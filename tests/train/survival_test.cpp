@@ -95,7 +95,8 @@ TEST_CASE("a run that is killed again and again ends with the same weights") {
     if (status == 0) break;
     REQUIRE(status == 1000 + SIGKILL);
     ++kills;
-    if (rt::CheckpointFolder(folder.path()).exists() && fs::exists(folder / "checkpoint")) CHECK_NOTHROW(rt::CheckpointFolder(folder.path()).open());
+    if (rt::CheckpointFolder(folder.path()).exists() && fs::exists(folder / "checkpoint"))
+      CHECK_NOTHROW(rt::CheckpointFolder(folder.path()).open());
   }
   CHECK(kills > 2);
   CHECK((tensors_of(folder.path()) == undisturbed()));

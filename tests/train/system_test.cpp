@@ -70,8 +70,10 @@ TEST_CASE("threads follow the quota and OMP_NUM_THREADS") {
   CHECK(rt::available_threads(root.path()) == 1);
   setenv("OMP_NUM_THREADS", "nonsense", 1);
   CHECK(rt::available_threads(root.path()) == std::min(all, 2));
-  if (before) setenv("OMP_NUM_THREADS", kept.c_str(), 1);
-  else unsetenv("OMP_NUM_THREADS");
+  if (before)
+    setenv("OMP_NUM_THREADS", kept.c_str(), 1);
+  else
+    unsetenv("OMP_NUM_THREADS");
 }
 
 TEST_CASE("a thread pool runs every index once, and passes on the first failure") {

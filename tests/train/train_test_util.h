@@ -67,7 +67,8 @@ struct Recorder : cpuflow::rt::ProgressSink {
   void note(const std::string& text) override { notes += text + "\n"; }
 };
 
-inline cpuflow::rt::TrainOptions train_options(const cpuflow::codegen::Executable& exe, const std::string& dir, int64_t steps, int threads = 1) {
+inline cpuflow::rt::TrainOptions train_options(const cpuflow::codegen::Executable& exe, const std::string& dir, int64_t steps,
+                                               int threads = 1) {
   cpuflow::rt::TrainOptions o;
   o.dir = dir;
   o.schedule = cpuflow::rt::Schedule::by_steps(exe.manifest.train, steps);

@@ -35,7 +35,8 @@ Outcome run(const codegen::Executable& exe, int64_t steps, int threads, const st
 }
 
 /// Losses and gradient of one step by plain loops over the whole batch: the gradient of the mean over the micro-batch, added or averaged.
-std::vector<double> plain_gradient(const std::vector<float>& params, const rt::Windows& windows, const rt::WindowOrder& order, int64_t batch, double weight) {
+std::vector<double> plain_gradient(const std::vector<float>& params, const rt::Windows& windows, const rt::WindowOrder& order,
+                                   int64_t batch, double weight) {
   std::vector<double> g(bigram::kFloats);
   for (int64_t s = 0; s < batch; ++s) {
     int32_t tokens[bigram::T], targets[bigram::T];
@@ -43,7 +44,8 @@ std::vector<double> plain_gradient(const std::vector<float>& params, const rt::W
     for (int64_t t = 0; t < bigram::T; ++t) {
       std::vector<double> p(bigram::V);
       double sum = 0;
-      for (int64_t v = 0; v < bigram::V; ++v) sum += p[static_cast<size_t>(v)] = std::exp(params[static_cast<size_t>(tokens[t] * bigram::V + v)]);
+      for (int64_t v = 0; v < bigram::V; ++v)
+        sum += p[static_cast<size_t>(v)] = std::exp(params[static_cast<size_t>(tokens[t] * bigram::V + v)]);
       for (int64_t v = 0; v < bigram::V; ++v) {
         const double d = weight * (p[static_cast<size_t>(v)] / sum - (v == targets[t] ? 1 : 0)) / bigram::T;
         g[static_cast<size_t>(tokens[t] * bigram::V + v)] += d;
@@ -225,7 +227,9 @@ TEST_CASE("a number that is not finite stops the run before the weights are touc
   }
   INFO(message);
   CHECK(step == 2);  // windows 16 .. 23; ids 150 and 151 stand in window 18
-  for (const char* part : {"step 2 diverged", "norm is nan", "window 18", "sequence 0 of micro-batch 1", "gradient of table.weight", "model.toml:7", "saved in"}) CHECK(has(message, part));
+  for (const char* part : {"step 2 diverged", "norm is nan", "window 18", "sequence 0 of micro-batch 1", "gradient of table.weight",
+                           "model.toml:7", "saved in"})
+    CHECK(has(message, part));
   CHECK(record.steps.size() == 2);
   CHECK(has(slurp(folder / "metrics.jsonl"), "\"event\":\"diverged\""));
   const rt::Checkpoint saved = rt::CheckpointFolder(folder.path()).open();
@@ -243,7 +247,8 @@ TEST_CASE("what does not fit is refused with a reason") {
   const rt::TrainOptions options = train_options(exe, folder.path(), 2);
   rt::TokenData wrong = bigram::text(50);
   wrong.ids.append(bigram::V);
-  CHECK(has(message_of([&] { rt::train(exe, wrong, nullptr, options, record); }), "stream: id 12 at position 50 is not below the model's V = 12"));
+  CHECK(has(message_of([&] { rt::train(exe, wrong, nullptr, options, record); }),
+            "stream: id 12 at position 50 is not below the model's V = 12"));
   CHECK(has(message_of([&] { rt::train(exe, bigram::text(5), nullptr, options, record); }), "T = 8"));
   CHECK(!std::filesystem::exists(folder / "checkpoint"));
   rt::TrainOptions resume = options;
