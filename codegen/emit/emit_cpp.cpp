@@ -11,6 +11,7 @@
 
 namespace cpuflow::embedded {
 extern const std::string_view kernel_prelude;
+extern const std::string_view kernel_products;
 extern const std::string_view kernel_loops;
 extern const std::string_view kernel_abi;
 }  // namespace cpuflow::embedded
@@ -35,6 +36,8 @@ class Emitter {
     out_ += abi;
     out_ += "\n";
     out_ += embedded::kernel_prelude;
+    out_ += "\n";
+    out_ += embedded::kernel_products;
     out_ += "\n";
     out_ += embedded::kernel_loops;
     out_ += "\nnamespace {\n\n";

@@ -11,6 +11,7 @@
 
 namespace cpuflow::embedded {
 extern const std::string_view kernel_prelude;
+extern const std::string_view kernel_products;
 }
 
 namespace cpuflow::cli {
@@ -166,7 +167,7 @@ PeakMeter::PeakMeter(int threads) : pool_(threads) {
   codegen::JitOptions options;
   options.features = target.features;
   options.vector_bits = target.lanes * 32;
-  const std::string text = std::string(embedded::kernel_prelude) +
+  const std::string text = std::string(embedded::kernel_prelude) + "\n" + std::string(embedded::kernel_products) +
                            "\nextern \"C\" float peak_run(long n) { return kernel::fma_peak(n); }\n"
                            "extern \"C\" long peak_flops() { return kernel::kPeakFlops; }\n";
   library_ = codegen::load_cpp(text, "peak.cpp", options);

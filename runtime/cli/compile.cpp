@@ -5,6 +5,7 @@
 #include "modeldefs/frontend/build_graph.h"
 #include "passes/pipeline.h"
 #include "runtime/cli/check_each.h"
+#include "runtime/cli/probe_rows.h"
 
 #include <fmt/format.h>
 
@@ -140,6 +141,7 @@ CompiledModel compile_model(const CompileOptions& options) {
   }
   fill_manifest(c, model);
   c.jit.exec = options.exec;
+  c.jit.opt_level = options.opt_level;
   c.jit.features = c.target.features;
   c.jit.vector_bits = c.target.lanes * 32;
   if (!options.dump_dir.empty() && !c.cpp.empty()) {
@@ -161,7 +163,14 @@ CompiledModel compile_model(const CompileOptions& options) {
   }
   if (options.eval) c.exe.eval_sequence = kernel("eval_sequence");
   if (options.eval || options.train) c.exe.loss_terms = kernel("loss_terms");
-  if (options.rows) c.exe.rows = kernel("rows");
+  if (options.rows) {
+    c.exe.rows = kernel("rows");
+    c.exe.manifest.causal = rows_agree(c.exe);
+    if (!c.exe.manifest.causal) {
+      c.warnings.push_back("logits of a position depend on later tokens, or on a chunk that is not complete: perplexities of this model are not those of a "
+                           "language model unless you know why, and sampling recomputes the whole text for every token");
+    }
+  }
   return c;
 }
 

@@ -25,6 +25,7 @@ struct CompileOptions {
   codegen::Exec exec = codegen::Exec::Orc;
   bool train = true, eval = true, rows = true;   // which functions are wanted
   bool profile = false;                          // regions count their time
+  int opt_level = 3;                             // of the C++ compiler
   bool run = true;                               // false: stop at the C++ text
   std::set<std::string> skip;                    // passes
   std::string stop_after;

@@ -50,7 +50,7 @@ std::optional<std::vector<double>> StepRunner::run(int64_t step, const std::atom
   once.last = static_cast<int32_t>(m.T);
   if (exe_.prepare) exe_.prepare(&once);
   std::atomic<bool> stopped{false};
-  pool_.parallel_for(lanes, [&](size_t lane, int) {
+  pool_.parallel_for(lanes, [&](size_t lane, int thread) {
     std::fill_n(arrays_.lanes[lane].grads, grad_floats, 0.0f);
     for (int64_t i = 0; i < arrays_.shape.calls; ++i) std::fill_n(arrays_.losses(i, lane), m.loss_floats, 0.0f);
     for (int64_t s = static_cast<int64_t>(lane); s < arrays_.shape.sequences; s += static_cast<int64_t>(lanes)) {
@@ -58,7 +58,9 @@ std::optional<std::vector<double>> StepRunner::run(int64_t step, const std::atom
         stopped = true;
         return;
       }
-      const cpuflow_call c = call(lane, step, s);
+      cpuflow_call c = call(lane, step, s);
+      // a sequence leaves nothing behind in its scratch: a thread keeps to one, which then stays in its caches
+      c.lane = arrays_.lanes[static_cast<size_t>(pool_.size()) <= lanes ? static_cast<size_t>(thread) : lane].scratch;
       exe_.train_sequence(&c);
     }
   });

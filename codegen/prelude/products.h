@@ -1,0 +1,373 @@
+// Products of float32 matrices with a packed right operand.  Appended to kernel_prelude.h in generated code; includes nothing.
+#ifndef CPUFLOW_KERNEL_PRODUCTS_H
+#define CPUFLOW_KERNEL_PRODUCTS_H
+
+// Loops around the inner ones: their time is the compiler's.
+#if defined(__clang__)
+#define KERNEL_OUTER __attribute__((noinline, minsize)) inline
+#else
+#define KERNEL_OUTER __attribute__((noinline)) inline
+#endif
+
+namespace CPUFLOW_KERNEL_NAMESPACE {
+
+// The right operand lies in panels of kPanel columns: [ceil(N / kPanel)][K][kPanel], padded with zeros.  A block of rows x kPanel
+// sums stays in registers while k runs.  The order of the sums of an element depends on K only: k ascending within pieces of
+// kDepth, the pieces one after the other; it does not matter how rows are spread over blocks or calls.
+
+constexpr int kPanel = 2 * kLanes;
+constexpr int kDepth = 256;                                     // inner steps of a piece: a panel's share fills half of the first cache
+constexpr int kBlock = kLanes == 8 ? 6 : kLanes == 16 ? 8 : 4;  // rows of a block: as many as the registers hold
+constexpr int kCached = 32 * kBlock;                            // rows whose piece stays in the second cache
+constexpr int kCopied = 16 * kBlock;                            // the same for rows that are copied
+
+/// Size of a packed K x N matrix in floats.
+constexpr long packed_floats(int K, int N) { return static_cast<long>((N + kPanel - 1) / kPanel) * kPanel * K; }
+
+/// A run of blocks, one below the other, against the same panel.
+struct Blocks {
+  int count = 1;
+  int rows = kBlock;  // of a block to write; the others are computed for nothing
+  int k = 0;          // inner steps
+  const float* a = nullptr;
+  long a_row = 0;   // between rows; a copied A has kBlock floats for each inner step
+  long a_next = 0;  // between blocks
+  const float* b = nullptr;
+  long b_panel = 0;  // between panels
+  float* c = nullptr;
+  long c_row = 0;   // between rows
+  int columns = 0;  // to write
+  bool add = false;
+  const float* fetch = nullptr;  // what comes next: every four inner steps the cache line there is fetched
+  const float* fetch_end = nullptr;
+  long fetch_step = 16;
+};
+
+/// Blocks of R rows and P panels.  Every instance costs compile time: there are few.
+template <int R, int P, bool kFromCopy>
+__attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
+  constexpr int kRegs = 2 * P;
+  const long a_row = blocks.a_row, b_panel = blocks.b_panel, c_row = blocks.c_row;
+  const float* fetch = blocks.fetch;
+  float* c = blocks.c;
+  KERNEL_ROLLED
+  for (int i = 0; i < blocks.count; ++i, c += R * c_row) {
+    vf sum[R][kRegs] = {};
+    const float *a = blocks.a + i * blocks.a_next, *b = blocks.b;
+    auto step = [&](int u) __attribute__((always_inline)) {
+      vf row[kRegs];
+      KERNEL_UNROLL
+      for (int j = 0; j < kRegs; ++j) row[j] = load<vf>(b + j / 2 * b_panel + u * kPanel + j % 2 * kLanes);
+      KERNEL_UNROLL
+      for (int r = 0; r < R; ++r) {
+        const vf x = splat<vf>(kFromCopy ? a[u * kBlock + r] : a[r * a_row + u]);
+        KERNEL_UNROLL
+        for (int j = 0; j < kRegs; ++j) sum[r][j] = fma(x, row[j], sum[r][j]);
+      }
+    };
+    KERNEL_UNROLL
+    for (int r = 0; r < R; ++r) __builtin_prefetch(c + r * c_row, 1);
+    const long fetch_step = fetch < blocks.fetch_end ? blocks.fetch_step : 0;
+    int k = blocks.k;
+    KERNEL_ROLLED
+    for (; k >= 4; k -= 4) {
+      __builtin_prefetch(fetch, 0, 2);
+      fetch += fetch_step;
+      KERNEL_UNROLL
+      for (int u = 0; u < 4; ++u) step(u);
+      a += kFromCopy ? 4 * kBlock : 4;
+      b += 4 * kPanel;
+    }
+    KERNEL_ROLLED
+    for (; k > 0; --k) {
+      step(0);
+      a += kFromCopy ? kBlock : 1;
+      b += kPanel;
+    }
+    if (blocks.columns == P * kPanel) {
+      KERNEL_UNROLL
+      for (int r = 0; r < R; ++r) {
+        if (!kFromCopy || r < blocks.rows) {
+          KERNEL_UNROLL
+          for (int j = 0; j < kRegs; ++j) {
+            float* p = c + r * c_row + j * kLanes;
+            store(p, blocks.add ? load<vf>(p) + sum[r][j] : sum[r][j]);
+          }
+        }
+      }
+    } else {
+      float edge[R][P * kPanel];
+      KERNEL_UNROLL
+      for (int r = 0; r < R; ++r) {
+        KERNEL_UNROLL
+        for (int j = 0; j < kRegs; ++j) store(edge[r] + j * kLanes, sum[r][j]);
+      }
+      const int rows = min(R, blocks.rows);
+      KERNEL_ROLLED
+      for (int r = 0; r < rows; ++r) {
+        KERNEL_ROLLED
+        for (int n = 0; n < blocks.columns; ++n) {
+          float& out = c[r * c_row + n];
+          out = blocks.add ? out + edge[r][n] : edge[r][n];
+        }
+      }
+    }
+  }
+}
+
+/// What a piece of a product shares; a, b, c are at its first element.
+struct Piece {
+  int k;
+  const float* a;
+  long a_row;
+  const float* b;
+  long b_panel;
+  float* c;
+  long c_row;
+  bool add;
+  Blocks blocks() const {
+    Blocks out;
+    out.k = k, out.a = a, out.a_row = a_row, out.b = b, out.b_panel = b_panel, out.c = c, out.c_row = c_row, out.add = add;
+    return out;
+  }
+};
+
+/// `large` blocks of kBlock rows and `small` ones of four, below each other, against every panel.  a_copy: between the blocks of a copied
+/// A; rows: of the last block.  next: the A that is copied after this piece (k rows, next_step apart, of `next_floats`), or null.
+template <bool kFromCopy>
+KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& piece, int N, long a_copy, const float* next, long next_step,
+                                  int next_floats) {
+  const long large_next = kFromCopy ? a_copy : kBlock * piece.a_row, small_next = kFromCopy ? a_copy : 4 * piece.a_row;
+  Blocks blocks = piece.blocks();
+  for (int n = 0; n < N; n += kPanel, blocks.b += blocks.b_panel) {
+    const bool next_line = next && n / kPanel * 16 < next_floats, last = n + kPanel >= N;
+    blocks.columns = min(kPanel, N - n);
+    blocks.fetch = next_line ? next + n / kPanel * 16 : last ? blocks.b : blocks.b + blocks.b_panel;
+    blocks.fetch_step = next_line ? next_step : 16;
+    blocks.fetch_end = next_line ? blocks.fetch + blocks.k * next_step : last ? blocks.b : blocks.fetch + blocks.k * kPanel;
+    blocks.a = piece.a;
+    blocks.c = piece.c + n;
+    auto run = [&](int count, int size, long a_next, bool with_last) {
+      // All but the last block are whole.
+      const int whole = count - (with_last && rows < size);
+      for (int part = 0; part < 2; ++part) {
+        blocks.count = part == 0 ? whole : count - whole;
+        if (blocks.count == 0) continue;
+        blocks.rows = part == 0 ? size : rows;
+        blocks.a_next = a_next;
+        if (kBlock == 4 || size == kBlock) multiply_blocks<kBlock, 1, kFromCopy>(blocks);
+        if (kBlock != 4 && size == 4) multiply_blocks<4, 1, kFromCopy>(blocks);
+        blocks.fetch = min(blocks.fetch + blocks.count * (blocks.k / 4 * blocks.fetch_step), blocks.fetch_end);
+        blocks.a += blocks.count * a_next;
+        blocks.c += static_cast<long>(blocks.count) * size * blocks.c_row;
+      }
+    };
+    if (large > 0) run(large, kBlock, large_next, small == 0);
+    if (small > 0) run(small, 4, small_next, true);
+  }
+}
+
+/// One or two rows: several panels at once keep the multipliers busy.
+KERNEL_OUTER void multiply_few(int m, const Piece& piece, int N) {
+  const int panels = m == 1 ? 4 : 2;
+  Blocks blocks = piece.blocks();
+  blocks.rows = m;
+  int n = 0;
+  for (; n + panels * kPanel <= N; n += panels * kPanel) {
+    blocks.columns = panels * kPanel;
+    blocks.fetch = blocks.fetch_end = blocks.b;
+    if (m == 1) multiply_blocks<1, 4, false>(blocks);
+    if (m == 2) multiply_blocks<2, 2, false>(blocks);
+    blocks.b += panels * blocks.b_panel;
+    blocks.c += panels * kPanel;
+  }
+  for (; n < N; n += kPanel) {
+    blocks.columns = min(kPanel, N - n);
+    blocks.fetch = blocks.fetch_end = blocks.b;
+    for (int i = 0; i < m; ++i) {
+      blocks.a = piece.a + i * piece.a_row;
+      multiply_blocks<1, 1, false>(blocks);
+      blocks.c += blocks.c_row;
+    }
+    blocks.b += blocks.b_panel;
+    blocks.c += kPanel - m * blocks.c_row;
+  }
+}
+
+/// m rows: as many large blocks as fit, then small ones, then few rows.
+KERNEL_OUTER void multiply_rows(int m, Piece piece, int N) {
+  int large = m / kBlock, rest = m % kBlock;
+  if (kBlock == 6 && large > 0 && (rest == 2 || rest == 3)) --large, rest += kBlock;  // 8 = 4 + 4
+  const int small = kBlock == 4 ? 0 : rest / 4;
+  rest -= 4 * small;
+  if (large + small > 0) multiply_panels<false>(large, small, kBlock, piece, N, 0, nullptr, 0, 0);
+  for (int row = m - rest; row < m;) {
+    const int few = min(2, m - row);
+    Piece part = piece;
+    part.a += row * piece.a_row;
+    part.c += row * piece.c_row;
+    multiply_few(few, part, N);
+    row += few;
+  }
+}
+
+/// product() with sizes known at run time.
+KERNEL_OUTER void multiply(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
+  for (long first = 0; first < m; first += kCached) {
+    for (int k = 0; k < K; k += kDepth) {
+      multiply_rows(min(kCached, static_cast<int>(m - first)),
+                    {min(kDepth, K - k), a + first * a_row + k, a_row, b + static_cast<long>(k) * kPanel, static_cast<long>(K) * kPanel,
+                     c + first * c_row, c_row, add || k > 0},
+                    N);
+    }
+  }
+}
+
+/// c[i * c_row + n] (+)= sum over k of a[i * a_row + k] * B[k][n], i < m, n < N; b is packed.
+template <int N, int K, bool kAdd>
+KERNEL_INLINE void product(int m, const float* a, long a_row, const float* b, float* c, long c_row) {
+  multiply(m, N, K, kAdd, a, a_row, b, c, c_row);
+}
+
+/// Distance of the blocks of a copied A: an odd number of cache lines, so that they do not compete for the same places of the cache.
+constexpr long copy_stride(int k) { return static_cast<long>(k + 31) / 32 * 32 * kBlock + 16; }
+
+/// Copies k rows of m (of all that can be read: `readable`) columns in the order in which blocks read them: [block][k][kBlock], of
+/// which the first are large, the others hold four columns; missing columns are 0.
+inline void copy_blocks(int m, int readable, int large, int k, const float* a, long a_k, float* out) {
+  typedef float Row __attribute__((vector_size(kLanes == 4 ? 16 : 32)));  // at least kBlock; what is too much is overwritten
+  constexpr int kRow = sizeof(Row) / sizeof(float);
+  const long stride = copy_stride(k);
+  for (int j = 0; j < k; ++j, a += a_k) {
+    float* to = out + j * kBlock;
+    int i = 0;
+    for (; i < large * kBlock && i + kRow <= readable; i += kBlock, to += stride) store(to, load<Row>(a + i));
+    for (; i < m; to += stride) {
+      const int columns = i < large * kBlock ? kBlock : 4;
+      for (int r = 0; r < columns; ++r) to[r] = i + r < m ? a[i + r] : 0.0f;
+      i += columns;
+    }
+  }
+}
+
+/// product_t() with sizes known at run time.
+KERNEL_OUTER void multiply_transposed(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
+  alignas(64) float copied[copy_stride(kDepth) * (kCopied / kBlock + 1) + 16];
+  for (int first = 0; first < m; first += kCopied) {
+    const int rows = min(kCopied, m - first);
+    int large = rows / kBlock, rest = rows % kBlock;
+    if (kBlock == 6 && large > 0 && rest == 2) --large, rest += kBlock;  // 8 = 4 + 4
+    if (rest > 4 && rest < kBlock) ++large, rest = 0;
+    const int small = (rest + 3) / 4, last = small > 0 ? rest - 4 * (small - 1) : rows - kBlock * (large - 1);
+    for (int k = 0; k < K; k += kDepth) {
+      const int depth = min(kDepth, K - k);
+      const float* const from = a + k * a_k + first;
+      const float* const next = k + kDepth < K ? from + kDepth * a_k : first + kCopied < m ? a + first + kCopied : nullptr;
+      copy_blocks(rows, m - first, large, depth, from, a_k, copied);
+      multiply_panels<true>(
+          large, small, last,
+          {depth, copied, 0, b + static_cast<long>(k) * kPanel, static_cast<long>(K) * kPanel, c + first * c_row, c_row, add || k > 0}, N,
+          copy_stride(depth), next, a_k, min(kCopied, m));
+    }
+  }
+}
+
+/// c[i * c_row + n] (+)= sum over j < k of a[j * a_k + i] * B[j][n], i < m, n < N; b is packed.
+template <int N, bool kAdd>
+KERNEL_INLINE void product_t(int m, int k, const float* a, long a_k, const float* b, float* c, long c_row) {
+  multiply_transposed(m, N, k, kAdd, a, a_k, b, c, c_row);
+}
+
+// ---- packing -------------------------------------------------------------------------------------------------------------------
+
+#if defined(__AVX512F__)
+#define KERNEL_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define KERNEL_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif defined(__AVX2__) && defined(__FMA__)
+#define KERNEL_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define KERNEL_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define KERNEL_LOW 0, 4, 1, 5
+#define KERNEL_HIGH 2, 6, 3, 7
+#endif
+
+/// Transposes kLanes x kLanes floats.
+KERNEL_INLINE void transpose(vf (&x)[kLanes]) {
+  KERNEL_UNROLL
+  for (int round = 1; round < kLanes; round *= 2) {
+    vf y[kLanes];
+    KERNEL_UNROLL
+    for (int i = 0; i < kLanes / 2; ++i) {
+      y[2 * i] = __builtin_shufflevector(x[i], x[i + kLanes / 2], KERNEL_LOW);
+      y[2 * i + 1] = __builtin_shufflevector(x[i], x[i + kLanes / 2], KERNEL_HIGH);
+    }
+    KERNEL_UNROLL
+    for (int i = 0; i < kLanes; ++i) x[i] = y[i];
+  }
+}
+
+/// Packs B[k][n] = src[k * stride_k + n * stride_n] into packed_floats(K, N) floats.
+inline void pack(const float* src, long stride_k, long stride_n, int K, int N, float* dst) {
+  for (int n = 0; n < N; n += kPanel, dst += static_cast<long>(K) * kPanel) {
+    const int columns = min(kPanel, N - n);
+    const float* from = src + n * stride_n;
+    int k = 0;
+    if (columns == kPanel && stride_n == 1) {
+      for (; k < K; ++k) {
+        store(dst + k * kPanel, load<vf>(from + k * stride_k));
+        store(dst + k * kPanel + kLanes, load<vf>(from + k * stride_k + kLanes));
+      }
+    } else if (columns == kPanel && stride_k == 1) {
+      for (; k + kLanes <= K; k += kLanes) {
+        KERNEL_ROLLED
+        for (int half = 0; half < kPanel; half += kLanes) {
+          vf x[kLanes];
+          KERNEL_UNROLL
+          for (int i = 0; i < kLanes; ++i) x[i] = load<vf>(from + (half + i) * stride_n + k);
+          transpose(x);
+          KERNEL_UNROLL
+          for (int i = 0; i < kLanes; ++i) store(dst + (k + i) * kPanel + half, x[i]);
+        }
+      }
+    }
+    for (; k < K; ++k) {
+      for (int i = 0; i < kPanel; ++i) dst[k * kPanel + i] = i < columns ? from[k * stride_k + i * stride_n] : 0.0f;
+    }
+  }
+}
+
+// ---- measuring the machine -------------------------------------------------------------------------------------------------------
+
+constexpr int kPeakChains = kLanes == 4 ? 10 : 12;
+constexpr long kPeakFlops = 2L * kLanes * kPeakChains;  // of one iteration of fma_peak
+
+/// n iterations of independent multiply-adds on numbers that do not repeat (x -> x^2 - 1.9 is chaotic).
+__attribute__((noinline)) inline float fma_peak(long n) {
+  vf x[kPeakChains];
+  for (int i = 0; i < kPeakChains; ++i) x[i] = 0.01f * real(ramp<vf>(i * kLanes));
+  const vf c = splat<vf>(-1.9f);
+  KERNEL_ROLLED
+  for (long i = 0; i < n; ++i) {
+    KERNEL_UNROLL
+    for (int j = 0; j < kPeakChains; ++j) x[j] = fma(x[j], x[j], c);
+  }
+  vf total = x[0];
+  for (int i = 1; i < kPeakChains; ++i) total += x[i];
+  return hsum(total);
+}
+
+/// The sum of n floats: what a core reads.
+__attribute__((noinline)) inline float read_sum(const float* x, long n) {
+  vf sum[8] = {};
+  long i = 0;
+  for (; i + 8 * kLanes <= n; i += 8 * kLanes) {
+    KERNEL_UNROLL
+    for (int j = 0; j < 8; ++j) sum[j] += load<vf>(x + i + j * kLanes);
+  }
+  float rest = 0;
+  for (; i < n; ++i) rest += x[i];
+  return hsum(((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]))) + rest;
+}
+
+}  // namespace CPUFLOW_KERNEL_NAMESPACE
+#endif

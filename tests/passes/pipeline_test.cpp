@@ -1,0 +1,91 @@
+// No pass changes a value: the interpreter's results are the same after each of them, for models with every kind of statement.
+#include "ir/diagnostics.h"
+#include "ir/interpret.h"
+#include "ir/verify.h"
+#include "modeldefs/frontend/build_graph.h"
+#include "passes/pipeline.h"
+#include "tests/catch.h"
+
+#include <cmath>
+#include <random>
+
+using namespace cpuflow;
+using namespace cpuflow::ir;
+
+namespace {
+
+struct Case {
+  const char* model;
+  std::map<std::string, std::string> sizes;
+};
+
+/// The same values for nodes of the same name, whatever the graph.
+void example_values(const Graph& graph, int64_t vocabulary, std::map<std::string, Tensor>& params, std::map<std::string, Tensor>& inputs) {
+  for (NodeId id = 0; id < graph.size(); ++id) {
+    const Node& n = graph[id];
+    if (n.op != Op::Param && n.op != Op::Input) continue;
+    std::mt19937 random(static_cast<unsigned>(std::hash<std::string>{}(n.text)));
+    Tensor t{n.axes, std::vector<double>(element_count(n.axes))};
+    for (double& v : t.data) {
+      v = n.op == Op::Param ? std::uniform_real_distribution<double>(-0.6, 0.6)(random) : static_cast<double>(random() % static_cast<unsigned>(vocabulary));
+    }
+    (n.op == Op::Param ? params : inputs)[n.text] = std::move(t);
+  }
+}
+
+double relative_difference(const Tensor& a, const Tensor& b) {
+  if (a.data.size() != b.data.size()) return 1;
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < a.data.size(); ++i) {
+    difference += std::pow(a.data[i] - b.data[i], 2);
+    size += a.data[i] * a.data[i];
+  }
+  return std::sqrt(difference) / (std::sqrt(size) + 1e-9);
+}
+
+}  // namespace
+
+TEST_CASE("no pass changes a value") {
+  const std::vector<Case> cases = {
+      {"v5ln", {{"T", "20"}, {"B", "2"}, {"d", "8"}, {"k", "4"}, {"ff", "6"}, {"V", "11"}, {"L", "2"}, {"fsp_tau", "5"}, {"fsp_rate", "4"}}},
+      {"gpt2", {{"T", "7"}, {"B", "2"}, {"d", "8"}, {"H", "2"}, {"V", "11"}, {"L", "2"}}},
+      {"gru", {{"T", "6"}, {"B", "2"}, {"d", "6"}, {"k", "5"}, {"V", "9"}, {"L", "2"}}},
+      {"v7", {{"T", "9"}, {"B", "2"}, {"d", "8"}, {"k", "4"}, {"ff", "6"}, {"V", "11"}, {"L", "2"}, {"M", "3"}, {"d_key", "4"}, {"d_val", "5"}, {"fsp_tau", "3"}}},
+      {"v5_causal", {{"T", "7"}, {"B", "2"}, {"d", "8"}, {"H", "2"}, {"d_head", "4"}, {"ff", "6"}, {"V", "11"}, {"L", "2"}}},
+      {"llama", {{"T", "7"}, {"B", "2"}, {"d", "8"}, {"H", "4"}, {"KV", "2"}, {"ff", "6"}, {"V", "11"}, {"L", "2"}}},
+  };
+  for (const Case& c : cases) {
+    Diagnostics diagnostics;
+    const frontend::Model model = frontend::load_model(frontend::find_model(c.model), c.sizes, diagnostics);
+    std::map<std::string, Tensor> params, inputs, expected;
+    example_values(model.graph, model.V, params, inputs);
+    passes::PipelineOptions options;
+    options.after = [&](int, const std::string& pass, const Graph& graph, double) {
+      INFO(c.model << " after " << pass);
+      REQUIRE_NOTHROW(verify(graph));
+      std::map<std::string, Tensor> got = interpret(graph, params, inputs);
+      for (const auto& [name, want] : expected) {
+        INFO(name);
+        REQUIRE(got.count(name) == 1);
+        CHECK(relative_difference(want, got.at(name)) < 1e-9);
+      }
+      expected = std::move(got);
+    };
+    passes::run_pipeline(model.graph, options);
+    CHECK(expected.count("grad.embed.weight") + expected.count("grad.transformer.wte.weight") + expected.count("grad.encoder.weight") +
+              expected.count("grad.model.embed_tokens.weight") ==
+          1);
+  }
+}
+
+TEST_CASE("an unknown pass is an error that names the nearest one") {
+  passes::PipelineOptions options;
+  options.stop_after = "diferentiate";
+  std::string message;
+  try {
+    passes::run_pipeline(Graph{}, options);
+  } catch (const ModelError& e) {
+    message = e.what();
+  }
+  CHECK(message.find("did you mean 'differentiate'") != std::string::npos);
+}

@@ -1,0 +1,2 @@
+#define TARGET avx2
+#include "tests/prelude/target_body.h"

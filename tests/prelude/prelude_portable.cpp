@@ -1,0 +1,2 @@
+#define TARGET portable
+#include "tests/prelude/target_body.h"

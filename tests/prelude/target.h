@@ -1,0 +1,61 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+/// The kernel prelude as compiled for one target, behind plain function pointers.  The sources behind it are compiled with the
+/// target's flags; they share no inline function with the rest of the program, lest the linker keep a copy that needs these flags.
+namespace prelude_test {
+
+struct Function {
+  const char* name;
+  void (*lanes)(const float* x, float* y, size_t n);    // n: a multiple of the lanes
+  void (*scalars)(const float* x, float* y, size_t n);  // one element at a time
+};
+
+struct BinaryFunction {
+  const char* name;
+  void (*lanes)(const float* x, const float* y, float* z, size_t n);
+  void (*scalars)(const float* x, const float* y, float* z, size_t n);
+};
+
+struct IntFunction {
+  const char* name;
+  void (*lanes)(const int32_t* x, const int32_t* y, int32_t* z, size_t n);
+  void (*scalars)(const int32_t* x, const int32_t* y, int32_t* z, size_t n);
+};
+
+struct Reductions {
+  float sum, product, largest, smallest;
+  bool any_above;  // the bound
+};
+
+struct Target {
+  const char* name;
+  bool (*runs_here)();
+  int lanes;
+  int panel;
+  const Function* functions;
+  size_t function_count;
+  const BinaryFunction* binary_functions;
+  size_t binary_function_count;
+  const IntFunction* int_functions;
+  size_t int_function_count;
+  Reductions (*reductions)(const float* x, float bound);
+  /// Marks with its width, 1 or the lanes, where each call of for_lanes began.
+  void (*for_lanes)(int n, int32_t* began);
+  void (*for_37_lanes)(int32_t* began);
+  void (*gather)(const float* base, const int32_t* index, float* out);
+  long (*packed_floats)(int K, int N);
+  void (*pack)(const float* src, long stride_k, long stride_n, int K, int N, float* dst);
+  void (*multiply)(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
+  void (*multiply_transposed)(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
+  /// product<40, 24, add> and product_t<40, add>.
+  void (*product_40_24)(int m, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
+  void (*product_t_40)(int m, int k, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
+  float (*fma_peak)(long n);
+  float (*read_sum)(const float* x, long n);
+};
+
+extern const Target portable, avx2, avx512;
+
+}  // namespace prelude_test

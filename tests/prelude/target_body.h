@@ -1,0 +1,161 @@
+// The body of the sources that compile the prelude for one target: TARGET is its name.  No include guard: it defines a Target.
+#define CPUFLOW_TARGET_NAMESPACE_2(name) kernel_##name
+#define CPUFLOW_TARGET_NAMESPACE(name) CPUFLOW_TARGET_NAMESPACE_2(name)
+#define CPUFLOW_KERNEL_NAMESPACE CPUFLOW_TARGET_NAMESPACE(TARGET)
+#include "codegen/prelude/kernel_prelude.h"
+#include "codegen/prelude/products.h"
+#include "tests/prelude/target.h"
+
+namespace prelude_test {
+namespace {
+namespace kernel = CPUFLOW_KERNEL_NAMESPACE;
+using kernel::kLanes;
+using kernel::vf;
+
+template <class F>
+void map_lanes(F f, const float* x, float* y, size_t n) {
+  for (size_t i = 0; i < n; i += kLanes) kernel::store(y + i, f(kernel::load<vf>(x + i)));
+}
+
+#define FUNCTION(name, expression)                                                                         \
+  Function {                                                                                               \
+    name, [](const float* p, float* y, size_t n) { map_lanes([](vf x) { return expression; }, p, y, n); }, \
+        [](const float* p, float* y, size_t n) {                                                           \
+          for (size_t i = 0; i < n; ++i) y[i] = [](float x) { return expression; }(p[i]);                  \
+        }                                                                                                  \
+  }
+const Function functions[] = {
+    FUNCTION("exp", kernel::exp(x)),
+    FUNCTION("log", kernel::log(x)),
+    FUNCTION("sqrt", kernel::sqrt(x)),
+    FUNCTION("tanh", kernel::tanh(x)),
+    FUNCTION("sigmoid", kernel::sigmoid(x)),
+    FUNCTION("erf", kernel::erf(x)),
+    FUNCTION("softplus", kernel::softplus(x)),
+    FUNCTION("relu", kernel::relu(x)),
+    FUNCTION("abs", kernel::abs(x)),
+    FUNCTION("sin", kernel::sin(x)),
+    FUNCTION("cos", kernel::cos(x)),
+    FUNCTION("round", kernel::round(x)),
+    FUNCTION("floor", kernel::real(kernel::floor(x))),
+    FUNCTION("ceil", kernel::real(kernel::ceil(x))),
+    FUNCTION("toint", kernel::real(kernel::toint(x))),
+    FUNCTION("cube", kernel::powi<3>(x)),
+    FUNCTION("inverse_square", kernel::powi<-2>(x)),
+};
+
+#define BINARY(name, expression)                                                                                           \
+  BinaryFunction {                                                                                                         \
+    name,                                                                                                                  \
+        [](const float* p, const float* q, float* z, size_t n) {                                                           \
+          for (size_t i = 0; i < n; i += kLanes) {                                                                         \
+            kernel::store(z + i, [](vf x, vf y) { return expression; }(kernel::load<vf>(p + i), kernel::load<vf>(q + i))); \
+          }                                                                                                                \
+        },                                                                                                                 \
+        [](const float* p, const float* q, float* z, size_t n) {                                                           \
+          for (size_t i = 0; i < n; ++i) z[i] = [](float x, float y) { return expression; }(p[i], q[i]);                   \
+        }                                                                                                                  \
+  }
+const BinaryFunction binary_functions[] = {
+    BINARY("pow", kernel::pow(x, y)),
+    BINARY("max", kernel::max(x, y)),
+    BINARY("min", kernel::min(x, y)),
+    BINARY("select", kernel::select(kernel::not_(x < y), x, -y)),
+};
+
+#define INTEGER(name, expression)                                                                                                    \
+  IntFunction {                                                                                                                      \
+    name,                                                                                                                            \
+        [](const int32_t* p, const int32_t* q, int32_t* z, size_t n) {                                                               \
+          for (size_t i = 0; i < n; i += kLanes) {                                                                                   \
+            kernel::storei(z + i, [](kernel::vi x, [[maybe_unused]] kernel::vi y) { return expression; }(kernel::loadi<vf>(p + i),   \
+                                                                                                         kernel::loadi<vf>(q + i))); \
+          }                                                                                                                          \
+        },                                                                                                                           \
+        [](const int32_t* p, const int32_t* q, int32_t* z, size_t n) {                                                               \
+          for (size_t i = 0; i < n; ++i) z[i] = [](int32_t x, [[maybe_unused]] int32_t y) { return expression; }(p[i], q[i]);        \
+        }                                                                                                                            \
+  }
+const IntFunction int_functions[] = {
+    INTEGER("floordiv", kernel::floordiv(x, y)),
+    INTEGER("mod", kernel::mod(x, y)),
+    INTEGER("max", kernel::max(x, y)),
+    INTEGER("min", kernel::min(x, y)),
+    INTEGER("abs", kernel::abs(x)),
+    INTEGER("relu", kernel::relu(x)),
+    INTEGER("pow", kernel::pow(x, y)),
+    INTEGER("select", kernel::select(kernel::not_(x < y), x, y)),
+};
+
+bool runs_here() {
+#if defined(__AVX512F__)
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma");
+#elif defined(__AVX2__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return true;
+#endif
+}
+
+Reductions reductions(const float* x, float bound) {
+  const vf v = kernel::load<vf>(x);
+  return {kernel::hsum(v), kernel::hprod(v), kernel::hmax(v), kernel::hmin(v), kernel::any_true(v > bound)};
+}
+
+void for_lanes(int n, int32_t* began) {
+  kernel::for_lanes(n, [&]<class V>(int i) { began[i] = sizeof(V) / sizeof(float); });
+}
+
+void for_37_lanes(int32_t* began) {
+  kernel::for_lanes<37>([&]<class V>(int i) { began[i] = sizeof(V) / sizeof(float); });
+}
+
+void gather(const float* base, const int32_t* index, float* out) {
+  kernel::store(out, kernel::gather<vf>(base, kernel::loadi<vf>(index) + kernel::ramp<vf>(1) - kernel::splati<vf>(1)));
+}
+
+void product_40_24(int m, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
+  if (add)
+    kernel::product<40, 24, true>(m, a, a_row, b, c, c_row);
+  else
+    kernel::product<40, 24, false>(m, a, a_row, b, c, c_row);
+}
+
+void product_t_40(int m, int k, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
+  if (add)
+    kernel::product_t<40, true>(m, k, a, a_k, b, c, c_row);
+  else
+    kernel::product_t<40, false>(m, k, a, a_k, b, c, c_row);
+}
+
+}  // namespace
+
+#define CPUFLOW_TEXT_2(name) #name
+#define CPUFLOW_TEXT(name) CPUFLOW_TEXT_2(name)
+extern const Target TARGET = {
+    CPUFLOW_TEXT(TARGET),
+    runs_here,
+    kLanes,
+    kernel::kPanel,
+    functions,
+    sizeof(functions) / sizeof(functions[0]),
+    binary_functions,
+    sizeof(binary_functions) / sizeof(binary_functions[0]),
+    int_functions,
+    sizeof(int_functions) / sizeof(int_functions[0]),
+    reductions,
+    for_lanes,
+    for_37_lanes,
+    gather,
+    kernel::packed_floats,
+    kernel::pack,
+    kernel::multiply,
+    kernel::multiply_transposed,
+    product_40_24,
+    product_t_40,
+    kernel::fma_peak,
+    kernel::read_sum,
+};
+
+}  // namespace prelude_test

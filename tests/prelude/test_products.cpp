@@ -1,0 +1,222 @@
+// Products with packed matrices against double precision: every kind of tail, and no access outside.
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "tests/catch.h"
+#include "tests/prelude/target.h"
+
+using namespace prelude_test;
+
+namespace {
+
+struct Random {
+  uint64_t state = 88172645463325252ull;
+  float operator()() {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return static_cast<float>(static_cast<int32_t>(state >> 32)) * 0x1p-31f;
+  }
+};
+
+std::vector<float> random_floats(size_t n, Random& random) {
+  std::vector<float> out(n);
+  for (float& x : out) x = random();
+  return out;
+}
+
+template <class F>
+void for_targets(F f) {
+  for (const Target* t : {&portable, &avx2, &avx512}) {
+    if (t->runs_here())
+      f(*t);
+    else
+      WARN("skipped: this machine does not run the target " << t->name);
+  }
+}
+
+/// Floats that end where a page begins that cannot be read.
+class Guarded {
+ public:
+  explicit Guarded(const std::vector<float>& values) : bytes_(values.size() * sizeof(float)) {
+    const size_t whole = (bytes_ + kPage - 1) / kPage * kPage;
+    map_ = mmap(nullptr, whole + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(map_ != MAP_FAILED);
+    REQUIRE(mprotect(static_cast<char*>(map_) + whole, kPage, PROT_NONE) == 0);
+    mapped_ = whole + kPage;
+    data_ = reinterpret_cast<float*>(static_cast<char*>(map_) + whole - bytes_);
+    std::memcpy(data_, values.data(), bytes_);
+  }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+  ~Guarded() { munmap(map_, mapped_); }
+  float* data() const { return data_; }
+
+ private:
+  static constexpr size_t kPage = 65536;  // a multiple of every page size
+  size_t bytes_, mapped_ = 0;
+  void* map_ = nullptr;
+  float* data_ = nullptr;
+};
+
+/// One product of m x K with K x N; `transposed`: A is stored K x m.  A and the packed B end before a page that cannot be read.
+struct Problem {
+  int m, N, K;
+  bool transposed;
+  long a_row, c_row;
+  std::vector<float> a, b, c;
+
+  Problem(int m_, int N_, int K_, bool transposed_, Random& random) : m(m_), N(N_), K(K_), transposed(transposed_) {
+    a_row = (transposed ? m : K) + 3;
+    c_row = N + 5;
+    const int rows = transposed ? K : m, columns = transposed ? m : K;
+    a = random_floats((rows - 1) * a_row + columns, random);
+    b = random_floats(static_cast<size_t>(K) * N, random);
+    c = random_floats((m - 1) * c_row + N, random);
+  }
+
+  float a_at(int i, int k) const { return transposed ? a[k * a_row + i] : a[i * a_row + k]; }
+
+  std::vector<float> packed(const Target& target) const {
+    std::vector<float> out(target.packed_floats(K, N));
+    target.pack(b.data(), N, 1, K, N, out.data());
+    return out;
+  }
+
+  std::vector<float> run(const Target& target, bool add) const {
+    std::vector<float> out = c;
+    const Guarded guarded_a(a), panels(packed(target));
+    (transposed ? target.multiply_transposed : target.multiply)(m, N, K, add, guarded_a.data(), a_row, panels.data(), out.data(), c_row);
+    return out;
+  }
+
+  /// Largest error over what the sum of absolute values allows; infinite if something outside of the result was written.
+  double error(const std::vector<float>& out, bool add) const {
+    double worst = 0;
+    for (int i = 0; i < m; ++i) {
+      for (int n = 0; n < c_row; ++n) {
+        const size_t at = i * c_row + n;
+        if (at >= out.size()) break;
+        if (n >= N) {
+          if (out[at] != c[at]) return INFINITY;
+          continue;
+        }
+        double sum = add ? c[at] : 0, size = std::fabs(sum);
+        for (int k = 0; k < K; ++k) {
+          const double term = static_cast<double>(a_at(i, k)) * b[static_cast<size_t>(k) * N + n];
+          sum += term;
+          size += std::fabs(term);
+        }
+        worst = std::max(worst, std::fabs(out[at] - sum) / (size + 1e-30));
+      }
+    }
+    return worst;
+  }
+};
+
+constexpr double kTolerance = 4e-6;  // of the sum of absolute values; the order is one chain of at most 256 and a few more
+
+}  // namespace
+
+TEST_CASE("packing lays out panels, for every stride") {
+  Random random;
+  for_targets([&](const Target& target) {
+    for (int K : {1, 3, 8, 16, 33}) {
+      for (int N : {1, 7, 16, 31, 32, 33, 70}) {
+        const std::vector<float> b = random_floats(static_cast<size_t>(K) * N, random);
+        std::vector<float> want(target.packed_floats(K, N)), transposed(b.size()), spread(2 * b.size()), out(want.size());
+        CHECK(want.size() == static_cast<size_t>((N + target.panel - 1) / target.panel * target.panel * K));
+        for (int k = 0; k < K; ++k) {
+          for (int n = 0; n < N; ++n) {
+            const float x = b[k * N + n];
+            want[n / target.panel * target.panel * K + k * target.panel + n % target.panel] = x;
+            transposed[n * K + k] = x;
+            spread[2 * (k * N + n)] = x;
+          }
+        }
+        INFO(target.name << " K " << K << " N " << N);
+        auto packs = [&](const std::vector<float>& src, long stride_k, long stride_n) {
+          std::fill(out.begin(), out.end(), NAN);
+          target.pack(src.data(), stride_k, stride_n, K, N, out.data());
+          return std::memcmp(out.data(), want.data(), out.size() * sizeof(float)) == 0;
+        };
+        CHECK(packs(b, N, 1));
+        CHECK(packs(transposed, 1, K));
+        CHECK(packs(spread, 2 * N, 2));
+      }
+    }
+  });
+}
+
+TEST_CASE("products of all shapes") {
+  Random random;
+  for_targets([&](const Target& target) {
+    for (int m : {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 17, 32, 98}) {
+      for (int N : {1, 8, 15, 16, 17, 32, 33, 65, 100, 129}) {
+        for (int K : {1, 2, 5, 64, 255, 257, 520}) {
+          for (bool transposed : {false, true}) {
+            const Problem p(m, N, K, transposed, random);
+            for (bool add : {false, true}) {
+              const double e = p.error(p.run(target, add), add);
+              if (!(e < kTolerance))
+                FAIL_CHECK(target.name << " m " << m << " N " << N << " K " << K << " add " << add << " transposed " << transposed << ": "
+                                       << e);
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("products of many rows") {
+  Random random;
+  for_targets([&](const Target& target) {
+    for (bool transposed : {false, true}) {
+      for (int m : {128, 193, 519}) {
+        const Problem p(m, 48, 300, transposed, random);
+        CHECK(p.error(p.run(target, true), true) < kTolerance);
+      }
+    }
+  });
+}
+
+TEST_CASE("a row's bits do not depend on the rows beside it") {
+  Random random;
+  for_targets([&](const Target& target) {
+    for (int N : {24, 100, 256}) {
+      for (int K : {64, 300}) {
+        const Problem p(97, N, K, false, random);
+        const std::vector<float> whole = p.run(target, true), panels = p.packed(target);
+        for (int rows : {1, 2, 3, 5, 32}) {
+          std::vector<float> out = p.c;
+          for (int i = 0; i < p.m; i += rows) {
+            target.multiply(std::min(rows, p.m - i), N, K, true, p.a.data() + i * p.a_row, p.a_row, panels.data(), out.data() + i * p.c_row,
+                            p.c_row);
+          }
+          INFO(target.name << " N " << N << " K " << K << ", " << rows << " rows a call");
+          CHECK(std::memcmp(out.data(), whole.data(), out.size() * sizeof(float)) == 0);
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("the templates of generated code") {
+  Random random;
+  for_targets([&](const Target& target) {
+    for (bool add : {false, true}) {
+      const Problem p(19, 40, 24, false, random), q(19, 40, 24, true, random);
+      std::vector<float> out = p.c, out_t = q.c;
+      target.product_40_24(p.m, add, p.a.data(), p.a_row, p.packed(target).data(), out.data(), p.c_row);
+      target.product_t_40(q.m, q.K, add, q.a.data(), q.a_row, q.packed(target).data(), out_t.data(), q.c_row);
+      CHECK(p.error(out, add) < kTolerance);
+      CHECK(q.error(out_t, add) < kTolerance);
+    }
+  });
+}
