@@ -1,4 +1,5 @@
-// The body of the sources that compile the prelude for one target: TARGET is its name.  No include guard: it defines a Target.
+#pragma once
+// The body of the sources that compile the prelude for one target: TARGET is its name.
 #define CPUFLOW_TARGET_NAMESPACE_2(name) kernel_##name
 #define CPUFLOW_TARGET_NAMESPACE(name) CPUFLOW_TARGET_NAMESPACE_2(name)
 #define CPUFLOW_KERNEL_NAMESPACE CPUFLOW_TARGET_NAMESPACE(TARGET)

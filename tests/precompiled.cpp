@@ -1,0 +1,1 @@
+// Makes CMake build the precompiled header that the test programs share.
