@@ -17,7 +17,7 @@ typedef struct cpuflow_call {
   int32_t first, last;    /* rows: positions first .. last-1 */
   uint64_t seed;          /* random draws: seed of the run */
   uint64_t counter;       /* random draws: number of the micro-batch since the beginning of the run */
-  uint64_t *profile;      /* kernels compiled with profiling: time stamp counts of each region are added here */
+  uint64_t *profile;      /* kernels compiled with profiling: time stamp counts of each region are added here, unless null */
 } cpuflow_call;
 
 /* Entry points of a compiled model, extern "C":

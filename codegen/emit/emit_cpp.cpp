@@ -329,7 +329,7 @@ class Emitter {
       for (const Region& r : part.regions) {
         std::string call = fmt::format("{}(call{})", region_function(f, r, number), part.loops ? ", " + layer : "");
         if (options_.profile) {
-          line(indent, fmt::format("{{ const uint64_t begin = __builtin_readcyclecounter(); {}; call->profile[{}] += __builtin_readcyclecounter() - begin; }}", call, regions_++));
+          line(indent, fmt::format("{{ const uint64_t begin = __builtin_readcyclecounter(); {}; if (call->profile) call->profile[{}] += __builtin_readcyclecounter() - begin; }}", call, regions_++));
         } else {
           line(indent, call + ";");
         }
