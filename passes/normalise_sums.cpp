@@ -110,6 +110,20 @@ class SumBuilder {
     return true;
   }
 
+  /// x with the axis s called t, down to what is not elementwise: no renames are left between operations.
+  NodeId renamed(NodeId id, const Axis& s, const Axis& t) {
+    const Node n = g_[id];
+    if (!contains(n.axes, s)) return id;
+    if (n.op == Op::Iota) return g_.iota(t, static_cast<int64_t>(n.value));
+    if (!is_elementwise(n.op)) return g_.rename(id, {s}, {t});
+    Node copy = n;
+    for (NodeId& i : copy.inputs) i = renamed(i, s, t);
+    for (Axis& a : copy.axes) {
+      if (a == s) a = t;
+    }
+    return g_.add(std::move(copy));
+  }
+
   /// x summed over one axis under one comparison of it with another: a prefix sum.
   NodeId prefix_sum() {
     if (over_.size() != 1 || t_.factors.size() != 1 || t_.conditions.size() != 1) return kNoNode;
@@ -122,8 +136,7 @@ class SumBuilder {
     const Axis t = forward ? r.axes[0] : l.axes[0];
     if ((!forward && r.axes[0] != s) || t == s || t.size != s.size || contains(g_[t_.factors[0]].axes, t)) return kNoNode;
     const bool exclusive = c.op == Op::Lt;
-    NodeId x = g_.rename(t_.factors[0], {s}, {t});
-    return g_.cumsum(x, t, !forward, exclusive);
+    return g_.cumsum(renamed(t_.factors[0], s, t), t, !forward, exclusive);
   }
 
   NodeId sum() {

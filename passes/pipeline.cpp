@@ -20,6 +20,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"canonicalise", "first: the order of the text has no say in anything that follows", canonicalise},
       {"restrict_rows", "before differentiate: what few positions need has gradients at few positions", restrict_rows},
       {"normalise_sums", "before differentiate: the gradient of a prefix sum is a prefix sum", normalise_sums},
+      {"canonicalise_sums", "sums that were written in two ways are one now, and must be numbered as one", canonicalise},
       {"differentiate", "before everything that groups values: gradients are grouped with the rest", differentiate},
       {"drop_stops", "gradients exist, so nothing needs to be kept from them", drop_stops},
       {"solve_scatters", "gradients of reads at known indices become reads", solve_scatters},

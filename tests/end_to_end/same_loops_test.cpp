@@ -11,7 +11,7 @@ using namespace cpuflow;
 namespace {
 
 /// v5ln with every name changed, LayerNorm, the prefix sum and the losses written out, and the operands of sums and products swapped.
-const char* const kRewritten = R"(name = "somebody-else"
+const char* const kRewritten = R"toml(name = "somebody-else"
 [dims]
 V = 67
 T = 37
@@ -67,7 +67,7 @@ logits = top @ transpose(words)
 ce  = 'mean(b, t: logsumexp(v: logits[b,t,v]) - logits[b,t,targets[b,t]])'
 fsp = 'bag_of_future(ahead(top) @ transpose(words), targets, window = horizon, every = rate, pos_weight = 50.0)'
 total = '0.1 * fsp + ce'
-)";
+)toml";
 
 /// The text of the loops without the names behind `#`.
 std::string loops_of(const std::string& model, const std::map<std::string, std::string>& sizes) {
