@@ -16,7 +16,8 @@ while [ -e "runs/demo-$number" ]; do number=$((number + 1)); done
 run="runs/demo-$number"
 [ -s runs/stories.txt ] || build/cpuflowc corpus runs/stories.txt
 build/cpuflowc compile v5ln
-build/cpuflowc train v5ln --data runs/stories.txt --out "$run" --budget "$budget"
+# two minutes are few tokens: many small steps teach more than few large ones
+build/cpuflowc train v5ln --data runs/stories.txt --out "$run" --budget "$budget" --set train.batch=4 train.lr=3e-3 train.min_lr=1e-4
 seed=1
 for prompt in "Once upon a time" "One day, a little" "There was a"; do
   echo
