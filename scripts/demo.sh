@@ -22,7 +22,7 @@ seed=1
 for prompt in "Once upon a time" "One day, a little" "There was a"; do
   echo
   echo "--- story $seed of 3 ---"
-  build/cpuflowc sample "$run" "$prompt" --seed "$seed"
+  build/cpuflowc sample "$run" "$prompt" --seed "$seed" --temperature 0.7 --top-k 40
   seed=$((seed + 1))
 done
 echo
