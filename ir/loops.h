@@ -158,7 +158,7 @@ struct Function {
   bool row_range = false;  // rows call->first .. call->last of the position axis, instead of all
   std::vector<Part> parts;
   int64_t lane_floats = 0;
-  int64_t state_floats = 0;  // of which persistent
+  int64_t state_floats = 0;  // the first of them are kept between calls, and zero before the first row
 };
 
 struct LoopProgram {

@@ -318,6 +318,8 @@ class Emitter {
   void function(const Function& f) {
     out_ += fmt::format("\nextern \"C\" void {}(const cpuflow_call* call) {{\n", f.name);
     int number = 0;
+    // rows that are not there yet may be multiplied by zero, so they must be numbers
+    if (f.row_range && f.state_floats > 0) line(2, fmt::format("if (call->first == 0) kernel::fill(call->lane, {}, 0.0f);", f.state_floats));
     for (const Part& part : f.parts) {
       int indent = 2;
       std::string layer = Names(p_, nullptr, false).variable(part.layer);

@@ -74,6 +74,7 @@ class FunctionLowering {
   // statements (statements.cpp)
   void build_statements();
   void build(ir::NodeId id);
+  ir::ExprId condition_outside(ir::ExprId id);
   Statement& start(ir::NodeId id, const ir::Axes& over);
   void build_nest(Statement& s, const ir::Axes& out, const ir::Axes& over, ir::ExprId value, ir::Store::How how, ir::Place place);
   bool build_product(Statement& s);

@@ -340,6 +340,23 @@ void FunctionLowering::build_scatter(Statement& s) {
   }
 }
 
+/// a * (b where c, else 0) as (a * b where c, else 0): what the condition excludes is not multiplied, as it need not be finite.
+ExprId FunctionLowering::condition_outside(ExprId id) {
+  const Expr e = b_[id];
+  if (e.kind != Expr::Kind::Apply || e.op != Op::Mul || e.dtype != DType::Real) return id;
+  ExprId args[2] = {condition_outside(e.args[0]), condition_outside(e.args[1])};
+  for (int i = 0; i < 2; ++i) {
+    const Expr x = b_[args[i]];
+    if (x.kind != Expr::Kind::Apply || x.op != Op::Select) continue;
+    const Expr otherwise = b_[x.args[2]];
+    if (otherwise.kind != Expr::Kind::Constant || otherwise.value != 0) continue;
+    ExprId inner[2] = {i == 0 ? x.args[1] : args[0], i == 0 ? args[1] : x.args[1]};
+    ExprId product = condition_outside(b_.apply(Op::Mul, DType::Real, {inner[0], inner[1]}));
+    return b_.apply(Op::Select, DType::Real, {x.args[0], product, x.args[2]});
+  }
+  return id;
+}
+
 void FunctionLowering::build(NodeId id) {
   const Node& n = g_[id];
   switch (n.op) {
@@ -352,7 +369,7 @@ void FunctionLowering::build(NodeId id) {
       if (is_product(id) && build_product(s)) return;
       s.steps.clear();
       s.before.clear();
-      ExprId value = pull(n.inputs[0], identity(g_[n.inputs[0]].axes));
+      ExprId value = condition_outside(pull(n.inputs[0], identity(g_[n.inputs[0]].axes)));
       Store::How how = n.op == Op::Sum ? Store::How::Sum : n.op == Op::Max ? Store::How::Max : n.op == Op::Min ? Store::How::Min : Store::How::Prod;
       build_nest(s, without_batch(n.axes), over, value, how, own_place(id));
       return;

@@ -207,7 +207,7 @@ void FunctionLowering::plan_memory(Function& f) {
     }
     buffer.offset = at;
     f.lane_floats = std::max(f.lane_floats, at + size);
-    if (buffer.persistent) f.state_floats += buffer.floats;
+    if (buffer.persistent) f.state_floats = std::max(f.state_floats, at + size);  // kept values come first
     done.push_back(b);
   }
 }
