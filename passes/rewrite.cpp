@@ -1,20 +1,15 @@
 #include "passes/rewrite.h"
 
-#include <algorithm>
+#include "ir/schedule.h"
+
+#include <set>
 
 namespace cpuflow::passes {
 using namespace ir;
 
 std::vector<bool> reachable(const Graph& graph, const std::vector<NodeId>& roots) {
   std::vector<bool> seen(graph.size());
-  std::vector<NodeId> open = roots;
-  while (!open.empty()) {
-    NodeId n = open.back();
-    open.pop_back();
-    if (seen[n]) continue;
-    seen[n] = true;
-    for (NodeId i : graph[n].inputs) open.push_back(i);
-  }
+  for (NodeId n : needed_by(graph, roots)) seen[n] = true;
   return seen;
 }
 
@@ -61,60 +56,18 @@ Graph rewrite(const Graph& in, const Replace& replace) {
 }
 
 std::vector<int> cycles(const Graph& graph, const std::function<bool(const Node&)>& cut) {
-  const size_t n = graph.size();
-  std::vector<int> component(n, -1), low(n, -1), number(n, -1);
-  std::vector<bool> on_stack(n);
-  std::vector<NodeId> stack;
-  int next = 0, components = 0;
-  struct Frame {
-    NodeId node;
-    size_t input;
-  };
-  for (NodeId root = 0; root < n; ++root) {
-    if (number[root] >= 0) continue;
-    std::vector<Frame> work{{root, 0}};
-    while (!work.empty()) {
-      auto& [v, i] = work.back();
-      if (i == 0 && number[v] < 0) {
-        number[v] = low[v] = next++;
-        stack.push_back(v);
-        on_stack[v] = true;
-      }
-      const Node& node = graph[v];
-      bool pushed = false;
-      while (i < node.inputs.size()) {
-        NodeId w = node.inputs[i];
-        if (node.op == Op::Carry && i == 0 && cut(node)) {
-          ++i;
-          continue;
-        }
-        if (number[w] < 0) {
-          work.push_back({w, 0});
-          pushed = true;
-          break;
-        }
-        if (on_stack[w]) low[v] = std::min(low[v], low[w]);
-        ++i;
-      }
-      if (pushed) continue;
-      if (low[v] == number[v]) {
-        std::vector<NodeId> members;
-        NodeId w;
-        do {
-          w = stack.back();
-          stack.pop_back();
-          on_stack[w] = false;
-          members.push_back(w);
-        } while (w != v);
-        if (members.size() > 1) {
-          for (NodeId m : members) component[m] = components;
-          ++components;
-        }
-      }
-      NodeId done = v;
-      work.pop_back();
-      if (!work.empty()) low[work.back().node] = std::min(low[work.back().node], low[done]);
-    }
+  std::set<Axis> stepped;
+  std::vector<NodeId> all(graph.size());
+  for (NodeId n = 0; n < graph.size(); ++n) {
+    all[n] = n;
+    if (graph[n].op == Op::Carry && cut(graph[n])) stepped.insert(graph[n].from[0]);
+  }
+  std::vector<int> component(graph.size(), -1);
+  int count = 0;
+  for (const std::vector<NodeId>& members : components(graph, all, stepped)) {
+    if (members.size() < 2) continue;
+    for (NodeId m : members) component[m] = count;
+    ++count;
   }
   return component;
 }

@@ -19,7 +19,7 @@ std::vector<std::vector<ir::NodeId>> users_of(const ir::Graph& graph);
 /// Nodes that the outputs need.
 std::vector<bool> reachable(const ir::Graph& graph, const std::vector<ir::NodeId>& roots);
 
-/// Strongly connected components with a cycle: component number of each node, or -1.  Carries for which `cut` holds are not followed.
+/// Strongly connected components with a cycle: component number of each node, or -1.  Carries along an axis for which `cut` holds are not followed.
 std::vector<int> cycles(const ir::Graph& graph, const std::function<bool(const ir::Node&)>& cut);
 
 }  // namespace cpuflow::passes

@@ -177,10 +177,9 @@ class Emitter {
         std::vector<NodeId> nodes;
         for (const Store& st : s.nest.stores) nodes.push_back(st.node);
         comment(indent, nodes);
-        const bool block = true;
-        if (block) line(indent, "{");
+        line(indent, "{");
         out_ += emit_nest(p_, names, s.nest, indent + 2);
-        if (block) line(indent, "}");
+        line(indent, "}");
         break;
       }
       case Step::Kind::Product:

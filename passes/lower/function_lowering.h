@@ -132,7 +132,4 @@ class FunctionLowering {
   ir::Function function_;
 };
 
-/// Whether `place` is read or written at the same row: index `row` along the row axis.
-bool at_row(const ir::Buffer& buffer, const ir::Place& place, const ir::Axis& row);
-
 }  // namespace cpuflow::passes::lower

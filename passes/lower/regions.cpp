@@ -216,7 +216,6 @@ void FunctionLowering::assign_regions() {
 
 namespace {
 
-/// Whether the store's place is the same element that `reader` loads in the same iteration.
 bool same_loops(const Nest& a, const Nest& b) { return a.loops == b.loops && a.lane == b.lane && a.reduced == b.reduced; }
 
 /// Nests with equal loops, of which some reduce the innermost ones, can run as one.
@@ -265,7 +264,6 @@ void FunctionLowering::form_groups(int part, int region, const std::vector<size_
     const int g = static_cast<int>(out.groups.size()) - 1;
     for (Step& step : s.before) out.before.push_back(step);
     int bound = 0;  // first step of the group that may take it
-    std::vector<NodeId> produced;
     for (auto& [j, at] : where) {
       if (at.first == g && depends(i, j)) bound = std::max(bound, at.second);
     }

@@ -130,7 +130,7 @@ void FunctionLowering::select_stored() {
         bool wider = false;  // read along positions that it does not have
         for (NodeId u : readers) {
           Axes theirs = union_of(g_[u].axes, g_[u].from);
-          for (const Axis& a : theirs) wider = wider || (a.kind == AxisKind::Position && !contains(n.axes, a) && !contains(n.axes, a));
+          for (const Axis& a : theirs) wider = wider || (a.kind == AxisKind::Position && !contains(n.axes, a));
         }
         bool has_position = std::any_of(n.axes.begin(), n.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Position; });
         // one cheap operation on values that are stored anyway is repeated rather than stored

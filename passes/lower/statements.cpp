@@ -492,11 +492,4 @@ void FunctionLowering::add_read(Statement& s, const Place& place, bool whole) {
   }
 }
 
-bool at_row(const Buffer& buffer, const Place& place, const Axis& row) {
-  for (size_t d = 0; d < buffer.axes.size(); ++d) {
-    if (buffer.axes[d] == row) return place.indices[d] == ProgramBuilder::variable(row);
-  }
-  return false;
-}
-
 }  // namespace cpuflow::passes::lower
