@@ -17,8 +17,8 @@ using ExprId = uint32_t;
 inline constexpr uint32_t kNone = ~uint32_t{0};
 
 /// Where a buffer lives.  Params, Tokens, Targets and Out are given by the caller of a kernel; Shared is written once a step; Lane is
-/// scratch; Grads and Losses are accumulated into; Literal is a constant of the program.
-enum class Space : uint8_t { Params, Shared, Lane, Grads, Losses, Tokens, Targets, Out, Literal };
+/// scratch; Grads and Losses are accumulated into; Sums are Losses, complete for a micro-batch; Literal is a constant of the program.
+enum class Space : uint8_t { Params, Shared, Lane, Grads, Losses, Sums, Tokens, Targets, Out, Literal };
 
 /// How much of its region's row axis a buffer holds: all rows, those of a tile, or one row.
 /// Register: the value never leaves its nest.

@@ -9,7 +9,7 @@ namespace cpuflow::ir {
 namespace {
 
 const char* space_name(Space s) {
-  static const char* names[] = {"params", "shared", "lane", "grads", "losses", "tokens", "targets", "out", "literal"};
+  static const char* names[] = {"params", "shared", "lane", "grads", "losses", "sums", "tokens", "targets", "out", "literal"};
   return names[static_cast<int>(s)];
 }
 

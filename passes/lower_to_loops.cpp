@@ -4,6 +4,8 @@
 #include "passes/lower/function_lowering.h"
 #include "passes/rewrite.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace cpuflow::passes {
@@ -32,6 +34,9 @@ class Program {
     }
     for (NodeId l : losses_) find_accumulators(l, Space::Losses);
     split_summands();
+    find_batch_sums();
+    check_linear();
+    if (b_.options.train || b_.options.eval) batch_sums();
     if (b_.options.train) sequence("train_sequence", true);
     if (b_.options.eval) sequence("eval_sequence", false);
     if (b_.options.rows && logits_ != kNoNode) rows();
@@ -114,9 +119,107 @@ class Program {
     }
   }
 
+  /// Sums over the sequences of a micro-batch that its sequences read.
+  void find_batch_sums() {
+    std::vector<NodeId> open;
+    auto look_below = [&](NodeId id) { open.insert(open.end(), g_[id].inputs.begin(), g_[id].inputs.end()); };
+    for (NodeId id : loss_sums_) look_below(id);
+    for (NodeId id : grad_sums_) look_below(id);
+    for (const Target& t : direct_) look_below(t.node);
+    std::set<NodeId> seen;
+    while (!open.empty()) {
+      const NodeId id = open.back();
+      open.pop_back();
+      if (!seen.insert(id).second) continue;
+      if (accumulates(id)) read_by_sequences_.insert(id);
+      look_below(id);
+    }
+    for (NodeId id : read_by_sequences_) {
+      Buffer complete = b_.program.buffers[b_.accumulator(id, Space::Losses)];
+      if (complete.space != Space::Losses) {
+        throw ModelError(g_[id].loc.str() + ": error: a parameter's gradient and another sequence both depend on this sum over sequences; such losses are not supported");
+      }
+      complete.space = Space::Sums;
+      b_.batch_sums[id] = b_.add_buffer(complete);
+    }
+  }
+
+  BufferId batch_sum(NodeId id) const {
+    auto it = b_.batch_sums.find(id);
+    return it == b_.batch_sums.end() ? kNone : it->second;
+  }
+
+  /// One function for each time that sequences wait for each other.
+  void batch_sums() {
+    int stages = 0;
+    for (NodeId id : read_by_sequences_) stages = std::max(stages, b_.stage[id] + 1);
+    for (int s = 0; s < stages; ++s) {
+      FunctionLowering f(b_, "batch_sums_" + std::to_string(s), Rate::Sequence, explanation_);
+      for (NodeId id : read_by_sequences_) {
+        if (b_.stage[id] == s) f.roots.push_back(id);
+      }
+      f.given = b_.accumulators;
+      f.external = [this](NodeId id) { return batch_sum(id); };
+      b_.program.functions.push_back(f.lower());
+    }
+  }
+
+  /// Gradients are accumulated over the micro-batches of a step before `finish` completes them: it may only be linear in what was accumulated.
+  int degree(NodeId id) {
+    if (b_.rate[id] != Rate::Final) return 0;
+    auto [it, fresh] = degrees_.try_emplace(id, 2);
+    return fresh ? it->second = find_degree(id) : it->second;
+  }
+
+  int find_degree(NodeId id) {
+    const Node& n = g_[id];
+    if (accumulates(id)) return read_by_sequences_.count(id) ? 2 : 1;
+    int lowest = 2, highest = 0;
+    for (NodeId i : n.inputs) {
+      const int d = degree(i);
+      lowest = std::min(lowest, d);
+      highest = std::max(highest, d);
+    }
+    switch (n.op) {
+      case Op::Mul:
+        return std::min(2, degree(n.inputs[0]) + degree(n.inputs[1]));
+      case Op::Div:
+        return degree(n.inputs[1]) == 0 ? highest : 2;
+      case Op::Add:
+      case Op::Sub:
+        return lowest == highest ? highest : 2;
+      case Op::Select: {
+        auto fits = [&](NodeId i) { return degree(i) == 1 || (g_[i].op == Op::Constant && g_[i].value == 0); };
+        return degree(n.inputs[0]) == 0 && fits(n.inputs[1]) && fits(n.inputs[2]) ? 1 : 2;
+      }
+      case Op::Neg:
+      case Op::Sum:
+      case Op::Cumsum:
+      case Op::Concat:
+        return lowest == highest ? highest : 2;
+      case Op::Gather:
+      case Op::Scatter:
+      case Op::Carry:
+        return highest;
+      default:
+        return b_.is_view(id) ? highest : 2;
+    }
+  }
+
+  void check_linear() {
+    for (const Summand& s : summands_) {
+      if (b_.rate[s.node] != Rate::Final || degree(s.node) == 1) continue;
+      throw ModelError(fmt::format("{}: error: a parameter's gradient is not linear in sums over the sequences of a micro-batch; such losses are not supported",
+                                   g_[s.node].loc.str()));
+    }
+  }
+
   void sequence(const char* name, bool train) {
     FunctionLowering f(b_, name, Rate::Sequence, explanation_);
-    for (NodeId id : loss_sums_) f.roots.push_back(id);
+    f.external = [this](NodeId id) { return batch_sum(id); };
+    for (NodeId id : loss_sums_) {
+      if (!read_by_sequences_.count(id)) f.roots.push_back(id);
+    }
     if (train) {
       for (NodeId id : grad_sums_) {
         if (!loss_sums_.count(id)) f.roots.push_back(id);
@@ -129,6 +232,9 @@ class Program {
   }
 
   void rows() {
+    if (b_.stage[logits_] > 0) {
+      throw ModelError(g_[logits_].loc.str() + ": error: the logits of a sequence depend on the other sequences of its batch; such a model cannot be sampled from");
+    }
     FunctionLowering f(b_, "rows", Rate::Sequence, explanation_);
     f.roots = {logits_};
     f.logits = logits_;
@@ -192,6 +298,7 @@ class Program {
       b.offset = end;
       end += (b.floats + 15) / 16 * 16;
     }
+    for (auto& [node, buffer] : b_.batch_sums) p.buffers[buffer].offset = p.buffers[b_.accumulators.at(node)].offset;
     for (Buffer& b : p.buffers) {
       if (b.space != Space::Shared || b.rows == Rows::Register) continue;
       b.offset = p.shared_floats;
@@ -206,7 +313,8 @@ class Program {
   NodeId logits_ = kNoNode;
   std::vector<Summand> summands_;
   std::vector<Target> direct_, late_;
-  std::set<NodeId> loss_sums_, grad_sums_;
+  std::map<NodeId, int> degrees_;
+  std::set<NodeId> loss_sums_, grad_sums_, read_by_sequences_;
 };
 
 }  // namespace

@@ -26,6 +26,31 @@ bool elementwise_product(const Graph& g, const Node& m, const Axes& over) {
   return std::all_of(m.axes.begin(), m.axes.end(), [&](const Axis& x) { return !contains(over, x) || contains(small, x); });
 }
 
+bool has_batch(const Axes& axes) {
+  return std::any_of(axes.begin(), axes.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; });
+}
+
+/// Whether a value is made from a sum over all sequences of a micro-batch.
+bool sums_sequences(const Graph& g, NodeId id) {
+  std::vector<NodeId> open{id};
+  std::vector<bool> seen(g.size());
+  while (!open.empty()) {
+    const NodeId at = open.back();
+    open.pop_back();
+    if (at == kNoNode || seen[at]) continue;
+    seen[at] = true;
+    if (has_batch(g[at].from)) return true;
+    open.insert(open.end(), g[at].inputs.begin(), g[at].inputs.end());
+  }
+  return false;
+}
+
+/// Whether a factor may stand outside of a sum over `over`.  What comes from the sequences of one micro-batch stays inside of the
+/// sums over them: they are accumulated over several.
+bool may_leave(const Graph& g, NodeId factor, const Axes& over) {
+  return !meets(g[factor].axes, over) && !(has_batch(over) && sums_sequences(g, factor));
+}
+
 struct Terms {
   std::vector<NodeId> factors, conditions, divisors;
   bool negative = false;
@@ -64,7 +89,7 @@ class SumBuilder {
 
   void take_outside(std::vector<NodeId>& from, std::vector<NodeId>& outside) {
     std::vector<NodeId> kept;
-    for (NodeId f : from) (meets(g_[f].axes, over_) ? kept : outside).push_back(f);
+    for (NodeId f : from) (may_leave(g_, f, over_) ? outside : kept).push_back(f);
     from = kept;
   }
 
@@ -215,7 +240,7 @@ Graph normalise_sums(const Graph& in) {
       } else if (m.op == Op::Neg) {
         terms.negative = !terms.negative;
         open.push_back(m.inputs[0]);
-      } else if (m.op == Op::Div && !meets(out[m.inputs[1]].axes, n.from)) {
+      } else if (m.op == Op::Div && may_leave(out, m.inputs[1], n.from)) {
         terms.divisors.push_back(m.inputs[1]);
         open.push_back(m.inputs[0]);
       } else {

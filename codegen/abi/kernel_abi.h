@@ -10,6 +10,7 @@ typedef struct cpuflow_call {
   float *lane;            /* scratch of one lane; `rows` keeps its carried state here between calls         [lane_floats] */
   float *grads;           /* gradient accumulators of one lane; the first param_floats are the parameters'  [grad_floats] */
   float *losses;          /* loss accumulators of one lane and micro-batch                                  [loss_floats] */
+  const float *sums;      /* losses summed over the lanes, complete up to what the sequences read of each other [loss_floats] */
   const int32_t *tokens;  /* the sequence's ids                                                             [T] */
   const int32_t *targets; /* the ids that follow them                                                       [T] */
   float *out;             /* rows: logits [last - first][V]; loss_terms: one float a term */
@@ -22,6 +23,8 @@ typedef struct cpuflow_call {
 
 /* Entry points of a compiled model, extern "C":
  *   prepare         once a step, before the sequences: params -> shared
+ *   batch_sums_<i>  i = 0, 1, ..: what the sequences of a micro-batch read of each other is added to `losses`; between two of them, and before
+ *                   train_sequence and eval_sequence, the lanes' losses are summed into `sums`
  *   train_sequence  losses and gradients of one sequence are added to `losses` and `grads`
  *   finish          once a step, after the lanes' grads were summed: completes grads[0 .. param_floats) by the chain rule
  *   eval_sequence   losses of one sequence are added to `losses`

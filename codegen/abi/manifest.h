@@ -53,6 +53,7 @@ struct Manifest {
 struct Executable {
   Manifest manifest;
   cpuflow_kernel* prepare = nullptr;
+  std::vector<cpuflow_kernel*> batch_sums;  // in order; empty unless sequences of a micro-batch read sums over all of them
   cpuflow_kernel* train_sequence = nullptr;
   cpuflow_kernel* finish = nullptr;
   cpuflow_kernel* eval_sequence = nullptr;

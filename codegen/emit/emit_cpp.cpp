@@ -90,6 +90,9 @@ class Emitter {
       case Space::Losses:
         member = "losses";
         break;
+      case Space::Sums:
+        member = "sums";
+        break;
       case Space::Tokens:
         member = "tokens";
         break;

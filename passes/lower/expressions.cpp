@@ -9,7 +9,7 @@ using namespace ir;
 
 Env FunctionLowering::identity(const Axes& axes) const {
   Env env;
-  for (const Axis& a : axes) env[a] = a.kind == AxisKind::Batch ? ProgramBuilder::fixed(0) : ProgramBuilder::variable(a);
+  for (const Axis& a : axes) env[a] = ProgramBuilder::variable(a);
   return env;
 }
 
@@ -48,11 +48,12 @@ Index FunctionLowering::index_of_node(NodeId id, const Env& env) {
 }
 
 ExprId FunctionLowering::load_value(NodeId id, const Env& env) {
-  BufferId buffer = kNone;
-  if (auto it = buffers_.find(id); it != buffers_.end()) buffer = it->second;
-  if (buffer == kNone && external) buffer = external(id);
-  if (buffer == kNone) buffer = buffers_[id] = b_.add_buffer(b_.value_buffer(id, rate_ <= Rate::Step ? Space::Shared : Space::Lane));
-  node_of_[buffer] = id;
+  BufferId buffer = external ? external(id) : kNone;
+  if (buffer == kNone) {
+    if (!buffers_.count(id)) buffers_[id] = b_.add_buffer(b_.value_buffer(id, rate_ <= Rate::Step ? Space::Shared : Space::Lane));
+    buffer = buffers_[id];
+    node_of_[buffer] = id;
+  }
   ExprId e = b_.load(buffer, indices_of(b_.program.buffers[buffer], env));
   if (g_[id].dtype == DType::Bool) e = b_.apply(Op::Ne, DType::Bool, {e, b_.constant(0, DType::Real)});
   if (g_[id].dtype == DType::Int && b_.program.buffers[buffer].dtype == DType::Real) e = b_.apply(Op::Floor, DType::Int, {e});
@@ -63,7 +64,7 @@ ExprId FunctionLowering::pull(NodeId id, const Env& outer) {
   const Node& n = g_[id];
   Env env;  // of the node's own axes
   for (const Axis& a : n.axes) env[a] = outer.at(a);
-  if (external && external(id) != kNone) return load_value(id, env);
+  if (ready(id)) return load_value(id, env);
   if (stored_[id] && own(id)) return load_value(id, env);
   if (n.op == Op::Param) return b_.load(b_.param(id), indices_of(b_.program.buffers[b_.param(id)], env));
   if (n.op == Op::Input) return b_.load(b_.input(id), indices_of(b_.program.buffers[b_.input(id)], env));

@@ -59,8 +59,13 @@ class FunctionLowering {
   ir::NodeId strip_views(ir::NodeId id) const;
   bool is_product(ir::NodeId id) const;
   void store_operand(ir::NodeId id);
-  /// Whether the value is computed here; `prepare` computes what is always known as well.
-  bool own(ir::NodeId id) const { return b_.rate[id] == rate_ || (rate_ == Rate::Step && b_.rate[id] == Rate::Static); }
+  /// Whether the value is computed here; `prepare` computes what is always known as well, and a sequence what follows from complete sums.
+  bool own(ir::NodeId id) const {
+    return b_.rate[id] == rate_ || (rate_ == Rate::Step && b_.rate[id] == Rate::Static) ||
+           (rate_ == Rate::Sequence && b_.rate[id] == Rate::Final && !b_.is_accumulator(id));
+  }
+  /// Whether the value lies complete in a buffer of an earlier function.
+  bool ready(ir::NodeId id) const { return external && external(id) != ir::kNone; }
 
   // expressions (expressions.cpp)
   Env identity(const ir::Axes& axes) const;

@@ -55,29 +55,37 @@ bool ProgramBuilder::is_accumulator(NodeId id) const {
   return std::any_of(n.from.begin(), n.from.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; });
 }
 
+/// A rank orders what must be known first: static and step values, then sequences, a sum over them, sequences that read it, and so on.
 void ProgramBuilder::find_rates() {
-  rate.assign(graph.size(), Rate::Static);
+  constexpr int kStep = 1, kSequence = 2;  // sequences of stage s: 2 + 2 s; sums over them: 3 + 2 s
+  std::vector<int> rank(graph.size(), 0);
   for (bool changed = true; changed;) {  // carries read later values: repeat until nothing changes
     changed = false;
     for (NodeId id = 0; id < graph.size(); ++id) {
       const Node& n = graph[id];
-      Rate r = n.op == Op::Param ? Rate::Step : n.op == Op::Input || n.op == Op::Random ? Rate::Sequence : Rate::Static;
-      for (NodeId i : n.inputs) r = std::max(r, rate[i]);
+      int r = n.op == Op::Param ? kStep : n.op == Op::Input || n.op == Op::Random ? kSequence : 0;
+      for (NodeId i : n.inputs) r = std::max(r, rank[i]);
+      const bool sums = r >= kSequence && r % 2 == 1;
       if (is_accumulator(id)) {
-        if (r == Rate::Final) throw ModelError(n.loc.str() + ": error: this sums over sequences something that depends on another sum over all sequences; such losses are not supported");
         if (n.op != Op::Sum && n.op != Op::Scatter) throw ModelError(n.loc.str() + ": error: only sums and means may run over the sequences of a micro-batch");
-        r = Rate::Final;
+        r = std::max(r, kSequence) + (sums ? 0 : 1);
+      } else if (sums && std::any_of(n.axes.begin(), n.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; })) {
+        ++r;
       }
-      if (r > rate[id]) rate[id] = r, changed = true;
+      if (r > rank[id]) rank[id] = r, changed = true;
+      if (r > 2 * static_cast<int>(graph.size()) + 4) {
+        throw ModelError(n.loc.str() + ": error: a recurrence runs through a sum over the sequences of a micro-batch; such a sum is known after all of them only");
+      }
     }
   }
+  rate.assign(graph.size(), Rate::Static);
+  stage.assign(graph.size(), 0);
   for (NodeId id = 0; id < graph.size(); ++id) {
-    const Node& n = graph[id];
-    if (rate[id] != Rate::Final) continue;
-    for (const Axis& a : n.axes) {
-      if (a.kind == AxisKind::Batch) {
-        throw ModelError(n.loc.str() + ": error: a value of one sequence depends on a sum over all sequences; such models and losses are not supported");
-      }
+    if (rank[id] < kSequence) {
+      rate[id] = rank[id] == kStep ? Rate::Step : Rate::Static;
+    } else {
+      rate[id] = rank[id] % 2 == 0 ? Rate::Sequence : Rate::Final;
+      stage[id] = (rank[id] - kSequence) / 2;
     }
   }
 }

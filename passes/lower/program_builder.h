@@ -24,11 +24,13 @@ class ProgramBuilder {
   const LowerOptions& options;
   ir::LoopProgram program;
   std::vector<Rate> rate;
+  std::vector<int> stage;           // how many sums over all sequences of the micro-batch must be complete before a value is known
   std::vector<int> layer_cycle;     // strongly connected component through layer carries, or -1
   std::vector<int> position_cycle;  // component through the other carries, or -1
   std::set<ir::NodeId> step_values;  // values of rate Step (or costly static ones) that a function reads: `prepare` computes them
   std::vector<ir::Step> packs;       // of step values and parameters, after them
   std::map<ir::NodeId, ir::BufferId> accumulators;  // of sums over sequences: in Grads or Losses
+  std::map<ir::NodeId, ir::BufferId> batch_sums;    // those of a micro-batch that its sequences read: complete, in Space::Sums
 
   // expressions
   ir::ExprId expr(ir::Expr e);

@@ -54,7 +54,7 @@ void FunctionLowering::store_operand(NodeId id) {
 void FunctionLowering::select_stored() {
   std::vector<bool> root(g_.size());
   for (NodeId id : roots) root[id] = true;
-  auto given = [&](NodeId id) { return external && external(id) != kNone; };
+  auto read_only = [&](NodeId id) { return ready(id) && !(root[id] && given.count(id)); };
   // values of another rate are read from buffers, whatever they are made of
   needed_.assign(g_.size(), false);
   std::vector<NodeId> open = roots;
@@ -63,12 +63,12 @@ void FunctionLowering::select_stored() {
     open.pop_back();
     if (needed_[id]) continue;
     needed_[id] = true;
-    if ((!own(id) && !root[id] && b_.rate[id] != Rate::Static) || given(id)) continue;
+    if ((!own(id) && !root[id] && b_.rate[id] != Rate::Static) || read_only(id)) continue;
     for (NodeId i : g_[id].inputs) open.push_back(i);
   }
   stored_.assign(g_.size(), false);
   users_.assign(g_.size(), {});
-  auto mine = [&](NodeId id) { return needed_[id] && (own(id) || root[id]) && !given(id); };
+  auto mine = [&](NodeId id) { return needed_[id] && (own(id) || root[id]) && !read_only(id); };
   for (NodeId id = 0; id < g_.size(); ++id) {
     if (!mine(id)) continue;
     for (NodeId i : g_[id].inputs) {

@@ -413,7 +413,7 @@ void FunctionLowering::build_statements() {
     if (!stored_[id] || !needed_[id]) continue;
     const bool root = std::find(roots.begin(), roots.end(), id) != roots.end();
     if (!own(id) && !root) continue;
-    if (rate_ == Rate::Final && external && external(id) != kNone) continue;
+    if (rate_ == Rate::Final && ready(id)) continue;
     build(id);
   }
   for (const Target& t : copies) {

@@ -76,6 +76,7 @@ struct BenchProgram::Buffers {
     c.lane = lane.scratch.get();
     c.grads = lane.grads.get();
     c.losses = lane.losses.get();
+    c.sums = lanes[0]->losses.get();
     c.tokens = ids.data() + sequence * m.T;
     c.targets = c.tokens + 1;
     c.sequence = static_cast<int32_t>(sequence % m.B);
@@ -157,6 +158,7 @@ int64_t BenchProgram::run(Work work) {
     return b.m.T;
   }
   if (work == Work::ForwardBackward) b.clear_grads();
+  for (cpuflow_kernel* kernel : b.model.exe.batch_sums) b.run_sequences(kernel);
   b.run_sequences(work == Work::Forward ? b.model.exe.eval_sequence : b.model.exe.train_sequence);
   if (work == Work::Step) b.update();
   return b.sequences * b.m.T;

@@ -157,6 +157,9 @@ CompiledModel compile_model(const CompileOptions& options) {
   c.times.push_back({c.library->record().cache_hit ? "object cache" : "clang", c.library->record().ms_load + c.library->record().ms_compile + c.library->record().ms_link, true});
   auto kernel = [&](const char* name) { return reinterpret_cast<cpuflow_kernel*>(c.library->symbol(name)); };
   c.exe.prepare = kernel("prepare");
+  for (const ir::Function& f : c.program.functions) {
+    if (f.name.starts_with("batch_sums_")) c.exe.batch_sums.push_back(kernel(f.name.c_str()));
+  }
   if (options.train) {
     c.exe.train_sequence = kernel("train_sequence");
     c.exe.finish = kernel("finish");

@@ -47,8 +47,26 @@ struct Run {
     for (size_t l = 0; l < lanes; ++l) out.emplace_back(floats);
     return out;
   }
+  /// `kernel` on all sequences, after the sums that they read of each other; the first lane's losses are the sums of all.
+  void sequences(cpuflow_kernel* kernel, const PassInputs& inputs, const std::vector<AlignedFloats>& lane, const std::vector<AlignedFloats>& losses,
+                 const std::vector<AlignedFloats>* grads) {
+    std::vector<cpuflow_kernel*> kernels = exe.batch_sums;
+    kernels.push_back(kernel);
+    call.sums = losses[0].get();
+    for (cpuflow_kernel* k : kernels) {
+      for (int64_t b = 0; b < inputs.B; ++b) {
+        const size_t l = static_cast<size_t>(b) % lanes;
+        take_sequence(inputs, b);
+        call.lane = lane[l].get();
+        call.grads = grads ? (*grads)[l].get() : nullptr;
+        call.losses = losses[l].get();
+        k(&call);
+      }
+      sum(losses, m.loss_floats);
+      for (size_t l = 1; l < lanes; ++l) std::fill_n(losses[l].get(), m.loss_floats, 0.0f);
+    }
+  }
   std::vector<NamedTensor> loss_tensors(const std::vector<AlignedFloats>& losses, const std::string& prefix) {
-    sum(losses, m.loss_floats);
     call.losses = losses[0].get();
     call.out = terms.get();
     exe.loss_terms(&call);
@@ -180,14 +198,7 @@ std::vector<NamedTensor> run_compiled(const codegen::Executable& exe, const Pass
   std::vector<NamedTensor> out{logits_in_steps(run, inputs, m.T)};
   const std::vector<AlignedFloats> lane = run.lane_buffers(m.lane_floats), grads = run.lane_buffers(m.grad_floats),
                                    losses = run.lane_buffers(m.loss_floats);
-  for (int64_t b = 0; b < inputs.B; ++b) {
-    const size_t l = static_cast<size_t>(b) % run.lanes;
-    run.take_sequence(inputs, b);
-    run.call.lane = lane[l].get();
-    run.call.grads = grads[l].get();
-    run.call.losses = losses[l].get();
-    exe.train_sequence(&run.call);
-  }
+  run.sequences(exe.train_sequence, inputs, lane, losses, &grads);
   Run::sum(grads, m.grad_floats);
   run.call.grads = grads[0].get();
   run.call.lane = lane[0].get();
@@ -204,13 +215,7 @@ std::vector<NamedTensor> run_other_schedules(const codegen::Executable& exe, con
   Run run(exe, inputs);
   const codegen::Manifest& m = exe.manifest;
   const std::vector<AlignedFloats> lane = run.lane_buffers(m.lane_floats), losses = run.lane_buffers(m.loss_floats);
-  for (int64_t b = 0; b < inputs.B; ++b) {
-    const size_t l = static_cast<size_t>(b) % run.lanes;
-    run.take_sequence(inputs, b);
-    run.call.lane = lane[l].get();
-    run.call.losses = losses[l].get();
-    exe.eval_sequence(&run.call);
-  }
+  run.sequences(exe.eval_sequence, inputs, lane, losses, nullptr);
   std::vector<NamedTensor> out = run.loss_tensors(losses, "eval.loss.");
   if (m.causal) out.push_back(logits_in_steps(run, inputs, 1));
   return out;

@@ -14,6 +14,7 @@ class Arrays {
   struct Lane {
     float* scratch = nullptr;    // [lane_floats]
     float* grads = nullptr;      // [grad_floats]; null unless training
+    float* sums = nullptr;       // [loss_floats]; used by evaluation, where a lane runs whole micro-batches
     float* terms = nullptr;      // [loss terms]
     int32_t* tokens = nullptr;   // [T]
     int32_t* targets = nullptr;  // [T]

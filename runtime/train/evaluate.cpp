@@ -32,7 +32,7 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
     const Arrays::Lane& lane = arrays.lanes[worker];
     cpuflow_call c = base;
     c.lane = lane.scratch;
-    c.losses = arrays.losses(0, worker);
+    c.sums = lane.sums;
     c.tokens = lane.tokens;
     c.targets = lane.targets;
     c.out = lane.terms;
@@ -43,15 +43,21 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
       }
       const bool whole = group < full;
       const uint64_t first = whole ? group * B : full * B + (group - full);
-      std::fill_n(c.losses, m.loss_floats, 0.0f);
-      for (uint64_t b = 0; b < (whole ? B : 1); ++b) {
-        windows.copy(first + b, lane.tokens, lane.targets);
-        c.sequence = static_cast<int32_t>(b);
-        exe.eval_sequence(&c);
-      }
-      if (!whole) {
-        for (uint64_t i = 0; i < m.loss_floats; ++i) c.losses[i] *= static_cast<float>(B);
-      }
+      const float copies = whole ? 1.0f : static_cast<float>(B);  // a sequence that is left over stands for a whole micro-batch
+      c.losses = arrays.losses(0, worker);
+      std::fill_n(lane.sums, m.loss_floats, 0.0f);
+      auto run = [&](cpuflow_kernel* kernel) {
+        std::fill_n(c.losses, m.loss_floats, 0.0f);
+        for (uint64_t b = 0; b < (whole ? B : 1); ++b) {
+          windows.copy(first + b, lane.tokens, lane.targets);
+          c.sequence = static_cast<int32_t>(b);
+          kernel(&c);
+        }
+        for (uint64_t i = 0; i < m.loss_floats; ++i) lane.sums[i] += copies * c.losses[i];
+      };
+      for (cpuflow_kernel* kernel : exe.batch_sums) run(kernel);
+      run(exe.eval_sequence);
+      c.losses = lane.sums;
       exe.loss_terms(&c);
       std::copy(c.out, c.out + terms, values.begin() + static_cast<ptrdiff_t>(group * terms));
     }

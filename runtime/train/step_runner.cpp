@@ -28,6 +28,7 @@ cpuflow_call StepRunner::call(size_t lane, int64_t step, int64_t sequence) const
   c.lane = l.scratch;
   c.grads = l.grads;
   c.losses = arrays_.losses(sequence / m.B, lane);
+  c.sums = arrays_.losses(sequence / m.B, 0);
   c.tokens = l.tokens;
   c.targets = l.targets;
   c.sequence = static_cast<int32_t>(sequence % m.B);
@@ -49,22 +50,16 @@ std::optional<std::vector<double>> StepRunner::run(int64_t step, const std::atom
   once.seed = seed_;
   once.last = static_cast<int32_t>(m.T);
   if (exe_.prepare) exe_.prepare(&once);
-  std::atomic<bool> stopped{false};
-  pool_.parallel_for(lanes, [&](size_t lane, int thread) {
+  pool_.parallel_for(lanes, [&](size_t lane, int) {
     std::fill_n(arrays_.lanes[lane].grads, grad_floats, 0.0f);
     for (int64_t i = 0; i < arrays_.shape.calls; ++i) std::fill_n(arrays_.losses(i, lane), m.loss_floats, 0.0f);
-    for (int64_t s = static_cast<int64_t>(lane); s < arrays_.shape.sequences; s += static_cast<int64_t>(lanes)) {
-      if (stop && stop->load(std::memory_order_relaxed) != 0) {
-        stopped = true;
-        return;
-      }
-      cpuflow_call c = call(lane, step, s);
-      // a sequence leaves nothing behind in its scratch: a thread keeps to one, which then stays in its caches
-      c.lane = arrays_.lanes[static_cast<size_t>(pool_.size()) <= lanes ? static_cast<size_t>(thread) : lane].scratch;
-      exe_.train_sequence(&c);
-    }
   });
-  if (stopped) return std::nullopt;
+  for (cpuflow_kernel* kernel : exe_.batch_sums) {
+    if (!run_sequences(kernel, step, stop)) return std::nullopt;
+    sum_losses();
+  }
+  if (!run_sequences(exe_.train_sequence, step, stop)) return std::nullopt;
+  sum_losses();
 
   std::vector<float*> grads;
   for (const Arrays::Lane& lane : arrays_.lanes) grads.push_back(lane.grads);
@@ -75,15 +70,40 @@ std::optional<std::vector<double>> StepRunner::run(int64_t step, const std::atom
   once.out = arrays_.lanes[0].terms;
   for (int64_t i = 0; i < arrays_.shape.calls; ++i) {
     once.losses = arrays_.losses(i, 0);
-    for (size_t lane = 1; lane < lanes; ++lane) {
-      const float* more = arrays_.losses(i, lane);
-      for (uint64_t j = 0; j < m.loss_floats; ++j) once.losses[j] += more[j];
-    }
     exe_.loss_terms(&once);
     for (size_t term = 0; term < losses.size(); ++term)
       losses[term] += static_cast<double>(once.out[term]) / static_cast<double>(arrays_.shape.calls);
   }
   return losses;
+}
+
+bool StepRunner::run_sequences(cpuflow_kernel* kernel, int64_t step, const std::atomic<int>* stop) {
+  const size_t lanes = arrays_.lanes.size();
+  std::atomic<bool> stopped{false};
+  pool_.parallel_for(lanes, [&](size_t lane, int thread) {
+    for (int64_t s = static_cast<int64_t>(lane); s < arrays_.shape.sequences; s += static_cast<int64_t>(lanes)) {
+      if (stop && stop->load(std::memory_order_relaxed) != 0) {
+        stopped = true;
+        return;
+      }
+      cpuflow_call c = call(lane, step, s);
+      // a sequence leaves nothing behind in its scratch: a thread keeps to one, which then stays in its caches
+      c.lane = arrays_.lanes[static_cast<size_t>(pool_.size()) <= lanes ? static_cast<size_t>(thread) : lane].scratch;
+      kernel(&c);
+    }
+  });
+  return !stopped;
+}
+
+void StepRunner::sum_losses() {
+  for (int64_t i = 0; i < arrays_.shape.calls; ++i) {
+    float* sums = arrays_.losses(i, 0);
+    for (size_t lane = 1; lane < arrays_.lanes.size(); ++lane) {
+      float* more = arrays_.losses(i, lane);
+      for (uint64_t j = 0; j < exe_.manifest.loss_floats; ++j) sums[j] += more[j];
+      std::fill_n(more, exe_.manifest.loss_floats, 0.0f);
+    }
+  }
 }
 
 double StepRunner::gradient_scale() const {

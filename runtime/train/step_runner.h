@@ -37,6 +37,10 @@ class StepRunner {
   std::optional<Fault> first_fault(int64_t step);
 
  private:
+  /// `kernel` on every sequence of a step; false when `stop` became other than 0 on the way.
+  bool run_sequences(cpuflow_kernel* kernel, int64_t step, const std::atomic<int>* stop);
+  /// Every call's losses are summed over the lanes into lane 0's.
+  void sum_losses();
   cpuflow_call call(size_t lane, int64_t step, int64_t sequence) const;
 
   const codegen::Executable& exe_;

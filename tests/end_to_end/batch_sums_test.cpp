@@ -1,0 +1,88 @@
+// Losses in which the sequences of a micro-batch read sums over all of them, and terms that no sequence takes part in.
+#include <nlohmann/json.hpp>
+
+#include "ir/diagnostics.h"
+#include "runtime/cli/compile.h"
+#include "tests/catch.h"
+#include "tests/end_to_end/compiled_pass.h"
+#include "tests/end_to_end/process.h"
+#include "tests/end_to_end/tiny_model.h"
+
+using namespace cpuflow;
+
+namespace {
+
+/// A model with `loss` in place of a balanced routing loss.
+std::string routed(const std::string& loss) {
+  return "name = \"routed\"\n[dims]\nT = 5\nB = 3\nV = 11\nd = 6\nE = 4\n[params]\nembed = \"table(V, d)\"\nroute = \"linear(d, E)\"\n"
+         "[model]\nforward = '''\nx = embed[tokens]\np = softmax(route(x))\nlogits = x @ transpose(embed)\n'''\n[loss]\n" +
+         loss;
+}
+
+cli::CompiledModel compiled(const Folder& folder, const std::string& text, bool fuse) {
+  folder.write("model.toml", text);
+  cli::CompileOptions options;
+  options.model = folder / "model.toml";
+  options.fuse = fuse;
+  return cli::compile_model(options);
+}
+
+void check_against_interpreter(const std::string& text, size_t stages) {
+  const Folder folder;
+  for (bool fuse : {true, false}) {
+    const cli::CompiledModel model = compiled(folder, text, fuse);
+    CHECK(model.exe.batch_sums.size() == stages);
+    const cli::PassInputs inputs = example_inputs(model.exe.manifest, 7);
+    const Tensors expected = by_name(cli::run_interpreter(model, inputs));
+    check_tensors(by_name(cli::run_compiled(model.exe, inputs)), expected);
+    for (const auto& [name, values] : by_name(cli::run_other_schedules(model.exe, inputs))) {
+      if (name.rfind("eval.", 0) == 0) CHECK(values[0] == Approx(expected.at(name.substr(5))[0]).epsilon(1e-5));
+    }
+  }
+}
+
+double gradient_norm_of_first_step(const Folder& folder, const std::string& sizes) {
+  const std::string run = folder / ("run" + std::to_string(std::hash<std::string>{}(sizes)));
+  const Result result = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --out " + run + " --steps 1 --seed 5 " + sizes));
+  INFO(result.err);
+  REQUIRE(result.status == 0);
+  const std::string line = read_text(run + "/metrics.jsonl");
+  const size_t at = line.find("\"grad_norm\":");
+  REQUIRE(at != std::string::npos);
+  return std::stod(line.substr(at + 12));
+}
+
+}  // namespace
+
+TEST_CASE("sequences read what the whole micro-batch chose") {
+  check_against_interpreter(
+      routed("where = '''\nuse[e] = mean(b, t: p[b,t,e])\n'''\nce = 'cross_entropy(logits, targets)'\nbalance = 'sum(e: use[e] * log(use[e]))'\n"
+             "total = 'ce + 0.3 * balance'\n"),
+      1);
+}
+
+TEST_CASE("sums over sequences of what depends on sums over sequences") {
+  check_against_interpreter(routed("where = '''\nmiddle[e] = mean(b, t: p[b,t,e])\nspread = mean(b, t, e: (p[b,t,e] - middle[e])^2)\n'''\n"
+                                   "ce = 'cross_entropy(logits, targets)'\nfar = 'mean(b, t, e: abs(p[b,t,e] - middle[e]) / (0.1 + spread))'\ntotal = 'ce + far'\n"),
+                            4);  // the middle, the spread, and the gradients of both
+}
+
+TEST_CASE("a mean over the tokens that a condition chooses in the micro-batch") {
+  check_against_interpreter(routed("where = '''\nq = softmax(logits)\n'''\nchosen = 'mean(b, t | tokens[b,t] < 4: -log(q[b,t,targets[b,t]]))'\ntotal = 'chosen'\n"), 1);
+}
+
+TEST_CASE("logits that depend on other sequences are refused when they are to be sampled") {
+  const Folder folder;
+  std::string text = routed("ce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n");
+  text.replace(text.find("logits = x"), 10, "logits = (x - mean(b: x))");
+  CHECK_THROWS_AS(compiled(folder, text, true), ir::ModelError);
+}
+
+TEST_CASE("a term of parameters only counts as much whatever the micro-batches are") {
+  const Folder folder;
+  folder.write("tiny.toml", replaced(kTinyModel, "total = \"ce\"", "total = 'ce + 20 * mean(v, i: embed[v,i] * embed[v,i])'"));
+  folder.write("tiny.txt", tiny_text());
+  const double whole = gradient_norm_of_first_step(folder, "--set B=4 train.batch=8 train.micro=8");
+  const double parts = gradient_norm_of_first_step(folder, "--set B=1 train.batch=8 train.micro=2");
+  CHECK(parts == Approx(whole).epsilon(1e-4));
+}
