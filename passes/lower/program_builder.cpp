@@ -69,6 +69,8 @@ void ProgramBuilder::find_rates() {
       if (is_accumulator(id)) {
         if (n.op != Op::Sum && n.op != Op::Scatter) throw ModelError(n.loc.str() + ": error: only sums and means may run over the sequences of a micro-batch");
         r = std::max(r, kSequence) + (sums ? 0 : 1);
+      } else if (std::any_of(n.from.begin(), n.from.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; })) {
+        throw ModelError(n.loc.str() + ": error: this reads another sequence of the batch; only sums and means may run over sequences");
       } else if (sums && std::any_of(n.axes.begin(), n.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; })) {
         ++r;
       }

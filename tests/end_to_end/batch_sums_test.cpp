@@ -78,6 +78,13 @@ TEST_CASE("logits that depend on other sequences are refused when they are to be
   CHECK_THROWS_AS(compiled(folder, text, true), ir::ModelError);
 }
 
+TEST_CASE("reads of another sequence are refused") {
+  const Folder folder;
+  CHECK_THROWS_AS(compiled(folder, routed("pair = 'mean(b, c in 0..B, t, e: p[b,t,e] * p[c,t,e])'\nnext = 'mean(b, t, e: p[b,t,e] * p[(b+1) % B,t,e])'\n"
+                                          "total = 'cross_entropy(logits, targets) + pair + next'\n"), true),
+                  ir::ModelError);
+}
+
 TEST_CASE("a term of parameters only counts as much whatever the micro-batches are") {
   const Folder folder;
   folder.write("tiny.toml", replaced(kTinyModel, "total = \"ce\"", "total = 'ce + 20 * mean(v, i: embed[v,i] * embed[v,i])'"));
