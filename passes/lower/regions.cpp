@@ -164,6 +164,7 @@ void FunctionLowering::assign_regions() {
     PartPlan& plan = parts_[part];
     int lowest = 0;
     std::map<int, int> wanted;  // region -> direction that reads of earlier or later rows need there
+    std::string obstacle = "nothing before it in this part runs over the same rows";
     for (size_t i : units[u]) {
       for (const Read& r : statements_[i].reads) {
         if (!statements_of_.count(r.node)) continue;
@@ -177,8 +178,9 @@ void FunctionLowering::assign_regions() {
           } else if (rows && (r.how == Read::How::EarlierRow || r.how == Read::How::LaterRow)) {
             lowest = std::max(lowest, d.region);
             wanted[d.region] = r.how == Read::How::EarlierRow ? 1 : -1;
-          } else {
-            lowest = std::max(lowest, d.region + 1);
+          } else if (d.region + 1 > lowest) {
+            lowest = d.region + 1;
+            obstacle = fmt::format("'{}' {}", b_.name_of(r.node), d.reduces_rows ? "is complete only after the last row" : rows ? "is read at rows that are not known to be done" : "runs over other rows, or none");
           }
         }
       }
@@ -190,10 +192,16 @@ void FunctionLowering::assign_regions() {
         if (region.row != row) continue;
         int need = direction;
         if (wanted.count(k)) {
-          if (need != 0 && need != wanted[k]) continue;
+          if (need != 0 && need != wanted[k]) {
+            obstacle = "it needs rows in one order, and what it reads of a region in the other";
+            continue;
+          }
           need = wanted[k];
         }
-        if (need != 0 && region.direction != 0 && need != region.direction) continue;
+        if (need != 0 && region.direction != 0 && need != region.direction) {
+          obstacle = need > 0 ? "it needs rows in order, and the region before it runs backwards" : "it needs rows backwards, and the region before it runs in order";
+          continue;
+        }
         chosen = k;
         if (need != 0) region.direction = need;
       }
@@ -201,6 +209,7 @@ void FunctionLowering::assign_regions() {
     if (chosen < 0) {
       chosen = static_cast<int>(plan.regions.size());
       plan.regions.push_back({row, direction, {}});
+      if (b_.options.fuse && row && chosen > 0) decline(statements_[units[u][0]].node, "opens a new region: " + obstacle);
     }
     for (size_t i : units[u]) {
       statements_[i].region = chosen;

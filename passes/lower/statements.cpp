@@ -223,6 +223,11 @@ bool FunctionLowering::build_product(Statement& s) {
   Place c = own_place(s.node);
   auto c_stride = [&](const Axis& a) { return stride_along(b_.program, c, a); };
   auto row = s.row;
+  std::string why = "the axes do not make a product of matrices";
+  auto refuse = [&](const std::string& reason) {
+    decline(s.node, "runs as loops, not as a product of matrices: " + reason);
+    return false;
+  };
   for (int turn = 0; turn < 2; ++turn) {
     NodeId x = m.inputs[turn], y = m.inputs[1 - turn];
     const Axes xa = without_batch(g_[x].axes), ya = without_batch(g_[y].axes);
@@ -244,10 +249,13 @@ bool FunctionLowering::build_product(Statement& s) {
     if (!pm || !pn || !pk) continue;
     if (row && s.cycle < 0 && *row != *pm && *row != *pk) continue;
     ExprId ea = pull(x, identity(g_[x].axes)), eb = pull(y, identity(g_[y].axes));
-    if (b_[ea].kind != Expr::Kind::Load || b_[eb].kind != Expr::Kind::Load) return false;
+    if (b_[ea].kind != Expr::Kind::Load || b_[eb].kind != Expr::Kind::Load) return refuse("a factor is computed where it is read, and has no matrix in memory");
     Place a = b_[ea].place, b = b_[eb].place;
-    if (!affine(a) || !affine(b)) return false;
-    if (stride_along(b_.program, a, *pk) != 1 && stride_along(b_.program, a, *pm) != 1) continue;
+    if (!affine(a) || !affine(b)) return refuse("a factor is read at computed places");
+    if (stride_along(b_.program, a, *pk) != 1 && stride_along(b_.program, a, *pm) != 1) {
+      why = "no axis of the left factor is contiguous";
+      continue;
+    }
     const bool k_rows = row && *pk == *row;
     bool in_tile = false;
     if (k_rows) {
@@ -288,7 +296,7 @@ bool FunctionLowering::build_product(Statement& s) {
     s.steps.push_back(step);
     return true;
   }
-  return false;
+  return refuse(why);
 }
 
 void FunctionLowering::build_choose(Statement& s) {

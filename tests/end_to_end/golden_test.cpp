@@ -99,7 +99,7 @@ TEST_CASE("compile reports, dumps, times and writes files") {
       words("compile v5ln --explain --time-passes --check-each --dump " + folder / "dump" + " --out " + folder / "out" + " " + kSmall));
   INFO(text.err);
   REQUIRE(text.status == 0);
-  for (const char* part : {"Parameters", "Loss terms", "fsp", "Regions", "Cost of a token", "Memory", "Decisions", "Milliseconds"}) {
+  for (const char* part : {"Parameters", "Loss terms", "fsp", "Regions", "Cost of a token", "Memory", "Decisions", "opens a new region", "Milliseconds"}) {
     INFO(part);
     CHECK(contains(text.out, part));
   }
