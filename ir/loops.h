@@ -32,6 +32,7 @@ struct Buffer {
   std::vector<int64_t> strides;  // in elements, one for each axis; 0 where only one index is held
   Rows rows = Rows::All;
   Axis row;                      // the axis that `rows` speaks of
+  int64_t history = 0;           // how many earlier rows are read, if that is known; a tile's first row follows them
   int64_t floats = 0;            // size
   int64_t offset = 0;            // in its space
   bool persistent = false;       // keeps its contents between calls: the carried state of `rows`
@@ -109,6 +110,13 @@ struct Fill {
   Place place;
   int64_t floats = 0;
   double value = 0;
+  bool at_start = false;  // only before the sequence's first row: what `rows` accumulates is kept between calls
+};
+
+/// Moves the last `rows` rows of a tile, and of its history, to where the next tile looks for its history.
+struct Shift {
+  Place place;  // the first row of the history
+  int64_t rows = 0;
 };
 
 /// Argmax, or the mask of the k largest, along `axis` of a buffer.
@@ -122,11 +130,12 @@ struct Choose {
 };
 
 struct Step {
-  enum class Kind : uint8_t { Nest, Product, Pack, Fill, Choose } kind = Kind::Nest;
+  enum class Kind : uint8_t { Nest, Product, Pack, Fill, Shift, Choose } kind = Kind::Nest;
   Nest nest;
   Product product;
   Pack pack;
   Fill fill;
+  Shift shift;
   Choose choose;
 };
 
@@ -159,6 +168,7 @@ struct Function {
   std::vector<Part> parts;
   int64_t lane_floats = 0;
   int64_t state_floats = 0;  // the first of them are kept between calls, and zero before the first row
+  int64_t carried_floats = 0;  // of those, what a later row reads
 };
 
 struct LoopProgram {

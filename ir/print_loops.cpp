@@ -38,7 +38,7 @@ class Printer {
     const Buffer& b = p_.buffers[id];
     out_ += fmt::format("buffer {} {} [", name(id), space_name(b.space));
     for (size_t i = 0; i < b.axes.size(); ++i) out_ += fmt::format("{}{}*{}", i ? ", " : "", b.axes[i].str(), b.strides[i]);
-    out_ += fmt::format("] {} at {} holds {}{}  # {}\n", b.floats, b.offset, rows_name(b.rows), b.persistent ? ", kept" : "", b.name);
+    out_ += fmt::format("] {} at {} holds {}{}{}  # {}\n", b.floats, b.offset, rows_name(b.rows), b.history ? fmt::format(" and {} before", b.history) : "", b.persistent ? ", kept" : "", b.name);
   }
 
   std::string index(const Index& i) const {
@@ -100,7 +100,10 @@ class Printer {
         out_ += fmt::format("{}pack [{}] k {} n {}: {} = {}\n", in, axes(s.pack.loops), s.pack.k.str(), s.pack.n.str(), place(s.pack.dst), place(s.pack.src));
         break;
       case Step::Kind::Fill:
-        out_ += fmt::format("{}fill {} {} {}\n", in, place(s.fill.place), s.fill.floats, s.fill.value);
+        out_ += fmt::format("{}fill{} {} {} {}\n", in, s.fill.at_start ? " at start" : "", place(s.fill.place), s.fill.floats, s.fill.value);
+        break;
+      case Step::Kind::Shift:
+        out_ += fmt::format("{}shift {} rows {}\n", in, place(s.shift.place), s.shift.rows);
         break;
       case Step::Kind::Choose:
         out_ += fmt::format("{}{} [{}] {} k {}: {} = {}\n", in, op_name(s.choose.op), axes(s.choose.loops), s.choose.axis.str(), s.choose.k, place(s.choose.dst),
@@ -110,7 +113,7 @@ class Printer {
   }
 
   void function(const Function& f) {
-    out_ += fmt::format("function {} scratch {} kept {}{}\n", f.name, f.lane_floats, f.state_floats, f.row_range ? " rows" : "");
+    out_ += fmt::format("function {} scratch {} kept {} carried {}{}\n", f.name, f.lane_floats, f.state_floats, f.carried_floats, f.row_range ? " rows" : "");
     for (const Part& part : f.parts) {
       out_ += part.loops ? fmt::format("  layers {} {}\n", part.layer.str(), part.direction > 0 ? "up" : "down") : "  once\n";
       for (const Region& r : part.regions) {

@@ -149,6 +149,9 @@ class Emitter {
         case Step::Kind::Fill:
           place(s.fill.place, true);
           break;
+        case Step::Kind::Shift:
+          place(s.shift.place, true);
+          break;
         case Step::Kind::Choose:
           place(s.choose.src, false), place(s.choose.dst, true);
           break;
@@ -193,9 +196,17 @@ class Emitter {
         looped(indent, s.pack.loops, names, [&](int i) { pack(i, s.pack, names, r, before); });
         break;
       case Step::Kind::Fill:
-        line(indent, fmt::format("kernel::fill({} + {}, {}, {});", names.buffer(s.fill.place.buffer), names.offset(s.fill.place, nullptr, {}), s.fill.floats,
+        line(indent, fmt::format("{}kernel::fill({} + {}, {}, {});", s.fill.at_start ? "if (call->first == 0) " : "", names.buffer(s.fill.place.buffer), names.offset(s.fill.place, nullptr, {}), s.fill.floats,
                                  float_literal(s.fill.value)));
         break;
+      case Step::Kind::Shift: {
+        const Buffer& b = p_.buffers[s.shift.place.buffer];
+        Place first = s.shift.place;  // the tile's history stands before its first row
+        const int64_t stride = b.strides[index_of(b.axes, r.row)];
+        first.indices[index_of(b.axes, r.row)] = {{{r.row, 1}}, -b.history, kNone};
+        line(indent, fmt::format("kernel::shift({}, {}, {}, {});", pointer(first, names, r, {}), rows(r, false), s.shift.rows, stride));
+        break;
+      }
       case Step::Kind::Choose:
         comment(indent, {s.choose.node});
         looped(indent, s.choose.loops, names, [&](int i) { choose(i, s.choose, names); });

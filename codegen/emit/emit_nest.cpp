@@ -83,7 +83,7 @@ std::string Names::offset(const Place& place, const Axis* skip, const std::map<E
       if (skip && axis == *skip) continue;
       add(variable(axis), c * stride);
     }
-    if (is_row && b.rows == Rows::Tile) add(std::string(1, row()[0]) + "0", -stride);
+    if (is_row && b.rows == Rows::Tile) add(std::string(1, row()[0]) + "0", -stride), constant += b.history * stride;
     if (b.space == Space::Out && b.axes[d].kind == AxisKind::Position && b.axes[d].ordinal == 0) add("call->first", -stride);
     constant += i.offset * stride;
     if (i.computed != kNone) add("(" + computed.at(i.computed) + ")", stride);

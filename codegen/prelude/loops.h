@@ -66,6 +66,11 @@ inline void fill(float* p, long n, float value) {
   for (long i = 0; i < n; ++i) p[i] = value;
 }
 
+/// Moves the last `history` of (history + n) rows to the front.
+inline void shift(float* first, long n, long history, long stride) {
+  for (long i = 0; i < history * stride; ++i) first[i] = first[i + n * stride];
+}
+
 /// Index of the largest of n values; the lowest among equals.
 inline int argmax(const float* x, long stride, int n) {
   int best = 0;

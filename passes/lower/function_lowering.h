@@ -10,6 +10,7 @@ namespace cpuflow::passes::lower {
 struct Read {
   ir::NodeId node = ir::kNoNode;
   enum class How : uint8_t { SameRow, EarlierRow, LaterRow, AnyRow } how = How::SameRow;
+  int64_t distance = 0;  // EarlierRow, LaterRow: of the farthest row
   bool same_layer = true;
 };
 
@@ -103,6 +104,9 @@ class FunctionLowering {
 
   // storage (storage.cpp)
   void assign_storage();
+  bool updates_elements(const Statement& s) const;
+  void keep_history();
+  int64_t carried(const ir::Buffer& buffer) const;
   void plan_memory(ir::Function& f);
 
   void decline(ir::NodeId id, const std::string& why);

@@ -457,6 +457,7 @@ void FunctionLowering::find_reads(Statement& s) {
           add_read(s, step.choose.src);
           break;
         case Step::Kind::Fill:
+        case Step::Kind::Shift:
           break;
       }
     }
@@ -486,8 +487,13 @@ void FunctionLowering::add_read(Statement& s, const Place& place, bool whole) {
   for (size_t d = 0; d < b.axes.size(); ++d) {
     if (s.row && !whole && b.axes[d] == *s.row) {
       const Index* i = unclamped(b_.program, place.indices[d]);
-      if (i && i->terms.size() == 1 && i->along(*s.row) == 1) {
-        r.how = i->offset == 0 ? Read::How::SameRow : i->offset < 0 ? Read::How::EarlierRow : Read::How::LaterRow;
+      if (i && i->along(*s.row) == 1) {
+        Index rest = *i;
+        std::erase_if(rest.terms, [&](const auto& term) { return term.first == *s.row; });
+        const auto [low, high] = ProgramBuilder::range(rest).value();
+        if (low == 0 && high == 0) r.how = Read::How::SameRow;
+        else if (high < 0 || (high == 0 && s.cycle < 0)) r.how = Read::How::EarlierRow, r.distance = -low;
+        else if (low > 0 || (low == 0 && s.cycle < 0)) r.how = Read::How::LaterRow, r.distance = high;
       }
     }
     if (b.axes[d].kind == AxisKind::Layer && place.indices[d] != ProgramBuilder::variable(b.axes[d])) r.same_layer = false;

@@ -6,6 +6,26 @@
 namespace cpuflow::passes::lower {
 using namespace ir;
 
+/// Whether the statement reads its own value at the element that it writes, of another row.
+bool FunctionLowering::updates_elements(const Statement& s) const {
+  if (s.steps.size() != 1 || s.steps[0].kind != Step::Kind::Nest) return false;
+  bool same = true;
+  std::set<ExprId> seen;
+  std::function<void(ExprId, const Place&)> look = [&](ExprId e, const Place& own) {
+    if (e == kNone || !seen.insert(e).second) return;
+    const Expr& x = b_[e];
+    for (ExprId a : x.args) look(a, own);
+    look(x.index.computed, own);
+    if (x.kind != Expr::Kind::Load || x.place.buffer != own.buffer) return;
+    const Buffer& b = b_.program.buffers[own.buffer];
+    for (size_t d = 0; d < b.axes.size(); ++d) same = same && (b.axes[d] == *s.row || x.place.indices[d] == own.indices[d]);
+  };
+  for (const Store& store : s.steps[0].nest.stores) {
+    if (store.node == s.node) look(store.value, store.place);
+  }
+  return same;
+}
+
 void FunctionLowering::assign_storage() {
   struct Use {
     size_t statement;
@@ -23,7 +43,9 @@ void FunctionLowering::assign_storage() {
     const Statement& producer = statements_[it->second[0]];
     const int home = layer_home_[node];
     bool layers = home < 0, rows_all = !producer.row || !contains(b.axes, *producer.row) || !b_.options.fuse || b.space == Space::Shared;
-    bool same_region = true, same_group = true, same_nest = true;
+    bool same_region = true, same_group = true, same_nest = true, near = true, bounded = true;
+    bool in_place = true;  // rows that are read are read where the next one is written
+    int64_t distance = 0;
     for (size_t s : it->second) {
       same_group = same_group && statements_[s].group == producer.group;
       same_nest = same_nest && statements_[s].nest == producer.nest;
@@ -32,18 +54,36 @@ void FunctionLowering::assign_storage() {
       const Statement& reader = statements_[u.statement];
       if (reader.part != producer.part || !u.read.same_layer) layers = true;
       const bool here = reader.part == producer.part && reader.region == producer.region && u.read.same_layer;
+      const bool earlier = here && u.read.how == Read::How::EarlierRow;
+      near = near && here && (earlier || u.read.how == Read::How::SameRow);
       same_region = same_region && here && u.read.how == Read::How::SameRow;
       same_group = same_group && here && reader.group == producer.group;
       same_nest = same_nest && here && reader.nest == producer.nest;
+      bounded = bounded && (u.read.how == Read::How::EarlierRow || u.read.how == Read::How::SameRow);
+      if (earlier) {
+        distance = std::max(distance, u.read.distance);
+        in_place = in_place && reader.node == node && u.read.distance == 1;
+      }
       if (u.read.how != Read::How::SameRow && row_range) b.persistent = true;
     }
+    if (row_range && producer.reduces_rows) b.persistent = true;
     if (b.space == Space::Shared || b.persistent) layers = true;
+    near = near && distance > 0 && !rows_all;
     const Region* region = &function_.parts[producer.part].regions[producer.region];
     const bool by_row = region->groups[producer.group].by_row;
     const bool nest = producer.steps.size() == 1 && producer.steps[0].kind == Step::Kind::Nest && it->second.size() == 1;
     if (producer.row) b.row = *producer.row;
     b.rows = rows_all || !same_region ? Rows::All : !same_group || !by_row ? Rows::Tile : same_nest && nest ? Rows::Register : Rows::One;
     if (b.persistent) b.rows = Rows::All;
+    const bool filled = !producer.reduces_rows && std::any_of(producer.before.begin(), producer.before.end(), [&](const Step& s) {
+      return s.kind == Step::Kind::Fill;
+    });
+    if (near && in_place && same_group && by_row && it->second.size() == 1 && updates_elements(producer)) {
+      b.rows = Rows::One;
+    } else if (near && region->direction >= 0 && !filled) {
+      b.rows = Rows::Tile;
+    }
+    if (bounded && b.rows != Rows::One) b.history = distance;
     if (!layers) {
       for (size_t i = 0; i < b.axes.size(); ++i) {
         if (b.axes[i].kind == AxisKind::Layer) b.strides[i] = 0;
@@ -85,7 +125,7 @@ void FunctionLowering::assign_storage() {
         continue;
       }
       if (producer.row && b.axes[i] == *producer.row && b.rows != Rows::All) {
-        rows = b.rows == Rows::Tile ? function_.parts[producer.part].regions[producer.region].tile : 1;
+        rows = b.rows == Rows::Tile ? function_.parts[producer.part].regions[producer.region].tile + b.history : 1;
         floats = std::max(floats, b.strides[i]);
         continue;
       }
@@ -93,6 +133,7 @@ void FunctionLowering::assign_storage() {
     }
     b.floats = floats * rows;
   }
+  keep_history();
   // how much there is to set to zero
   for (Part& part : function_.parts) {
     for (Region& region : part.regions) {
@@ -108,11 +149,41 @@ void FunctionLowering::assign_storage() {
           if (part.loops && b.axes[i] == part.layer && b.strides[i] != 0) s.fill.floats = b.floats / b.axes[i].size;
         }
       };
-      for (Step& s : region.before) size(s);
+      for (Step& s : region.before) {
+        size(s);
+        if (s.kind == Step::Kind::Fill) s.fill.at_start = row_range && b_.program.buffers[s.fill.place.buffer].persistent;
+      }
       for (Group& g : region.groups) {
         for (Step& s : g.steps) size(s);
       }
     }
+  }
+}
+
+/// Floats of a kept buffer that later rows read.
+int64_t FunctionLowering::carried(const Buffer& b) const {
+  if (b.history == 0) return b.floats;
+  int64_t floats = 1;
+  for (size_t i = 0; i < b.axes.size(); ++i) {
+    if (b.strides[i] != 0) floats *= b.axes[i] == b.row ? b.history : b.axes[i].size;
+  }
+  return floats;
+}
+
+/// The end of each tile: rows that the next one reads.
+void FunctionLowering::keep_history() {
+  for (const auto& [node, buffer] : buffers_) {
+    const Buffer& b = b_.program.buffers[buffer];
+    if (b.history == 0 || b.rows != Rows::Tile) continue;
+    const Statement& producer = statements_[statements_of_.at(node)[0]];
+    Step step;
+    step.kind = Step::Kind::Shift;
+    step.shift.rows = b.history;
+    step.shift.place.buffer = buffer;
+    for (const Axis& a : b.axes) step.shift.place.indices.push_back(a.kind == AxisKind::Layer ? ProgramBuilder::variable(a) : ProgramBuilder::fixed(0));
+    std::vector<Group>& groups = function_.parts[producer.part].regions[producer.region].groups;
+    if (groups.back().steps.empty() || groups.back().steps[0].kind != Step::Kind::Shift) groups.push_back({false, {}});
+    groups.back().steps.push_back(step);
   }
 }
 
@@ -168,6 +239,9 @@ void FunctionLowering::plan_memory(Function& f) {
           case Step::Kind::Fill:
             place(s.fill.place);
             break;
+          case Step::Kind::Shift:
+            place(s.shift.place);
+            break;
           case Step::Kind::Choose:
             place(s.choose.src), place(s.choose.dst);
             break;
@@ -207,7 +281,10 @@ void FunctionLowering::plan_memory(Function& f) {
     }
     buffer.offset = at;
     f.lane_floats = std::max(f.lane_floats, at + size);
-    if (buffer.persistent) f.state_floats = std::max(f.state_floats, at + size);  // kept values come first
+    if (buffer.persistent) {  // kept values come first
+      f.state_floats = std::max(f.state_floats, at + size);
+      f.carried_floats += carried(buffer);
+    }
     done.push_back(b);
   }
 }

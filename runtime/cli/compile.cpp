@@ -75,7 +75,7 @@ void fill_manifest(CompiledModel& c, const frontend::Model& model) {
   for (const ir::Function& f : c.program.functions) {
     if (f.name == "rows") {
       m.rows_lane_floats = static_cast<uint64_t>(f.lane_floats);
-      m.state_floats = static_cast<double>(f.state_floats);
+      m.state_floats = static_cast<double>(f.carried_floats);
     }
     m.lane_floats = std::max(m.lane_floats, static_cast<uint64_t>(f.lane_floats));
   }

@@ -1,0 +1,60 @@
+// The program that makes one row at a time: what it keeps, and that it equals the whole.
+#include <nlohmann/json.hpp>
+
+#include "runtime/cli/compile.h"
+#include "tests/catch.h"
+#include "tests/end_to_end/compiled_pass.h"
+#include "tests/end_to_end/process.h"
+
+using namespace cpuflow;
+
+namespace {
+
+cli::CompiledModel compiled(const Folder& folder, const std::string& equations, const std::string& sizes) {
+  folder.write("model.toml", "name = \"rows\"\n[dims]\nB = 2\nV = 11\nd = 6\n" + sizes +
+                                 "\n[params]\nembed = \"table(V, d)\"\nW = \"linear(d, d)\"\nK = \"tensor(d, 3)\"\n[model]\nforward = '''\nx = embed[tokens]\n" +
+                                 equations + "logits = y @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n");
+  cli::CompileOptions options;
+  options.model = folder / "model.toml";
+  options.opt_level = 1;
+  return cli::compile_model(options);
+}
+
+/// Checks rows made one by one against the interpreter; floats carried from row to row.
+double check_rows(const std::string& equations, const std::string& sizes) {
+  const Folder folder;
+  const cli::CompiledModel model = compiled(folder, equations, sizes);
+  INFO(equations);
+  CHECK(model.exe.manifest.causal);
+  const cli::PassInputs inputs = example_inputs(model.exe.manifest, 3);
+  Tensors rows = by_name(cli::run_other_schedules(model.exe, inputs));
+  REQUIRE(rows.count("logits") == 1);
+  check_tensors({{"logits", rows["logits"]}}, by_name(cli::run_interpreter(model, inputs)));
+  return model.exe.manifest.state_floats;
+}
+
+}  // namespace
+
+TEST_CASE("rows keep what later rows read, whatever the length") {
+  const std::vector<std::pair<std::string, double>> cases{
+      {"y = x + cumsum(W(x))\n", 6},                                             // the running sum
+      {"h = tanh(x + W(h[t-1]))\ny = h\n", 6},                                   // the row before
+      {"u = W(x)\ny = x + u[t-3]\n", 18},                                        // three rows
+      {"u = W(x)\ny[t,i] = x[t,i] + sum(j in 0..3: K[i,j] * u[t-2+j,i])\n", 12}, // taps of a convolution
+      {"u = W(x)\nS[t,i,j] = 0.5 * S[t-1,i,j] + u[t,i] * x[t,j]\ny[t,i] = sum(j: S[t,i,j] * x[t,j])\n", 36},
+  };
+  for (const auto& [equations, floats] : cases) {
+    for (const char* sizes : {"T = 7", "T = 70"}) CHECK(check_rows(equations, sizes) == floats);
+  }
+}
+
+TEST_CASE("a row is not overwritten before it is read") {
+  // every element moves one place on: the value of the row before is read beside the element that is written
+  check_rows("u = W(x)\nS[t,i] = where(i == 0, u[t,i], S[t-1,max(i-1,0)])\ny = x + S\n", "T = 9");
+  check_rows("u = W(x)\nh = 0.5 * h[t-1] + u\nz = W(h[t-1])\ny = x + z + h\n", "T = 70");
+}
+
+TEST_CASE("sums of a chunk are collected row by row") {
+  check_rows("u = W(x)\nm[start, i in 0..d] = 0.0\nm[n in 0..ceil(T/4), i] = 0.9 * m[n-1,i] + sum(t | t // 4 == n: u[t,i])\ny[t,i] = x[t,i] + m[t // 4 - 1, i]\n",
+             "T = 10");
+}
