@@ -1,5 +1,6 @@
 #include "passes/normalise_sums.h"
 
+#include "passes/contraction_order.h"
 #include "passes/restrict_rows.h"
 #include "passes/rewrite.h"
 
@@ -186,14 +187,10 @@ class SumBuilder {
         continue;
       }
       if (t_.factors.size() <= 2) break;
-      size_t bi = 0, bj = 1;
-      double best = -1;
-      for (size_t i = 0; i < t_.factors.size(); ++i) {
-        for (size_t j = i + 1; j < t_.factors.size(); ++j) {
-          double cost = static_cast<double>(element_count(union_of(g_[t_.factors[i]].axes, g_[t_.factors[j]].axes)));
-          if (best < 0 || cost < best) best = cost, bi = i, bj = j;
-        }
-      }
+      Contraction contraction{{}, {}, over_};
+      for (NodeId f : t_.factors) contraction.factors.push_back(g_[f].axes);
+      for (NodeId c : t_.conditions) contraction.conditions.push_back(g_[c].axes);
+      const auto [bi, bj] = first_pair(contraction);
       Axes gone;
       for (const Axis& a : over_) {
         if ((contains(g_[t_.factors[bi]].axes, a) || contains(g_[t_.factors[bj]].axes, a)) && only_in(a, bi, bj)) gone.push_back(a);

@@ -1,0 +1,97 @@
+#include "passes/contraction_order.h"
+
+#include <algorithm>
+
+namespace cpuflow::passes {
+using namespace ir;
+
+namespace {
+
+// Multiply-adds in the time of one of a product of matrices, roughly.
+constexpr double kNest = 4, kStored = 6;
+
+bool subset(const Axes& a, const Axes& b) {
+  return std::all_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
+}
+
+double count(const Axes& axes) { return static_cast<double>(element_count(axes)); }
+
+/// Factors within others are multiplied into them, and conditions are applied.
+void absorb(Contraction& c) {
+  for (size_t i = 0; i < c.factors.size();) {
+    bool within = false;
+    for (size_t j = 0; j < c.factors.size(); ++j) within = within || (j != i && subset(c.factors[i], c.factors[j]));
+    if (within) c.factors.erase(c.factors.begin() + static_cast<long>(i));
+    else ++i;
+  }
+  std::erase_if(c.conditions, [&](const Axes& condition) {
+    return std::any_of(c.factors.begin(), c.factors.end(), [&](const Axes& f) { return subset(condition, f); });
+  });
+}
+
+/// Summed axes that only the factors i and j have.
+Axes own_axes(const Contraction& c, size_t i, size_t j) {
+  Axes own;
+  for (const Axis& a : c.over) {
+    bool elsewhere = !contains(c.factors[i], a) && !contains(c.factors[j], a);
+    for (size_t k = 0; k < c.factors.size(); ++k) elsewhere = elsewhere || (k != i && k != j && contains(c.factors[k], a));
+    for (const Axes& condition : c.conditions) elsewhere = elsewhere || contains(condition, a);
+    if (!elsewhere) own.push_back(a);
+  }
+  return own;
+}
+
+/// One axis after the other is summed in the factor that alone has it.
+double sum_own_axes(Contraction& c) {
+  double cost = 0;
+  for (size_t i = 0; i < c.factors.size(); ++i) {
+    const Axes own = own_axes(c, i, i);
+    if (own.empty()) continue;
+    cost += kNest * count(c.factors[i]);
+    c.factors[i] = without(c.factors[i], own);
+    c.over = without(c.over, own);
+  }
+  return cost;
+}
+
+/// Multiplies two factors and sums over what only they have.
+double join(Contraction& c, size_t i, size_t j) {
+  const Axes a = c.factors[i], b = c.factors[j], all = union_of(a, b), own = own_axes(c, i, j);
+  const bool product = !own.empty() && subset(own, a) && subset(own, b) && !subset(without(a, own), b) && !subset(without(b, own), a) &&
+                       std::none_of(a.begin(), a.end(), [&](const Axis& x) { return x.kind == AxisKind::Position && contains(b, x) && !contains(own, x); });
+  c.factors.erase(c.factors.begin() + static_cast<long>(j));
+  c.factors[i] = without(all, own);
+  c.over = without(c.over, own);
+  double cost = (product ? 1 : kNest) * count(all);
+  if (own.empty()) cost += kStored * count(all);
+  return cost;
+}
+
+double cheapest(Contraction c, std::pair<size_t, size_t>* first) {
+  absorb(c);
+  double cost = sum_own_axes(c);
+  absorb(c);
+  if (c.factors.size() < 2) return cost;
+  double best = -1;
+  for (size_t i = 0; i < c.factors.size(); ++i) {
+    for (size_t j = i + 1; j < c.factors.size(); ++j) {
+      Contraction next = c;
+      double total = join(next, i, j);
+      total += cheapest(next, nullptr);
+      if (best >= 0 && total >= best) continue;
+      best = total;
+      if (first) *first = {i, j};
+    }
+  }
+  return cost + best;
+}
+
+}  // namespace
+
+std::pair<size_t, size_t> first_pair(const Contraction& contraction) {
+  std::pair<size_t, size_t> first{0, 1};
+  cheapest(contraction, &first);
+  return first;
+}
+
+}  // namespace cpuflow::passes
