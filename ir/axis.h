@@ -19,6 +19,9 @@ struct Axis {
   std::string str() const;
 };
 
+/// Position axes from this ordinal on count chunks of positions, and the positions within a chunk.
+inline constexpr uint16_t kSplitOrdinal = 0xc000;
+
 /// The axes of a value, each at most once, in storage order (outermost first).
 using Axes = std::vector<Axis>;
 

@@ -180,6 +180,9 @@ struct LoopProgram {
   int64_t shared_floats = 0, grad_floats = 0, loss_floats = 0;
 };
 
+/// Whether a region over these rows runs for a range of them in a function that has one: the positions of the sequence.
+inline bool ranged(const Axis& row) { return row.kind == AxisKind::Position && row.ordinal == 0; }
+
 /// Elements between neighbours along `axis`; 0 where the place does not depend on it.
 int64_t stride_along(const LoopProgram& program, const Place& place, const Axis& axis);
 

@@ -1,5 +1,7 @@
 #include "passes/contraction_order.h"
 
+#include "passes/sum_terms.h"
+
 #include <algorithm>
 
 namespace cpuflow::passes {
@@ -9,10 +11,6 @@ namespace {
 
 // Multiply-adds in the time of one of a product of matrices, roughly.
 constexpr double kNest = 4, kStored = 6;
-
-bool subset(const Axes& a, const Axes& b) {
-  return std::all_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
-}
 
 double count(const Axes& axes) { return static_cast<double>(element_count(axes)); }
 

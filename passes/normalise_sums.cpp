@@ -1,8 +1,8 @@
 #include "passes/normalise_sums.h"
 
 #include "passes/contraction_order.h"
-#include "passes/restrict_rows.h"
 #include "passes/rewrite.h"
+#include "passes/sum_terms.h"
 
 #include <algorithm>
 
@@ -11,56 +11,10 @@ using namespace ir;
 
 namespace {
 
-bool subset(const Axes& a, const Axes& b) {
-  return std::all_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
-}
-
-bool meets(const Axes& a, const Axes& b) {
-  return std::any_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
-}
-
-/// A product whose factors share all summed axes, one with all axes of the other, is one factor.
-bool elementwise_product(const Graph& g, const Node& m, const Axes& over) {
-  const Axes &a = g[m.inputs[0]].axes, &b = g[m.inputs[1]].axes;
-  const Axes& small = subset(a, b) ? a : b;
-  if (!subset(a, b) && !subset(b, a)) return false;
-  return std::all_of(m.axes.begin(), m.axes.end(), [&](const Axis& x) { return !contains(over, x) || contains(small, x); });
-}
-
-bool has_batch(const Axes& axes) {
-  return std::any_of(axes.begin(), axes.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; });
-}
-
-/// Whether a value is made from a sum over all sequences of a micro-batch.
-bool sums_sequences(const Graph& g, NodeId id) {
-  std::vector<NodeId> open{id};
-  std::vector<bool> seen(g.size());
-  while (!open.empty()) {
-    const NodeId at = open.back();
-    open.pop_back();
-    if (at == kNoNode || seen[at]) continue;
-    seen[at] = true;
-    if (has_batch(g[at].from)) return true;
-    open.insert(open.end(), g[at].inputs.begin(), g[at].inputs.end());
-  }
-  return false;
-}
-
-/// Whether a factor may stand outside of a sum over `over`.  What comes from the sequences of one micro-batch stays inside of the
-/// sums over them: they are accumulated over several.
-bool may_leave(const Graph& g, NodeId factor, const Axes& over) {
-  return !meets(g[factor].axes, over) && !(has_batch(over) && sums_sequences(g, factor));
-}
-
-struct Terms {
-  std::vector<NodeId> factors, conditions, divisors;
-  bool negative = false;
-};
-
 /// Sums over `over` of the product of `terms`.
 class SumBuilder {
  public:
-  SumBuilder(Graph& g, Axes over, Terms terms) : g_(g), over_(std::move(over)), t_(std::move(terms)) {}
+  SumBuilder(Graph& g, Axes over, SumTerms terms) : g_(g), over_(std::move(over)), t_(std::move(terms)) {}
 
   NodeId build() {
     std::vector<NodeId> outside, outside_conditions;
@@ -212,7 +166,7 @@ class SumBuilder {
 
   Graph& g_;
   Axes over_;
-  Terms t_;
+  SumTerms t_;
 };
 
 }  // namespace
@@ -221,30 +175,7 @@ Graph normalise_sums(const Graph& in) {
   const auto users = users_of(in);
   return rewrite(in, [&](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) -> NodeId {
     if (n.op != Op::Sum || n.dtype != DType::Real) return kNoNode;
-    Terms terms;
-    std::vector<NodeId> open{n.inputs[0]};
-    while (!open.empty()) {
-      NodeId f = open.back();
-      open.pop_back();
-      const Node& m = out[f];
-      const bool zero_else = m.op == Op::Select && out[m.inputs[2]].op == Op::Constant && out[m.inputs[2]].value == 0;
-      if (m.op == Op::Mul && !elementwise_product(out, m, n.from)) {
-        open.push_back(m.inputs[1]);
-        open.push_back(m.inputs[0]);
-      } else if (zero_else) {
-        for (NodeId c : conjuncts(out, m.inputs[0])) terms.conditions.push_back(c);
-        open.push_back(m.inputs[1]);
-      } else if (m.op == Op::Neg) {
-        terms.negative = !terms.negative;
-        open.push_back(m.inputs[0]);
-      } else if (m.op == Op::Div && may_leave(out, m.inputs[1], n.from)) {
-        terms.divisors.push_back(m.inputs[1]);
-        open.push_back(m.inputs[0]);
-      } else {
-        terms.factors.push_back(f);
-      }
-    }
-    return SumBuilder(out, n.from, std::move(terms)).build();
+    return SumBuilder(out, n.from, terms_of(out, n)).build();
   });
 }
 

@@ -8,6 +8,7 @@
 #include "passes/normalise_sums.h"
 #include "passes/restrict_rows.h"
 #include "passes/solve_scatters.h"
+#include "passes/split_chunks.h"
 #include "passes/use_reciprocals.h"
 
 #include <fmt/format.h>
@@ -20,6 +21,7 @@ const std::vector<Pass>& graph_pipeline() {
   static const std::vector<Pass> passes = {
       {"canonicalise", "first: the order of the text has no say in anything that follows", canonicalise},
       {"restrict_rows", "before differentiate: what few positions need has gradients at few positions", restrict_rows},
+      {"split_chunks", "before sums are brought into their form: positions of a chunk are an axis then", split_chunks},
       {"normalise_sums", "before differentiate: the gradient of a prefix sum is a prefix sum", normalise_sums},
       {"canonicalise_sums", "sums that were written in two ways are one now, and must be numbered as one", canonicalise},
       {"differentiate", "before everything that groups values: gradients are grouped with the rest", differentiate},

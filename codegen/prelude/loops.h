@@ -1,5 +1,5 @@
 // Reductions, choices and draws that generated loops use.  Appended to kernel_prelude.h; includes nothing.
-namespace kernel {
+namespace CPUFLOW_KERNEL_NAMESPACE {
 
 /// Adds up vectors in four independent chains and the scalars of a tail in one; the order depends on the number of elements only.
 struct SumOf {
@@ -80,16 +80,48 @@ inline int argmax(const float* x, long stride, int n) {
   return best;
 }
 
-/// 1 where an element is among the k largest, else 0; ties go to the lowest index.
+/// The largest element from x[first] to x[last - 1] that the mask leaves out.
+inline float largest_left(const float* x, long stride, const float* mask, long mask_stride, int first, int last) {
+  MaxOf best;
+  if (stride == 1 && mask_stride == 1) {
+    for_lanes(last - first, [&]<class V>(int i) { best.add(select(load<V>(mask + first + i) != 0.0f, splat<V>(-__builtin_inff()), load<V>(x + first + i))); });
+  } else {
+    for (int i = first; i < last; ++i) best.add(mask[i * mask_stride] != 0.0f ? -__builtin_inff() : x[i * stride]);
+  }
+  return best.total();
+}
+
+/// 1 where an element is among the k largest, else 0; ties go to the lowest index.  The largest of each block is known, so that a choice looks
+/// at one block only.
 inline void topk_mask(const float* x, long stride, int n, int k, float* mask, long mask_stride) {
+  constexpr int kBlocks = 32;
+  const int length = n <= kBlocks * 16 ? 16 : (n + kBlocks - 1) / kBlocks, blocks = (n + length - 1) / length;
+  float best[kBlocks];
+  int left[kBlocks];
   for (int i = 0; i < n; ++i) mask[i * mask_stride] = 0.0f;
+  auto end = [&](int b) { return b + 1 < blocks ? (b + 1) * length : n; };
+  for (int b = 0; b < blocks; ++b) {
+    best[b] = largest_left(x, stride, mask, mask_stride, b * length, end(b));
+    left[b] = end(b) - b * length;
+  }
   for (int round = 0; round < k && round < n; ++round) {
-    int best = -1;
-    for (int i = 0; i < n; ++i) {
-      if (mask[i * mask_stride] == 0.0f && (best < 0 || x[i * stride] > x[best * stride])) best = i;
+    int block = -1;
+    for (int b = 0; b < blocks; ++b) {
+      if (left[b] > 0 && (block < 0 || best[b] > best[block])) block = b;
     }
-    mask[best * mask_stride] = 1.0f;
+    int chosen = -1;
+    for (int i = block * length; i < end(block); ++i) {
+      if (mask[i * mask_stride] != 0.0f) continue;
+      if (chosen < 0) chosen = i;  // if none equals the largest, they are not numbers
+      if (x[i * stride] == best[block]) {
+        chosen = i;
+        break;
+      }
+    }
+    mask[chosen * mask_stride] = 1.0f;
+    --left[block];
+    best[block] = largest_left(x, stride, mask, mask_stride, block * length, end(block));
   }
 }
 
-}  // namespace kernel
+}  // namespace CPUFLOW_KERNEL_NAMESPACE

@@ -131,6 +131,17 @@ ExprId FunctionLowering::read_at(NodeId x, Env env, const Axis& axis, const Inde
   return b_.apply(Op::Select, dtype, {condition, value, otherwise});
 }
 
+/// Whether elements along the axes, in this order, are at equal distances in the value's buffer.
+bool FunctionLowering::lie_together(NodeId id, const Axes& axes) const {
+  if (axes.size() < 2) return true;
+  const Axes& own = g_[id].axes;
+  for (size_t i = 0; i < axes.size(); ++i) {
+    if (axes[i].kind != AxisKind::Feature) return false;  // rows may be padded
+    if (i > 0 && index_of(own, axes[i]) != index_of(own, axes[i - 1]) + 1) return false;
+  }
+  return true;
+}
+
 ExprId FunctionLowering::compute(NodeId id, const Env& env) {
   const Node& n = g_[id];
   auto sub = [&](NodeId input, const Env& e) { return pull(input, e); };
@@ -158,12 +169,25 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
       return sub(n.inputs[0], inner);
     }
     case Op::Reshape: {
-      // the axes `from` lie one after the other in memory: the flat index is an index of the last one
+      // where the axes `from` lie one after the other in memory, the flat index is an index of the last one
       Env inner = env;
       Index flat = ProgramBuilder::fixed(0);
       for (const Axis& a : n.to) flat = b_.sum(b_.scaled(flat, a.size, 0), env.at(a));
-      for (const Axis& a : n.from) inner[a] = ProgramBuilder::fixed(0);
-      if (!n.from.empty()) inner[n.from.back()] = flat;
+      if (lie_together(n.inputs[0], n.from)) {
+        for (const Axis& a : n.from) inner[a] = ProgramBuilder::fixed(0);
+        if (!n.from.empty()) inner[n.from.back()] = flat;
+        return sub(n.inputs[0], inner);
+      }
+      int64_t below = 1;
+      for (size_t i = n.from.size(); i-- > 0;) {
+        ExprId digit = b_.counter(flat);
+        if (below > 1) digit = b_.apply(Op::FloorDiv, DType::Int, {digit, b_.constant(static_cast<double>(below), DType::Int)});
+        if (i > 0) digit = b_.apply(Op::Mod, DType::Int, {digit, b_.constant(n.from[i].size, DType::Int)});
+        below *= n.from[i].size;
+        Index at;
+        at.computed = digit;
+        inner[n.from[i]] = at;
+      }
       return sub(n.inputs[0], inner);
     }
     case Op::Gather: {

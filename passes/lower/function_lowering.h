@@ -72,6 +72,7 @@ class FunctionLowering {
   Env identity(const ir::Axes& axes) const;
   ir::ExprId pull(ir::NodeId id, const Env& env);
   ir::ExprId compute(ir::NodeId id, const Env& env);
+  bool lie_together(ir::NodeId id, const ir::Axes& axes) const;
   ir::ExprId load_value(ir::NodeId id, const Env& env);
   ir::ExprId read_at(ir::NodeId x, Env env, const ir::Axis& axis, const ir::Index& index, ir::ExprId otherwise, bool inside);
   ir::Index index_of_node(ir::NodeId id, const Env& env);

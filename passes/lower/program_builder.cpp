@@ -240,15 +240,15 @@ Buffer ProgramBuilder::value_buffer(NodeId id, Space space) const {
   b.space = space;
   b.dtype = n.op == Op::Argmax ? DType::Int : DType::Real;  // counts and conditions are kept as floats
   b.node = id;
-  // layers, rows, features, and other positions innermost: what a row is used for lies together
+  // layers, rows, features, and other positions innermost: what a row is used for lies together.  Positions of a chunk are rows too
   Axes others;
   int row = -1;
   for (const Axis& a : n.axes) {
     if (a.kind == AxisKind::Batch) continue;
-    if (a.kind == AxisKind::Position && row >= 0) {
+    if (a.kind == AxisKind::Position && row >= 0 && a.ordinal < kSplitOrdinal) {
       others.push_back(a);
     } else {
-      if (a.kind == AxisKind::Position) row = static_cast<int>(b.axes.size());
+      if (a.kind == AxisKind::Position && row < 0) row = static_cast<int>(b.axes.size());
       b.axes.push_back(a);
     }
   }

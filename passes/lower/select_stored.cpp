@@ -26,6 +26,7 @@ bool FunctionLowering::is_product(NodeId id) const {
   const Axes &a = g_[m.inputs[0]].axes, &b = g_[m.inputs[1]].axes;
   auto without_batch = [](const Axis& x) { return x.kind == AxisKind::Batch || x.kind == AxisKind::Layer; };
   uint64_t k = 1, only_a = 1, only_b = 1;
+  bool rows = false;  // both factors have rows
   for (const Axis& x : n.from) {
     if (without_batch(x)) {
       if (x.kind == AxisKind::Layer) return false;
@@ -37,11 +38,12 @@ bool FunctionLowering::is_product(NodeId id) const {
   for (const Axis& x : n.axes) {
     if (without_batch(x)) continue;
     bool in_a = contains(a, x), in_b = contains(b, x);
-    if (in_a && in_b && x.kind == AxisKind::Position) return false;  // row by row: not a product of matrices
+    rows = rows || (in_a && in_b && x.kind == AxisKind::Position);
     if (in_a && !in_b) only_a *= x.size;
     if (in_b && !in_a) only_b *= x.size;
   }
-  return k * only_a * only_b >= 64 && std::min(only_a, only_b) > 1;
+  const uint64_t narrow = rows ? 7 : 1;  // a matrix of each row must be worth it
+  return k * only_a * only_b >= 64 && std::min(only_a, only_b) > narrow;
 }
 
 void FunctionLowering::store_operand(NodeId id) {

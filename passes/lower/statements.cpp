@@ -247,7 +247,8 @@ bool FunctionLowering::build_product(Statement& s) {
       if (!pk || (row && a == *row) || (a.size > pk->size && !(row && *pk == *row))) pk = a;
     }
     if (!pm || !pn || !pk) continue;
-    if (row && s.cycle < 0 && *row != *pm && *row != *pk) continue;
+    const bool each_row = row && contains(out, *row) && contains(xa, *row) && contains(ya, *row);
+    if (row && s.cycle < 0 && !each_row && *row != *pm && *row != *pk) continue;
     ExprId ea = pull(x, identity(g_[x].axes)), eb = pull(y, identity(g_[y].axes));
     if (b_[ea].kind != Expr::Kind::Load || b_[eb].kind != Expr::Kind::Load) return refuse("a factor is computed where it is read, and has no matrix in memory");
     Place a = b_[ea].place, b = b_[eb].place;
@@ -288,8 +289,8 @@ bool FunctionLowering::build_product(Statement& s) {
       fill.fill.place = c;
       (s.reduces_rows || s.cycle >= 0 ? s.before : s.steps).push_back(fill);
     }
-    p.b = pack_operand(s, b, y, *pk, *pn, k_rows);
-    s.whole_tile = s.row && s.cycle < 0;
+    p.b = pack_operand(s, b, y, *pk, *pn, k_rows || each_row);
+    s.whole_tile = s.row && s.cycle < 0 && !each_row;
     Step step;
     step.kind = Step::Kind::Product;
     step.product = p;

@@ -66,7 +66,7 @@ void FunctionLowering::assign_storage() {
       }
       if (u.read.how != Read::How::SameRow && row_range) b.persistent = true;
     }
-    if (row_range && producer.reduces_rows) b.persistent = true;
+    if (row_range && producer.reduces_rows && ranged(*producer.row)) b.persistent = true;
     if (b.space == Space::Shared || b.persistent) layers = true;
     near = near && distance > 0 && !rows_all;
     const Region* region = &function_.parts[producer.part].regions[producer.region];
@@ -151,7 +151,7 @@ void FunctionLowering::assign_storage() {
       };
       for (Step& s : region.before) {
         size(s);
-        if (s.kind == Step::Kind::Fill) s.fill.at_start = row_range && b_.program.buffers[s.fill.place.buffer].persistent;
+        if (s.kind == Step::Kind::Fill) s.fill.at_start = row_range && region.has_rows && ranged(region.row) && b_.program.buffers[s.fill.place.buffer].persistent;
       }
       for (Group& g : region.groups) {
         for (Step& s : g.steps) size(s);

@@ -57,4 +57,6 @@ TEST_CASE("a row is not overwritten before it is read") {
 TEST_CASE("sums of a chunk are collected row by row") {
   check_rows("u = W(x)\nm[start, i in 0..d] = 0.0\nm[n in 0..ceil(T/4), i] = 0.9 * m[n-1,i] + sum(t | t // 4 == n: u[t,i])\ny[t,i] = x[t,i] + m[t // 4 - 1, i]\n",
              "T = 10");
+  check_rows("u = W(x)\nm[start, i in 0..d] = 0.0\nm[n in 0..ceil(T/4), i] = 0.9 * m[n-1,i] + sum(t | t // 4 == n: u[t,i])\ny[t,i] = x[t,i] + sum(j: u[t,j] * x[t,i]) * m[t // 4 - 1, i]\n",
+             "T = 12");
 }

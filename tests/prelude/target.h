@@ -52,6 +52,8 @@ struct Target {
   /// product<40, 24, add> and product_t<40, add>.
   void (*product_40_24)(int m, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
   void (*product_t_40)(int m, int k, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
+  void (*topk_mask)(const float* x, long stride, int n, int k, float* mask, long mask_stride);
+  void (*shift)(float* first, long n, long history, long stride);
   float (*fma_peak)(long n);
   float (*read_sum)(const float* x, long n);
 };

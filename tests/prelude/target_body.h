@@ -3,8 +3,10 @@
 #define CPUFLOW_TARGET_NAMESPACE_2(name) kernel_##name
 #define CPUFLOW_TARGET_NAMESPACE(name) CPUFLOW_TARGET_NAMESPACE_2(name)
 #define CPUFLOW_KERNEL_NAMESPACE CPUFLOW_TARGET_NAMESPACE(TARGET)
+#include "codegen/abi/kernel_abi.h"
 #include "codegen/prelude/kernel_prelude.h"
 #include "codegen/prelude/products.h"
+#include "codegen/prelude/loops.h"
 #include "tests/prelude/target.h"
 
 namespace prelude_test {
@@ -155,6 +157,8 @@ extern const Target TARGET = {
     kernel::multiply_transposed,
     product_40_24,
     product_t_40,
+    kernel::topk_mask,
+    kernel::shift,
     kernel::fma_peak,
     kernel::read_sum,
 };

@@ -6,6 +6,8 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -275,5 +277,43 @@ TEST_CASE("lanes are visited once, and combined as the text says") {
     CHECK(out == std::vector<float>(lanes, static_cast<float>(lanes)));
     CHECK(std::isfinite(target->fma_peak(1000)));
     CHECK(target->read_sum(base.data(), static_cast<long>(base.size())) == Approx(base.size() * (base.size() - 1) / 2.0));
+  }
+}
+
+TEST_CASE("the k largest, ties to the lowest index") {
+  std::mt19937 random(11);
+  for (const Target* target : targets()) {
+    for (int n : {1, 7, 40, 512, 1000, 5000}) {
+      for (int k : {1, 3, 8, n}) {
+        if (k > n || (k == n && n > 512)) continue;
+        for (long stride : {1L, 3L}) {
+          std::vector<float> x(static_cast<size_t>(n * stride));
+          for (float& v : x) v = random() % 5 == 0 ? -kInf : static_cast<float>(random() % 40);  // many are equal
+          std::vector<int> order(static_cast<size_t>(n));
+          std::iota(order.begin(), order.end(), 0);
+          std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return x[static_cast<size_t>(a * stride)] > x[static_cast<size_t>(b * stride)]; });
+          std::vector<float> expected(static_cast<size_t>(n)), mask(static_cast<size_t>(n), 7.0f);
+          for (int i = 0; i < k; ++i) expected[static_cast<size_t>(order[static_cast<size_t>(i)])] = 1;
+          target->topk_mask(x.data(), stride, n, k, mask.data(), 1);
+          INFO(target->name << " n " << n << " k " << k << " stride " << stride);
+          CHECK(mask == expected);
+        }
+      }
+    }
+    std::vector<float> nothing(20, kNan), mask(20);
+    target->topk_mask(nothing.data(), 1, 20, 3, mask.data(), 1);
+    CHECK(std::accumulate(mask.begin(), mask.end(), 0.0f) == 3.0f);
+  }
+}
+
+TEST_CASE("the last rows of a tile move to its front") {
+  for (const Target* target : targets()) {
+    for (long n : {1L, 2L, 5L}) {
+      std::vector<float> rows(static_cast<size_t>((3 + n) * 4));
+      std::iota(rows.begin(), rows.end(), 0.0f);
+      const std::vector<float> last(rows.end() - 12, rows.end());
+      target->shift(rows.data(), n, 3, 4);
+      CHECK(std::vector<float>(rows.begin(), rows.begin() + 12) == last);
+    }
   }
 }
