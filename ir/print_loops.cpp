@@ -117,7 +117,7 @@ class Printer {
     for (const Part& part : f.parts) {
       out_ += part.loops ? fmt::format("  layers {} {}\n", part.layer.str(), part.direction > 0 ? "up" : "down") : "  once\n";
       for (const Region& r : part.regions) {
-        out_ += r.has_rows ? fmt::format("    region rows {} tiles {} {}  # {}\n", r.row.str(), r.tile, r.direction < 0 ? "backward" : "forward", r.name)
+        out_ += r.has_rows ? fmt::format("    region rows {} tiles {}{} {}  # {}\n", r.row.str(), r.tile, r.chunk ? fmt::format(" chunks {}", r.chunk) : "", r.direction < 0 ? "backward" : "forward", r.name)
                            : fmt::format("    region  # {}\n", r.name);
         for (const Step& s : r.before) step(s, "      before ");
         for (const Group& g : r.groups) {

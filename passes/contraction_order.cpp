@@ -22,8 +22,8 @@ void absorb(Contraction& c) {
     if (within) c.factors.erase(c.factors.begin() + static_cast<long>(i));
     else ++i;
   }
-  std::erase_if(c.conditions, [&](const Axes& condition) {
-    return std::any_of(c.factors.begin(), c.factors.end(), [&](const Axes& f) { return subset(condition, f); });
+  std::erase_if(c.conditions, [&](const Contraction::Condition& condition) {
+    return std::any_of(c.factors.begin(), c.factors.end(), [&](const Axes& f) { return subset(condition.axes, f); });
   });
 }
 
@@ -33,7 +33,7 @@ Axes own_axes(const Contraction& c, size_t i, size_t j) {
   for (const Axis& a : c.over) {
     bool elsewhere = !contains(c.factors[i], a) && !contains(c.factors[j], a);
     for (size_t k = 0; k < c.factors.size(); ++k) elsewhere = elsewhere || (k != i && k != j && contains(c.factors[k], a));
-    for (const Axes& condition : c.conditions) elsewhere = elsewhere || contains(condition, a);
+    for (const Contraction::Condition& condition : c.conditions) elsewhere = elsewhere || contains(condition.axes, a);
     if (!elsewhere) own.push_back(a);
   }
   return own;
@@ -60,14 +60,33 @@ double join(Contraction& c, size_t i, size_t j) {
   c.factors.erase(c.factors.begin() + static_cast<long>(j));
   c.factors[i] = without(all, own);
   c.over = without(c.over, own);
-  double cost = (product ? 1 : kNest) * count(all);
-  if (own.empty()) cost += kStored * count(all);
+  double cost = (product && !c.by_row ? 1 : kNest) * count(all);
+  if (own.empty() && !c.by_row) cost += kStored * count(all);
+  return cost;
+}
+
+/// Sums that are prefix sums take the state from row to row.
+double sum_prefixes(Contraction& c) {
+  double cost = 0;
+  for (size_t k = 0; c.by_row && k < c.conditions.size();) {
+    const std::optional<Prefix> prefix = find_prefix(c, k);
+    if (!prefix) {
+      ++k;
+      continue;
+    }
+    Axes& f = c.factors[prefix->factor];
+    cost += kNest * count(f);
+    f = union_of(without(f, {prefix->s}), {prefix->t});
+    c.over = without(c.over, {prefix->s});
+    c.conditions.erase(c.conditions.begin() + static_cast<long>(k));
+    k = 0;
+  }
   return cost;
 }
 
 double cheapest(Contraction c, std::pair<size_t, size_t>* first) {
   absorb(c);
-  double cost = sum_own_axes(c);
+  double cost = sum_prefixes(c) + sum_own_axes(c);
   absorb(c);
   if (c.factors.size() < 2) return cost;
   double best = -1;
@@ -85,6 +104,23 @@ double cheapest(Contraction c, std::pair<size_t, size_t>* first) {
 }
 
 }  // namespace
+
+std::optional<Prefix> find_prefix(const Contraction& c, size_t condition) {
+  const Axes& axes = c.conditions[condition].axes;
+  if (!c.conditions[condition].orders || axes.size() != 2) return std::nullopt;
+  for (int side = 0; side < 2; ++side) {
+    const Axis &s = axes[static_cast<size_t>(side)], &t = axes[static_cast<size_t>(1 - side)];
+    if (!contains(c.over, s) || contains(c.over, t) || s.size != t.size) continue;
+    size_t holders = 0, holder = 0;
+    for (size_t i = 0; i < c.factors.size(); ++i) {
+      if (contains(c.factors[i], s)) ++holders, holder = i;
+    }
+    bool others = false;
+    for (size_t k = 0; k < c.conditions.size(); ++k) others = others || (k != condition && contains(c.conditions[k].axes, s));
+    if (holders == 1 && !others && !contains(c.factors[holder], t)) return Prefix{holder, s, t};
+  }
+  return std::nullopt;
+}
 
 std::pair<size_t, size_t> first_pair(const Contraction& contraction) {
   std::pair<size_t, size_t> first{0, 1};

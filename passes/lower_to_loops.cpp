@@ -30,7 +30,8 @@ class Program {
     for (const Output& o : g_.outputs) {
       if (starts_with(o.name, "loss.")) losses_.push_back(o.node);
       if (starts_with(o.name, "grad.") && b_.options.train) collect_gradient(o);
-      if (o.name == "logits") logits_ = o.node;
+      if (o.name == "logits" && logits_ == kNoNode) logits_ = o.node;
+      if (o.name == "rows.logits") logits_ = o.node;
     }
     for (NodeId l : losses_) find_accumulators(l, Space::Losses);
     split_summands();

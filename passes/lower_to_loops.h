@@ -30,7 +30,7 @@ struct Explanation {
   std::vector<std::string> lines;
 };
 
-/// Graph -> LoopProgram with the functions of codegen/abi/kernel_abi.h.  The Graph's outputs: "logits", "loss.<term>", "grad.<param>".
+/// Graph -> LoopProgram with the functions of codegen/abi/kernel_abi.h.  The Graph's outputs: "logits", perhaps "rows.logits" (its form for `rows`), "loss.<term>", "grad.<param>".
 /// Requires: sums in normal form, scatters solved.  Throws ModelError for what has no loops yet, with the statement's place.
 ir::LoopProgram lower_to_loops(const ir::Graph& graph, const LowerOptions& options, Explanation* explanation = nullptr);
 

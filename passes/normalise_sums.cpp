@@ -14,7 +14,7 @@ namespace {
 /// Sums over `over` of the product of `terms`.
 class SumBuilder {
  public:
-  SumBuilder(Graph& g, Axes over, SumTerms terms) : g_(g), over_(std::move(over)), t_(std::move(terms)) {}
+  SumBuilder(Graph& g, Axes over, SumTerms terms, bool by_row) : g_(g), over_(std::move(over)), t_(std::move(terms)), by_row_(by_row) {}
 
   NodeId build() {
     std::vector<NodeId> outside, outside_conditions;
@@ -104,27 +104,40 @@ class SumBuilder {
     return g_.add(std::move(copy));
   }
 
-  /// x summed over one axis under one comparison of it with another: a prefix sum.
-  NodeId prefix_sum() {
-    if (over_.size() != 1 || t_.factors.size() != 1 || t_.conditions.size() != 1) return kNoNode;
-    const Node& c = g_[t_.conditions[0]];
-    if (c.op != Op::Le && c.op != Op::Lt) return kNoNode;
-    const Node &l = g_[c.inputs[0]], &r = g_[c.inputs[1]];
-    if (l.op != Op::Iota || r.op != Op::Iota || l.value != 0 || r.value != 0) return kNoNode;
-    const Axis s = over_[0];
-    const bool forward = l.axes[0] == s;
-    const Axis t = forward ? r.axes[0] : l.axes[0];
-    if ((!forward && r.axes[0] != s) || t == s || t.size != s.size || contains(g_[t_.factors[0]].axes, t)) return kNoNode;
-    const bool exclusive = c.op == Op::Lt;
-    return g_.cumsum(renamed(t_.factors[0], s, t), t, !forward, exclusive);
+  Contraction contraction() const {
+    Contraction c{{}, {}, over_, by_row_};
+    for (NodeId f : t_.factors) c.factors.push_back(g_[f].axes);
+    for (NodeId id : t_.conditions) {
+      const Node& n = g_[id];
+      auto counts = [&](NodeId i) { return g_[i].op == Op::Iota && g_[i].value == 0; };
+      c.conditions.push_back({n.axes, (n.op == Op::Le || n.op == Op::Lt) && counts(n.inputs[0]) && counts(n.inputs[1])});
+    }
+    return c;
+  }
+
+  /// A factor summed over an axis under one comparison of it with another is a prefix sum.  Where products of matrices are faster, it must be all
+  /// that there is.
+  bool take_prefix_sum() {
+    if (!by_row_ && (over_.size() != 1 || t_.factors.size() != 1 || t_.conditions.size() != 1)) return false;
+    const Contraction c = contraction();
+    for (size_t k = 0; k < t_.conditions.size(); ++k) {
+      const std::optional<Prefix> p = find_prefix(c, k);
+      if (!p) continue;
+      const Node& condition = g_[t_.conditions[k]];
+      const bool forward = g_[condition.inputs[0]].axes[0] == p->s, exclusive = condition.op == Op::Lt;
+      t_.factors[p->factor] = g_.cumsum(renamed(t_.factors[p->factor], p->s, p->t), p->t, !forward, exclusive);
+      t_.conditions.erase(t_.conditions.begin() + static_cast<long>(k));
+      over_ = without(over_, {p->s});
+      return true;
+    }
+    return false;
   }
 
   NodeId sum() {
-    if (NodeId p = prefix_sum(); p != kNoNode) return p;
+    take_prefix_sum();
     absorb();
-    if (NodeId p = prefix_sum(); p != kNoNode) return p;
     for (;;) {
-      bool changed = false;
+      bool changed = take_prefix_sum();
       // an axis that one factor alone has is summed in it
       for (size_t i = 0; i < t_.factors.size() && t_.factors.size() > 1; ++i) {
         Axes own;
@@ -141,10 +154,7 @@ class SumBuilder {
         continue;
       }
       if (t_.factors.size() <= 2) break;
-      Contraction contraction{{}, {}, over_};
-      for (NodeId f : t_.factors) contraction.factors.push_back(g_[f].axes);
-      for (NodeId c : t_.conditions) contraction.conditions.push_back(g_[c].axes);
-      const auto [bi, bj] = first_pair(contraction);
+      const auto [bi, bj] = first_pair(contraction());
       Axes gone;
       for (const Axis& a : over_) {
         if ((contains(g_[t_.factors[bi]].axes, a) || contains(g_[t_.factors[bj]].axes, a)) && only_in(a, bi, bj)) gone.push_back(a);
@@ -155,7 +165,6 @@ class SumBuilder {
       t_.factors.erase(t_.factors.begin() + static_cast<long>(bj));
       t_.factors[bi] = pair;
       absorb();
-      if (NodeId p = prefix_sum(); p != kNoNode) return p;
     }
     if (t_.factors.empty()) t_.factors.push_back(g_.real(1));
     NodeId value = t_.factors[0];
@@ -167,15 +176,16 @@ class SumBuilder {
   Graph& g_;
   Axes over_;
   SumTerms t_;
+  bool by_row_;
 };
 
 }  // namespace
 
+NodeId normal_sum(Graph& g, const Node& sum, bool by_row) { return SumBuilder(g, sum.from, terms_of(g, sum), by_row).build(); }
+
 Graph normalise_sums(const Graph& in) {
-  const auto users = users_of(in);
   return rewrite(in, [&](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) -> NodeId {
-    if (n.op != Op::Sum || n.dtype != DType::Real) return kNoNode;
-    return SumBuilder(out, n.from, terms_of(out, n)).build();
+    return n.op == Op::Sum && n.dtype == DType::Real ? normal_sum(out, n, false) : kNoNode;
   });
 }
 

@@ -9,4 +9,8 @@ namespace cpuflow::passes {
 /// Conditions stay on the factor that has their axes: what they exclude is zero, even where another factor is not finite.
 ir::Graph normalise_sums(const ir::Graph& in);
 
+/// The normal form of one Sum node whose inputs are nodes of `graph`; `by_row`: for rows that are made one at a time, where a prefix sum
+/// of a product of factors is a state and costs less than products over all earlier rows.
+ir::NodeId normal_sum(ir::Graph& graph, const ir::Node& sum, bool by_row);
+
 }  // namespace cpuflow::passes

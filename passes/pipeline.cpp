@@ -3,6 +3,7 @@
 #include "ir/diagnostics.h"
 #include "passes/canonicalise.h"
 #include "passes/count_micro_batches.h"
+#include "passes/derive_rows.h"
 #include "passes/differentiate.h"
 #include "passes/drop_stops.h"
 #include "passes/normalise_sums.h"
@@ -21,6 +22,7 @@ const std::vector<Pass>& graph_pipeline() {
   static const std::vector<Pass> passes = {
       {"canonicalise", "first: the order of the text has no say in anything that follows", canonicalise},
       {"restrict_rows", "before differentiate: what few positions need has gradients at few positions", restrict_rows},
+      {"derive_rows", "before sums are brought into their form for whole sequences", derive_rows},
       {"split_chunks", "before sums are brought into their form: positions of a chunk are an axis then", split_chunks},
       {"normalise_sums", "before differentiate: the gradient of a prefix sum is a prefix sum", normalise_sums},
       {"canonicalise_sums", "sums that were written in two ways are one now, and must be numbered as one", canonicalise},

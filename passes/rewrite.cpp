@@ -23,11 +23,10 @@ std::vector<std::vector<NodeId>> users_of(const Graph& graph) {
   return users;
 }
 
-Graph rewrite(const Graph& in, const Replace& replace) {
+std::vector<NodeId> rewrite_into(Graph& out, const Graph& in, const Replace& replace) {
   std::vector<NodeId> roots;
   for (const Output& o : in.outputs) roots.push_back(o.node);
   const std::vector<bool> needed = reachable(in, roots);
-  Graph out;
   std::vector<NodeId> map(in.size(), kNoNode);
   std::vector<NodeId> open;  // carries whose input comes later
   for (NodeId n = 0; n < in.size(); ++n) {
@@ -51,6 +50,12 @@ Graph rewrite(const Graph& in, const Replace& replace) {
     if (!node.name.empty() && out[map[n]].name.empty()) out.set_name(map[n], node.name, node.loc);
   }
   for (NodeId n : open) out.close(map[n], map[in[n].inputs[0]]);
+  return map;
+}
+
+Graph rewrite(const Graph& in, const Replace& replace) {
+  Graph out;
+  const std::vector<NodeId> map = rewrite_into(out, in, replace);
   for (const Output& o : in.outputs) out.outputs.push_back({o.name, map[o.node]});
   return out;
 }

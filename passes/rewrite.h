@@ -13,6 +13,9 @@ using Replace = std::function<ir::NodeId(ir::Graph& out, const ir::Node& node, i
 /// Copies what the outputs need, with replacements; names and places are carried over.  Carries are copied as they are.
 ir::Graph rewrite(const ir::Graph& in, const Replace& replace);
 
+/// The same, added to a graph that has nodes already, and without its outputs; what each node of `in` became.
+std::vector<ir::NodeId> rewrite_into(ir::Graph& out, const ir::Graph& in, const Replace& replace);
+
 /// The users of each node, each once, in order.
 std::vector<std::vector<ir::NodeId>> users_of(const ir::Graph& graph);
 

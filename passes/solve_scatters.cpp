@@ -99,6 +99,11 @@ Graph solve_scatters(const Graph& in) {
         }
       }
     }
+    // i // C finds its target by itself
+    if (sum.op == Op::FloorDiv && out[sum.inputs[0]].op == Op::Iota && out[sum.inputs[0]].value == 0 && out[sum.inputs[1]].op == Op::Constant &&
+        out[sum.inputs[1]].value * to.size >= over[0].size) {
+      return kNoNode;
+    }
     // the index is known without data: compare with every target
     std::vector<NodeId> open{index};
     bool known = true;

@@ -104,6 +104,7 @@ class FunctionLowering {
   void form_groups(int part, int region, const std::vector<size_t>& members);
 
   // storage (storage.cpp)
+  void find_chunk_rows();
   void assign_storage();
   bool updates_elements(const Statement& s) const;
   void keep_history();

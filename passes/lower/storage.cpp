@@ -26,7 +26,36 @@ bool FunctionLowering::updates_elements(const Statement& s) const {
   return same;
 }
 
+/// Rows that collect chunks of positions, and read nothing else of positions, need to run only where positions are new.
+void FunctionLowering::find_chunk_rows() {
+  std::map<Axis, int64_t> chunks;
+  for (NodeId id = 0; id < g_.size(); ++id) {
+    const Node& n = g_[id];
+    if (n.op != Op::Scatter || !needed_[id] || g_[n.inputs[1]].op != Op::FloorDiv) continue;
+    const Node &t = g_[g_[n.inputs[1]].inputs[0]], &size = g_[g_[n.inputs[1]].inputs[1]];
+    if (t.op != Op::Iota || t.value != 0 || !ranged(t.axes[0]) || size.op != Op::Constant) continue;
+    const auto [it, fresh] = chunks.try_emplace(n.to[0], static_cast<int64_t>(size.value));
+    if (!fresh && it->second != static_cast<int64_t>(size.value)) it->second = 0;
+  }
+  for (const Statement& s : statements_) {
+    if (!s.row) continue;
+    auto it = chunks.find(*s.row);
+    if (it == chunks.end()) continue;
+    for (const Read& r : s.reads) {
+      for (const Axis& a : g_[r.node].axes) {
+        if (ranged(a)) it->second = 0;
+      }
+    }
+  }
+  for (Part& part : function_.parts) {
+    for (Region& region : part.regions) {
+      if (auto it = chunks.find(region.row); region.has_rows && it != chunks.end()) region.chunk = it->second;
+    }
+  }
+}
+
 void FunctionLowering::assign_storage() {
+  if (row_range) find_chunk_rows();
   struct Use {
     size_t statement;
     Read read;
@@ -68,8 +97,8 @@ void FunctionLowering::assign_storage() {
     }
     if (row_range && producer.reduces_rows && ranged(*producer.row)) b.persistent = true;
     if (b.space == Space::Shared || b.persistent) layers = true;
-    near = near && distance > 0 && !rows_all;
     const Region* region = &function_.parts[producer.part].regions[producer.region];
+    near = near && distance > 0 && !rows_all && region->chunk == 0;
     const bool by_row = region->groups[producer.group].by_row;
     const bool nest = producer.steps.size() == 1 && producer.steps[0].kind == Step::Kind::Nest && it->second.size() == 1;
     if (producer.row) b.row = *producer.row;
