@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
+#include <iterator>
 #include <vector>
 
 #include "runtime/memory.h"
@@ -12,16 +12,20 @@ namespace cpuflow::cli {
 bool rows_agree(const codegen::Executable& exe) {
   const codegen::Manifest& m = exe.manifest;
   const int64_t rows = std::min<int64_t>(m.T, 64);
-  const uint64_t T = static_cast<uint64_t>(m.T), V = static_cast<uint64_t>(m.V), lane = std::max(m.lane_floats, m.rows_lane_floats);
+  const uint64_t T = static_cast<uint64_t>(m.T), V = static_cast<uint64_t>(m.V), lane = m.rows_lane_floats;
   const uint64_t logits = static_cast<uint64_t>(rows) * V;
   rt::Arena arena(rt::Arena::bytes_for(m.param_floats) + rt::Arena::bytes_for(m.shared_floats) + 2 * rt::Arena::bytes_for(lane) +
                   2 * rt::Arena::bytes_for(logits) + rt::Arena::bytes_for(T));
   float* params = arena.floats(m.param_floats);
-  std::mt19937 random(1);
+  uint64_t state = 1;
+  auto random = [&] {  // Knuth's MMIX generator: its upper bits are random enough to tell rows apart
+    state = state * 6364136223846793005ull + 1442695040888963407ull;
+    return static_cast<uint32_t>(state >> 32);
+  };
   for (const codegen::ParamInfo& p : m.params) {
     const bool vector = p.shape.size() < 2;
     const float spread = vector ? 0.2f : 1.0f / std::sqrt(static_cast<float>(p.shape.back()));
-    for (uint64_t i = 0; i < p.count; ++i) params[p.offset + i] = (vector ? 1.0f : 0.0f) + std::uniform_real_distribution<float>(-spread, spread)(random);
+    for (uint64_t i = 0; i < p.count; ++i) params[p.offset + i] = (vector ? 1.0f : 0.0f) + spread * (static_cast<float>(random() >> 8) * 0x1p-23f - 1.0f);
   }
   cpuflow_call call{};
   call.params = params;
@@ -36,9 +40,12 @@ bool rows_agree(const codegen::Executable& exe) {
   call.last = static_cast<int32_t>(rows);
   exe.rows(&call);
   call.lane = arena.floats(lane);
-  for (int32_t t = 0; t < rows; ++t) {
+  // Steps of several lengths: every place where one ends shows what an earlier row saw of a later one, and a large model is read few times.
+  constexpr int32_t kSteps[] = {1, 2, 3, 5, 7, 1, 11};
+  size_t step = 0;
+  for (int32_t t = 0; t < rows; t = call.last) {
     call.first = t;
-    call.last = t + 1;
+    call.last = std::min(static_cast<int32_t>(rows), t + kSteps[step++ % std::size(kSteps)]);
     call.out = in_steps + static_cast<uint64_t>(t) * V;
     exe.rows(&call);
   }
