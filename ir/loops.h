@@ -97,8 +97,9 @@ struct Product {
   NodeId node = kNoNode;
 };
 
-/// Packs the matrix src[k][n] into panels.
+/// Packs the matrix src[k][n] into panels.  NewRows, NewColumns: of the panels that are kept between calls, those that belong to the positions of a call.
 struct Pack {
+  enum class Part : uint8_t { Whole, NewRows, NewColumns } part = Part::Whole;
   Axes loops;
   Axis k, n;
   Place src, dst;  // dst: the first element of the panels

@@ -97,7 +97,8 @@ class Printer {
         break;
       }
       case Step::Kind::Pack:
-        out_ += fmt::format("{}pack [{}] k {} n {}: {} = {}\n", in, axes(s.pack.loops), s.pack.k.str(), s.pack.n.str(), place(s.pack.dst), place(s.pack.src));
+        out_ += fmt::format("{}pack{} [{}] k {} n {}: {} = {}\n", in,
+                            s.pack.part == Pack::Part::NewRows ? " new rows" : s.pack.part == Pack::Part::NewColumns ? " new columns" : "", axes(s.pack.loops), s.pack.k.str(), s.pack.n.str(), place(s.pack.dst), place(s.pack.src));
         break;
       case Step::Kind::Fill:
         out_ += fmt::format("{}fill{} {} {} {}\n", in, s.fill.at_start ? " at start" : "", place(s.fill.place), s.fill.floats, s.fill.value);

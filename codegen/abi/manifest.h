@@ -28,6 +28,7 @@ struct TrainSettings {
   bool accumulate_sum = false;   // "sum": micro-batches' gradients are added; "mean": averaged
   double lr = 5e-4, min_lr = 1e-5;
   int64_t warmup_steps = 50;
+  int64_t cosine_steps = 0;      // where the cosine ends when steps are counted; 0: with the training
   double warmup_share = 0.02;    // of the budget, when the clock drives the schedule
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
   double clip = 1.0;             // of the gradient's norm; 0: none

@@ -261,8 +261,16 @@ class Emitter {
   void pack(int indent, const Pack& p, const Names& names, const Region& r, bool before) {
     const bool k_rows = r.has_rows && p.k == r.row && !before;
     std::string src = pointer(p.src, names, r, {p.k, p.n}), dst = pointer(p.dst, names, r, {});
-    line(indent, fmt::format("kernel::pack({}, {}, {}, {}, {}, {});", src, stride_along(p_, p.src, p.k), stride_along(p_, p.src, p.n),
-                             k_rows ? rows(r, false) : std::to_string(p.k.size), p.n.size, dst));
+    const int64_t stride_k = stride_along(p_, p.src, p.k), stride_n = stride_along(p_, p.src, p.n);
+    if (p.part == Pack::Part::NewColumns) {
+      line(indent, fmt::format("kernel::pack_columns({}, {}, {}, {}, call->first, call->last, {});", src, stride_k, stride_n, p.k.size, dst));
+      return;
+    }
+    if (p.part == Pack::Part::NewRows) {
+      line(indent, fmt::format("kernel::pack_rows({}, {}, {}, {}, {}, call->first, call->last, {});", src, stride_k, stride_n, p.k.size, p.n.size, dst));
+      return;
+    }
+    line(indent, fmt::format("kernel::pack({}, {}, {}, {}, {}, {});", src, stride_k, stride_n, k_rows ? rows(r, false) : std::to_string(p.k.size), p.n.size, dst));
   }
 
   void choose(int indent, const Choose& c, const Names& names) {

@@ -306,6 +306,21 @@ KERNEL_INLINE void transpose(vf (&x)[kLanes]) {
   }
 }
 
+/// Packs the columns n = first .. last - 1 of B[k][n] = src[k * stride_k + n * stride_n], which has K rows; the others stay as they are.
+inline void pack_columns(const float* src, long stride_k, long stride_n, int K, int first, int last, float* dst) {
+  for (int n = first; n < last; ++n) {
+    float* const column = dst + static_cast<long>(n / kPanel) * K * kPanel + n % kPanel;
+    for (int k = 0; k < K; ++k) column[static_cast<long>(k) * kPanel] = src[k * stride_k + n * stride_n];
+  }
+}
+
+/// Packs the rows k = first .. last - 1 of B[k][n], which has K rows and N columns; the others stay as they are.
+inline void pack_rows(const float* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst) {
+  for (int k = first; k < last; ++k) {
+    for (int n = 0; n < N; ++n) dst[(static_cast<long>(n / kPanel) * K + k) * kPanel + n % kPanel] = src[k * stride_k + n * stride_n];
+  }
+}
+
 /// Packs B[k][n] = src[k * stride_k + n * stride_n] into packed_floats(K, N) floats.
 inline void pack(const float* src, long stride_k, long stride_n, int K, int N, float* dst) {
   for (int n = 0; n < N; n += kPanel, dst += static_cast<long>(K) * kPanel) {

@@ -25,6 +25,7 @@ const std::map<std::string, Setting>& settings() {
       {"lr", {&TrainSettings::lr, nullptr}},
       {"min_lr", {&TrainSettings::min_lr, nullptr}},
       {"warmup_steps", {nullptr, &TrainSettings::warmup_steps, 0}},
+      {"cosine_steps", {nullptr, &TrainSettings::cosine_steps, 0}},
       {"warmup_share", {&TrainSettings::warmup_share, nullptr, 0, 1}},
       {"eps", {&TrainSettings::eps, nullptr}},
       {"weight_decay", {&TrainSettings::weight_decay, nullptr}},
@@ -147,7 +148,7 @@ void read_train(const TomlReader& toml, const toml::table& table, ModelFile& fil
       set(file.train, name, toml.number(*key, *node), at, toml.diagnostics());
     } else {
       toml.unknown(*key, "[train]",
-                   {"batch", "micro", "accumulate", "optimizer", "lr", "min_lr", "warmup_steps", "warmup_share", "betas", "eps",
+                   {"batch", "micro", "accumulate", "optimizer", "lr", "min_lr", "warmup_steps", "cosine_steps", "warmup_share", "betas", "eps",
                     "weight_decay", "clip", "precision", "groups"});
     }
   }

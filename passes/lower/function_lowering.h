@@ -105,6 +105,7 @@ class FunctionLowering {
 
   // storage (storage.cpp)
   void find_chunk_rows();
+  void keep_panels();
   void assign_storage();
   bool updates_elements(const Statement& s) const;
   void keep_history();

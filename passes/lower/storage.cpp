@@ -26,6 +26,43 @@ bool FunctionLowering::updates_elements(const Statement& s) const {
   return same;
 }
 
+/// Panels of values that are kept for all rows are kept as well: a call packs the rows that it adds.
+void FunctionLowering::keep_panels() {
+  auto holds_rows = [&](const Place& place, const Axis& axis) {
+    const Buffer& b = b_.program.buffers[place.buffer];
+    const int row = index_of(b.axes, b.row);
+    return b.persistent && b.rows == Rows::All && row >= 0 && ranged(b.row) && place.indices[static_cast<size_t>(row)] == ProgramBuilder::variable(axis);
+  };
+  for (Part& part : function_.parts) {
+    for (Region& region : part.regions) {
+      std::vector<Step*> steps;
+      for (Step& s : region.before) steps.push_back(&s);
+      for (Group& g : region.groups) {
+        for (Step& s : g.steps) steps.push_back(&s);
+      }
+      for (Step* s : steps) {
+        Pack& pack = s->pack;
+        if (s->kind != Step::Kind::Pack || b_.program.buffers[pack.dst.buffer].space != Space::Lane) continue;
+        if (holds_rows(pack.src, pack.k)) pack.part = Pack::Part::NewRows;
+        else if (holds_rows(pack.src, pack.n)) pack.part = Pack::Part::NewColumns;
+        else continue;
+        const BufferId panels = pack.dst.buffer;
+        Buffer& b = b_.program.buffers[panels];
+        b.persistent = true;
+        if (!part.loops) continue;
+        b.axes.insert(b.axes.begin(), part.layer);
+        b.strides.insert(b.strides.begin(), b.floats);
+        b.floats *= part.layer.size;
+        pack.dst.indices.insert(pack.dst.indices.begin(), ProgramBuilder::variable(part.layer));
+        for (Step* user : steps) {
+          Place& place = user->product.b;
+          if (user->kind == Step::Kind::Product && place.buffer == panels) place.indices.insert(place.indices.begin(), ProgramBuilder::variable(part.layer));
+        }
+      }
+    }
+  }
+}
+
 /// Rows that collect chunks of positions, and read nothing else of positions, need to run only where positions are new.
 void FunctionLowering::find_chunk_rows() {
   std::map<Axis, int64_t> chunks;
@@ -119,6 +156,7 @@ void FunctionLowering::assign_storage() {
       }
     }
   }
+  if (row_range) keep_panels();
   // a tile is as high as its largest value allows
   for (Part& part : function_.parts) {
     for (Region& region : part.regions) {

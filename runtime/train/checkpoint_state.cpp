@@ -27,6 +27,7 @@ nlohmann::ordered_json train_settings_json(const codegen::TrainSettings& t) {
   return {{"lr", t.lr},
           {"min_lr", t.min_lr},
           {"warmup_steps", t.warmup_steps},
+          {"cosine_steps", t.cosine_steps},
           {"warmup_share", t.warmup_share},
           {"beta1", t.beta1},
           {"beta2", t.beta2},

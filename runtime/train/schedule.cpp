@@ -21,12 +21,12 @@ double cosine(const codegen::TrainSettings& train, double progress) {
 
 }  // namespace
 
-Schedule Schedule::by_steps(const codegen::TrainSettings& train, int64_t steps, int64_t cosine_steps) {
+Schedule Schedule::by_steps(const codegen::TrainSettings& train, int64_t steps) {
   if (steps < 1) throw std::invalid_argument(fmt::format("{} steps: at least one step is needed", steps));
   Schedule out;
   out.train_ = train;
   out.steps_ = steps;
-  out.cosine_steps_ = cosine_steps > 0 ? cosine_steps : steps;
+  out.cosine_steps_ = train.cosine_steps > 0 ? train.cosine_steps : steps;
   return out;
 }
 

@@ -16,9 +16,9 @@ class Schedule {
     bool last = false;  // no step after this one
   };
 
-  /// `steps` steps: linear warm-up from 0 over warmup_steps, then a cosine from lr to min_lr that ends at `cosine_steps` (0: at `steps`).
+  /// `steps` steps: linear warm-up from 0 over warmup_steps, then a cosine from lr to min_lr that ends at the setting cosine_steps (0: at `steps`).
   /// Throws std::invalid_argument when steps < 1.
-  static Schedule by_steps(const codegen::TrainSettings& train, int64_t steps, int64_t cosine_steps = 0);
+  static Schedule by_steps(const codegen::TrainSettings& train, int64_t steps);
   /// `seconds` of training: warm-up over warmup_share of them, then the cosine, as functions of the time that has passed.  The step that
   /// is planned to end with the budget gets min_lr exactly; evaluations and checkpoints count as time.  Throws when seconds <= 0.
   static Schedule by_budget(const codegen::TrainSettings& train, double seconds);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -101,6 +102,12 @@ std::string read_text(const std::string& path) {
   std::stringstream text;
   text << in.rdbuf();
   return text.str();
+}
+
+std::string shared_folder() {
+  const char* set = std::getenv("CPUFLOW_SHARED");
+  const std::string folder = set ? set : CPUFLOW_SOURCE_DIR "/../shared";
+  return std::filesystem::exists(folder + "/golden") ? folder : "";
 }
 
 std::string golden(const std::string& name) { return CPUFLOW_SOURCE_DIR "/tests/golden/" + name + ".safetensors"; }

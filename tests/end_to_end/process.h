@@ -51,6 +51,8 @@ class Folder {
 
 std::string read_text(const std::string& path);
 std::string golden(const std::string& name);
+/// The folder with reference runs and texts (CPUFLOW_SHARED, or `shared` beside the source), or "".
+std::string shared_folder();
 bool contains(const std::string& text, const std::string& part);
 /// Adds lists of arguments.
 std::vector<std::string> operator+(std::vector<std::string> a, const std::vector<std::string>& b);

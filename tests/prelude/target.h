@@ -47,6 +47,8 @@ struct Target {
   void (*gather)(const float* base, const int32_t* index, float* out);
   long (*packed_floats)(int K, int N);
   void (*pack)(const float* src, long stride_k, long stride_n, int K, int N, float* dst);
+  void (*pack_columns)(const float* src, long stride_k, long stride_n, int K, int first, int last, float* dst);
+  void (*pack_rows)(const float* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst);
   void (*multiply)(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
   void (*multiply_transposed)(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
   /// product<40, 24, add> and product_t<40, add>.

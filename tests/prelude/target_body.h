@@ -153,6 +153,8 @@ extern const Target TARGET = {
     gather,
     kernel::packed_floats,
     kernel::pack,
+    kernel::pack_columns,
+    kernel::pack_rows,
     kernel::multiply,
     kernel::multiply_transposed,
     product_40_24,

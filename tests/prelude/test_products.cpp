@@ -148,6 +148,13 @@ TEST_CASE("packing lays out panels, for every stride") {
         CHECK(packs(b, N, 1));
         CHECK(packs(transposed, 1, K));
         CHECK(packs(spread, 2 * N, 2));
+        auto in_parts = [&](auto pack_part, int count) {
+          std::fill(out.begin(), out.end(), 0.0f);
+          for (int first = 0, last = 1; first < count; first = last, last = std::min(count, 2 * last + 1)) pack_part(first, last);
+          return std::memcmp(out.data(), want.data(), out.size() * sizeof(float)) == 0;
+        };
+        CHECK(in_parts([&](int first, int last) { target.pack_columns(transposed.data(), 1, K, K, first, last, out.data()); }, N));
+        CHECK(in_parts([&](int first, int last) { target.pack_rows(b.data(), N, 1, K, N, first, last, out.data()); }, K));
       }
     }
   });

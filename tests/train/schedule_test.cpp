@@ -23,7 +23,8 @@ TEST_CASE("warm-up and cosine are the reference's to the last bit") {
     CHECK(schedule.plan(step, 0, 0).last == (step == 365));
   }
   // A part of a longer schedule, and what is behind its end.
-  const rt::Schedule part = rt::Schedule::by_steps(train, 20, 366), longer = rt::Schedule::by_steps(train, 500, 366);
+  train.cosine_steps = 366;
+  const rt::Schedule part = rt::Schedule::by_steps(train, 20), longer = rt::Schedule::by_steps(train, 500);
   CHECK(part.plan(19, 0, 0).lr == schedule.plan(19, 0, 0).lr);
   CHECK(part.plan(19, 0, 0).last);
   CHECK(longer.plan(400, 0, 0).lr == 0x1.4f8b588e368f1p-17);
