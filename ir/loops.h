@@ -188,7 +188,10 @@ inline bool ranged(const Axis& row) { return row.kind == AxisKind::Position && r
 /// Elements between neighbours along `axis`; 0 where the place does not depend on it.
 int64_t stride_along(const LoopProgram& program, const Place& place, const Axis& axis);
 
-/// The text form; values are called by the Graph's names where there are some.
+/// The text form.  Buffers have numbers, and their names as comments; `%12` is the Graph's value that a line computes.
 std::string print(const LoopProgram& program);
+
+/// The LoopProgram of a text that `print` wrote; printed again it is the same text.  Throws ModelError with path, line and column.
+LoopProgram parse_loops(const std::string& text, const std::string& path = "program.loops");
 
 }  // namespace cpuflow::ir

@@ -1,6 +1,7 @@
 #include "ir/parse.h"
 
 #include "ir/diagnostics.h"
+#include "ir/line_scanner.h"
 #include "ir/op.h"
 #include "ir/print.h"
 
@@ -21,26 +22,6 @@ struct Comment {
   std::string name, path;
   uint32_t line = 0, column = 0;
 };
-
-/// The position of the `#` that begins a comment: outside of quotes; npos if there is none.
-size_t comment_start(const std::string& line) {
-  bool quoted = false;
-  for (size_t i = 0; i < line.size(); ++i) {
-    if (quoted && line[i] == '\\') {
-      ++i;
-    } else if (line[i] == '"') {
-      quoted = !quoted;
-    } else if (line[i] == '#' && !quoted) {
-      return i;
-    }
-  }
-  return std::string::npos;
-}
-
-std::string trimmed(const std::string& s) {
-  const size_t a = s.find_first_not_of(" \t\r"), b = s.find_last_not_of(" \t\r");
-  return a == std::string::npos ? "" : s.substr(a, b - a + 1);
-}
 
 Comment read_comment(const std::string& text) {
   Comment c;
@@ -93,14 +74,16 @@ class Places {
   std::map<std::string, std::shared_ptr<const SourceText>> texts_;
 };
 
-class Parser {
+class Parser : LineScanner {
  public:
-  Parser(const std::string& text, const std::string& path)
-      : source_(std::make_shared<const SourceText>(SourceText{path, text})), text_(source_->text) {}
+  Parser(const std::string& text, const std::string& path) : LineScanner(text, path) {}
 
   Graph run() {
-    each_line([&] { places_.announce(comment_); });
-    each_line([&] { line(); });
+    each_line([&] { places_.announce(read_comment(rest_)); });
+    each_line([&] {
+      comment_ = read_comment(rest_);
+      line();
+    });
     for (const auto& [carry, input] : open_) {
       auto it = ids_.find(input.first);
       if (it == ids_.end()) fail(input.second, fmt::format("%{} is not defined", input.first), 1);
@@ -114,107 +97,6 @@ class Parser {
   }
 
  private:
-  template <class F>
-  void each_line(F f) {
-    for (size_t begin = 0; begin < text_.size();) {
-      size_t end = std::min(text_.find('\n', begin), text_.size());
-      const std::string whole = text_.substr(begin, end - begin);
-      const size_t hash = comment_start(whole);
-      comment_ = hash == std::string::npos ? Comment{} : read_comment(whole.substr(hash + 1));
-      at_ = begin;
-      end_ = begin + std::min(hash, whole.size());
-      f();
-      begin = end + 1;
-    }
-  }
-
-  [[noreturn]] void fail(size_t offset, const std::string& message, size_t length) {
-    Diagnostics d;
-    SourceLoc loc;
-    loc.source = source_;
-    loc.offset = static_cast<uint32_t>(offset);
-    loc.length = static_cast<uint32_t>(length);
-    d.error(loc, message);
-    throw ModelError(d.format());
-  }
-  [[noreturn]] void expected(const std::string& what) {
-    skip();
-    size_t end = at_;
-    while (end < end_ && (std::isalnum(static_cast<unsigned char>(text_[end])) || text_[end] == '_')) ++end;
-    if (end == at_ && at_ < end_) ++end;
-    const std::string found = at_ == end_ ? "the end of the line" : "'" + text_.substr(at_, end - at_) + "'";
-    fail(at_, fmt::format("expected {}, found {}", what, found), std::max<size_t>(1, end - at_));
-  }
-
-  void skip() {
-    while (at_ < end_ && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
-  }
-  bool accept(char c) {
-    skip();
-    if (at_ >= end_ || text_[at_] != c) return false;
-    ++at_;
-    return true;
-  }
-  void take(char c) {
-    if (!accept(c)) expected(fmt::format("'{}'", c));
-  }
-  std::string word(const char* what) {
-    skip();
-    const size_t begin = at_;
-    while (at_ < end_ && (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_')) ++at_;
-    if (begin == at_) expected(what);
-    return text_.substr(begin, at_ - begin);
-  }
-  template <class T>
-  T number(const char* what) {
-    skip();
-    T v{};
-    auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + end_, v);
-    if (error != std::errc()) expected(what);
-    at_ = static_cast<size_t>(end - text_.data());
-    return v;
-  }
-  std::string string() {
-    take('"');
-    std::string out;
-    while (at_ < end_ && text_[at_] != '"') {
-      if (text_[at_] == '\\' && at_ + 1 < end_) {
-        ++at_;
-        out += text_[at_] == 'n' ? '\n' : text_[at_];
-      } else {
-        out += text_[at_];
-      }
-      ++at_;
-    }
-    take('"');
-    return out;
-  }
-  template <class F>
-  void list(F item) {
-    take('[');
-    if (accept(']')) return;
-    do item();
-    while (accept(','));
-    if (!accept(']')) expected("',' or ']'");
-  }
-  Axis axis() {
-    skip();
-    const std::string_view letters = "bltf";
-    const size_t kind = at_ < end_ ? letters.find(text_[at_]) : std::string_view::npos;
-    if (kind == std::string_view::npos) expected("an axis such as t0:256 (b, l, t or f; ordinal; size)");
-    ++at_;
-    Axis a;
-    a.kind = static_cast<AxisKind>(kind);
-    a.ordinal = number<uint16_t>("the ordinal of an axis");
-    take(':');
-    a.size = number<uint32_t>("the size of an axis");
-    return a;
-  }
-  Axes axes() {
-    Axes all;
-    list([&] { all.push_back(axis()); });
-    return all;
-  }
   uint32_t label() {
     take('%');
     return number<uint32_t>("the number of a node");
@@ -360,9 +242,6 @@ class Parser {
     if (at_ != end_) expected("the end of the line");
   }
 
-  std::shared_ptr<const SourceText> source_;
-  const std::string& text_;
-  size_t at_ = 0, end_ = 0;
   Comment comment_;
   Places places_;
   Graph graph_;

@@ -1,44 +1,39 @@
-// The text form of a LoopProgram.  Values are called by the buffer's name and number.
+// The text form of a LoopProgram; parse_loops.cpp reads it.
 #include "ir/loops.h"
+#include "ir/loops_text.h"
 
 #include <fmt/format.h>
 
-#include <set>
-
 namespace cpuflow::ir {
 namespace {
-
-const char* space_name(Space s) {
-  static const char* names[] = {"params", "shared", "lane", "grads", "losses", "sums", "tokens", "targets", "out", "literal"};
-  return names[static_cast<int>(s)];
-}
-
-const char* rows_name(Rows r) {
-  static const char* names[] = {"all rows", "a tile", "one row", "register"};
-  return names[static_cast<int>(r)];
-}
 
 class Printer {
  public:
   explicit Printer(const LoopProgram& p) : p_(p) {}
 
   std::string print() {
-    out_.clear();
-    for (const Function& f : p_.functions) function(f);
-    std::string functions = std::move(out_);
-    out_ = fmt::format("program \"{}\" shared {} grads {} losses {}\n", p_.model, p_.shared_floats, p_.grad_floats, p_.loss_floats);
+    out_ = fmt::format("program \"{}\" panel {} shared {} grads {} losses {}\n", p_.model, p_.panel, p_.shared_floats, p_.grad_floats, p_.loss_floats);
     for (BufferId id = 0; id < p_.buffers.size(); ++id) buffer(id);
-    return out_ + functions;
+    for (const Function& f : p_.functions) function(f);
+    return std::move(out_);
   }
 
  private:
-  std::string name(BufferId b) const { return fmt::format("@{}", b); }
-
   void buffer(BufferId id) {
     const Buffer& b = p_.buffers[id];
-    out_ += fmt::format("buffer {} {} [", name(id), space_name(b.space));
+    out_ += fmt::format("buffer @{} {} {} [", id, dtype_name(b.dtype), space_name(b.space));
     for (size_t i = 0; i < b.axes.size(); ++i) out_ += fmt::format("{}{}*{}", i ? ", " : "", b.axes[i].str(), b.strides[i]);
-    out_ += fmt::format("] {} at {} holds {}{}{}  # {}\n", b.floats, b.offset, rows_name(b.rows), b.history ? fmt::format(" and {} before", b.history) : "", b.persistent ? ", kept" : "", b.name);
+    out_ += fmt::format("] {} at {} holds {}", b.floats, b.offset, rows_name(b.rows));
+    if (b.row != Axis{}) out_ += " of " + b.row.str();
+    if (b.history) out_ += fmt::format(" and {} before", b.history);
+    if (b.persistent) out_ += ", kept";
+    if (b.space == Space::Literal) {
+      out_ += " values [";
+      for (size_t i = 0; i < b.values.size(); ++i) out_ += fmt::format("{}{}", i ? ", " : "", b.values[i]);
+      out_ += "]";
+    }
+    if (b.node != kNoNode) out_ += fmt::format(" %{}", b.node);
+    out_ += fmt::format("  # {}\n", b.name);
   }
 
   std::string index(const Index& i) const {
@@ -50,16 +45,23 @@ class Printer {
   }
 
   std::string place(const Place& p) const {
-    std::string s = name(p.buffer) + "[";
+    std::string s = fmt::format("@{}[", p.buffer);
     for (size_t i = 0; i < p.indices.size(); ++i) s += (i ? ", " : "") + index(p.indices[i]);
     return s + "]";
+  }
+
+  std::string constant(const Expr& x) const {
+    if (x.dtype == DType::Bool) return x.value != 0 ? "true" : "false";
+    std::string s = fmt::format("{}", x.value);
+    const bool whole = s.find_first_not_of("-0123456789") == std::string::npos;
+    return x.dtype == DType::Real && whole ? s + ".0" : s;  // 1.0 is a real number, 1 a whole one
   }
 
   std::string expr(ExprId e) const {
     const Expr& x = p_.exprs[e];
     switch (x.kind) {
       case Expr::Kind::Constant:
-        return fmt::format("{}", x.value);
+        return constant(x);
       case Expr::Kind::Counter:
         return index(x.index);
       case Expr::Kind::Load:
@@ -69,47 +71,74 @@ class Printer {
       case Expr::Kind::Apply:
         break;
     }
-    std::string s = std::string(op_name(x.op)) + "(";
+    std::vector<DType> types;
+    for (ExprId a : x.args) types.push_back(p_.exprs[a].dtype);
+    std::string s = op_name(x.op);
+    if (usual_dtype(x.op, types) != x.dtype) s += std::string(":") + dtype_name(x.dtype);
+    s += "(";
     for (size_t i = 0; i < x.args.size(); ++i) s += (i ? ", " : "") + expr(x.args[i]);
     return s + ")";
   }
 
-  std::string axes(const Axes& a) const {
+  static std::string axes(const Axes& a) {
     std::string s;
     for (const Axis& x : a) s += (s.empty() ? "" : ", ") + x.str();
     return s;
   }
 
+  static std::string label(NodeId node) { return node == kNoNode ? "" : fmt::format(" %{}", node); }
+
   void step(const Step& s, const std::string& in) {
     switch (s.kind) {
-      case Step::Kind::Nest: {
+      case Step::Kind::Nest:
         out_ += fmt::format("{}nest [{}] reduces from {} lanes {}\n", in, axes(s.nest.loops), s.nest.reduced, s.nest.lane);
-        static const char* how[] = {"=", "sum", "max", "min", "prod"};
         for (const Store& st : s.nest.stores) {
-          out_ += fmt::format("{}  {} {}{} {}\n", in, place(st.place), how[static_cast<int>(st.how)], st.accumulate ? " into" : "", expr(st.value));
+          out_ += fmt::format("{}  {} {}{} {}{}\n", in, place(st.place), how_name(st.how), st.accumulate ? " into" : "", expr(st.value), label(st.node));
         }
         break;
-      }
       case Step::Kind::Product: {
         const Product& p = s.product;
-        out_ += fmt::format("{}product{} [{}] m {} k {} n {}: {} {} {} {}\n", in, p.accumulate ? " into" : "", axes(p.loops), p.m.str(), p.k.str(), p.n.str(),
-                            place(p.c), "=", place(p.a), place(p.b));
+        out_ += fmt::format("{}product{} [{}] m {} k {} n {}: {} = {} {}{}\n", in, p.accumulate ? " into" : "", axes(p.loops), p.m.str(), p.k.str(), p.n.str(),
+                            place(p.c), place(p.a), place(p.b), label(p.node));
         break;
       }
-      case Step::Kind::Pack:
-        out_ += fmt::format("{}pack{} [{}] k {} n {}: {} = {}\n", in,
-                            s.pack.part == Pack::Part::NewRows ? " new rows" : s.pack.part == Pack::Part::NewColumns ? " new columns" : "", axes(s.pack.loops), s.pack.k.str(), s.pack.n.str(), place(s.pack.dst), place(s.pack.src));
+      case Step::Kind::Pack: {
+        static const char* parts[] = {"", " new rows", " new columns"};
+        out_ += fmt::format("{}pack{} [{}] k {} n {}: {} = {}{}\n", in, parts[static_cast<int>(s.pack.part)], axes(s.pack.loops), s.pack.k.str(), s.pack.n.str(),
+                            place(s.pack.dst), place(s.pack.src), label(s.pack.node));
         break;
+      }
       case Step::Kind::Fill:
-        out_ += fmt::format("{}fill{} {} {} {}\n", in, s.fill.at_start ? " at start" : "", place(s.fill.place), s.fill.floats, s.fill.value);
+        out_ += fmt::format("{}fill{} {} {} with {}\n", in, s.fill.at_start ? " at start" : "", place(s.fill.place), s.fill.floats, s.fill.value);
         break;
       case Step::Kind::Shift:
         out_ += fmt::format("{}shift {} rows {}\n", in, place(s.shift.place), s.shift.rows);
         break;
       case Step::Kind::Choose:
-        out_ += fmt::format("{}{} [{}] {} k {}: {} = {}\n", in, op_name(s.choose.op), axes(s.choose.loops), s.choose.axis.str(), s.choose.k, place(s.choose.dst),
-                            place(s.choose.src));
+        out_ += fmt::format("{}choose {} [{}] {} k {}: {} = {}{}\n", in, op_name(s.choose.op), axes(s.choose.loops), s.choose.axis.str(), s.choose.k,
+                            place(s.choose.dst), place(s.choose.src), label(s.choose.node));
         break;
+    }
+  }
+
+  void region(const Region& r) {
+    out_ += "    region";
+    if (r.has_rows) {
+      out_ += fmt::format(" rows {} tiles {}", r.row.str(), r.tile);
+      if (r.chunk) out_ += fmt::format(" chunks {}", r.chunk);
+      if (r.direction != 0) out_ += r.direction > 0 ? " forward" : " backward";
+    }
+    out_ += fmt::format("  # {}\n", r.name);
+    if (!r.nodes.empty()) {
+      out_ += "      values";
+      for (NodeId n : r.nodes) out_ += label(n);
+      out_ += "\n";
+    }
+    if (!r.before.empty()) out_ += "      before\n";
+    for (const Step& s : r.before) step(s, "        ");
+    for (const Group& g : r.groups) {
+      out_ += g.by_row ? "      each row\n" : "      whole\n";
+      for (const Step& s : g.steps) step(s, "        ");
     }
   }
 
@@ -117,15 +146,7 @@ class Printer {
     out_ += fmt::format("function {} scratch {} kept {} carried {}{}\n", f.name, f.lane_floats, f.state_floats, f.carried_floats, f.row_range ? " rows" : "");
     for (const Part& part : f.parts) {
       out_ += part.loops ? fmt::format("  layers {} {}\n", part.layer.str(), part.direction > 0 ? "up" : "down") : "  once\n";
-      for (const Region& r : part.regions) {
-        out_ += r.has_rows ? fmt::format("    region rows {} tiles {}{} {}  # {}\n", r.row.str(), r.tile, r.chunk ? fmt::format(" chunks {}", r.chunk) : "", r.direction < 0 ? "backward" : "forward", r.name)
-                           : fmt::format("    region  # {}\n", r.name);
-        for (const Step& s : r.before) step(s, "      before ");
-        for (const Group& g : r.groups) {
-          out_ += g.by_row ? "      each row\n" : "      whole\n";
-          for (const Step& s : g.steps) step(s, "        ");
-        }
-      }
+      for (const Region& r : part.regions) region(r);
     }
   }
 

@@ -1,0 +1,59 @@
+// The text form of every LoopProgram of the zoo, and what is wrong in one.
+#include <filesystem>
+
+#include "ir/diagnostics.h"
+#include "ir/loops.h"
+#include "runtime/cli/compile.h"
+#include "tests/catch.h"
+#include "tests/end_to_end/process.h"
+
+using namespace cpuflow;
+
+namespace {
+
+std::string error_of(const std::string& text) {
+  try {
+    ir::parse_loops(text, "x.loops");
+  } catch (const ir::ModelError& e) {
+    const std::string all = e.what();
+    return all.substr(0, all.find('\n'));
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("loop programs are printed and parsed without loss") {
+  int models = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(CPUFLOW_SOURCE_DIR "/modeldefs")) {
+    if (entry.path().extension() != ".toml" || entry.path().stem() == "prelude") continue;
+    for (bool fuse : {true, false}) {
+      cli::CompileOptions options;
+      options.model = entry.path().string();
+      options.fuse = fuse;
+      options.run = false;
+      const cli::CompiledModel model = cli::compile_model(options);
+      const std::string text = ir::print(model.program);
+      const ir::LoopProgram parsed = ir::parse_loops(text);
+      INFO(entry.path().stem().string() << (fuse ? "" : " unfused"));
+      CHECK((ir::print(parsed) == text));
+    }
+    ++models;
+  }
+  CHECK(models >= 19);
+}
+
+TEST_CASE("errors in a loop program have a place") {
+  const std::string start = "program \"x\" panel 16 shared 0 grads 0 losses 0\nbuffer @0 real lane [f0:4*1] 4 at 0 holds all  # x\n";
+  CHECK(error_of(start) == "");
+  CHECK(error_of(start + "buffer @2 real lane [] 1 at 0 holds all") == "x.loops:3:8: error: expected @1: buffers are numbered in order");
+  CHECK(error_of(start + "region rows t0:4 tiles 4") == "x.loops:3:1: error: a region belongs to a part: 'once' or 'layers'");
+  const std::string region = start + "function f scratch 4 kept 0 carried 0\n  once\n    region  # r\n";
+  CHECK(error_of(region + "      nest [f0:4] reduces from 1 lanes 0") == "x.loops:6:7: error: expected 'values', 'before', 'each row' or 'whole'");
+  const std::string nest = region + "      whole\n        nest [f0:4] reduces from 1 lanes 0\n";
+  CHECK(error_of(nest + "          @0[f0:4] = 1.0") == "");
+  CHECK(error_of(nest + "          @0[f0:4, 1] = 1.0") == "x.loops:8:11: error: expected 1 indices, found 2");
+  CHECK(error_of(nest + "          @7[f0:4] = 1.0") == "x.loops:8:11: error: there is no buffer @7");
+  CHECK(error_of(nest + "          @0[f0:4] = expp(1.0)") == "x.loops:8:22: error: unknown operation 'expp'");
+  CHECK(error_of(nest + "          @0[f0:4] = 1.0 2.0") == "x.loops:8:26: error: expected the end of the line, found '2'");
+}
