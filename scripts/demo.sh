@@ -16,8 +16,10 @@ while [ -e "runs/demo-$number" ]; do number=$((number + 1)); done
 run="runs/demo-$number"
 [ -s runs/stories.txt ] || build/cpuflowc corpus runs/stories.txt
 build/cpuflowc compile v5ln
-# two minutes are few tokens: many small steps teach more than few large ones
-build/cpuflowc train v5ln --data runs/stories.txt --out "$run" --budget "$budget" --set train.batch=4 train.lr=3e-3 train.min_lr=1e-4
+# Two minutes are few tokens: many small steps teach more than few large ones.  Early large steps would saturate the gates (the position
+# is a sum of T learned steps, so its updates grow with T), hence the long warm-up and a T that just holds a story.
+build/cpuflowc train v5ln --data runs/stories.txt --out "$run" --budget "$budget" --trigram \
+  --set T=208 train.batch=4 train.lr=1e-3 train.warmup_share=0.4
 seed=1
 for prompt in "Once upon a time" "One day, a little" "There was a"; do
   echo

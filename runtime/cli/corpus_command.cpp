@@ -12,11 +12,11 @@ namespace cpuflow::cli {
 void add_corpus(CLI::App& app, Status&) {
   struct Options {
     std::string out;
-    uint64_t stories = 9000, seed = 1;
+    uint64_t stories = 20000, seed = 1;
     bool json = false;
   };
   CLI::App* sub = app.add_subcommand("corpus", "Writes children's stories from the built-in grammar: text to try a model on.");
-  sub->footer("Example:\n  cpuflowc corpus stories.txt --stories 9000\n");
+  sub->footer("Example:\n  cpuflowc corpus stories.txt --stories 20000\n");
   auto options = std::make_shared<Options>();
   sub->add_option("OUT", options->out, "text file; stories are separated by <|endoftext|>")->required();
   sub->add_option("--stories", options->stories, "how many")->capture_default_str()->check(CLI::Range(uint64_t{1}, uint64_t{100'000'000}));

@@ -10,6 +10,7 @@
 #include "modeldefs/frontend/build_graph.h"
 #include "runtime/cli/loaded_run.h"
 #include "runtime/cli/nonfinite.h"
+#include "runtime/data/corpus.h"
 #include "runtime/train/signals.h"
 #include "runtime/train/trainer.h"
 
@@ -25,7 +26,7 @@ struct TrainCommand {
   double save_every = 60;
   int threads = 0;
   uint64_t seed = 1;
-  bool resume = false;
+  bool resume = false, trigram = false;
 };
 
 /// Seconds of "90s", "10m", "2h" or "90".  Throws UsageError.
@@ -138,6 +139,15 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
   if (result.stopped_by == 0) print_out(fmt::format("sample from it: cpuflowc sample {} \"Once upon a time\"\n", command.out));
 }
 
+/// The model beside a trigram model of the same ids, on the same held-out ids.
+void report_trigram(const TrainCommand& command, const codegen::Manifest& m, const TrainingData& data, const rt::TrainResult& result) {
+  const auto ce = std::find(m.losses.begin(), m.losses.end(), "ce");
+  if (!command.trigram || !result.evaluated || ce == m.losses.end()) return;
+  const double trigram = rt::trigram_cross_entropy(data.train.ids, data.valid->ids, static_cast<uint32_t>(m.V));
+  log_line(fmt::format("held-out cross-entropy: model {:.3f}, trigram {:.3f} nat a token",
+                       result.evaluation.losses[static_cast<size_t>(ce - m.losses.begin())], trigram));
+}
+
 void train(const TrainCommand& command, Status& status) {
   check_usage(command);
   const Prepared prepared = prepare(command);
@@ -174,6 +184,7 @@ void train(const TrainCommand& command, Status& status) {
     result = rt::train(prepared.model.exe, prepared.data.train, prepared.data.valid ? &*prepared.data.valid : nullptr, options, progress);
   }
   report(command, m, result);
+  report_trigram(command, m, prepared.data, result);
   if (result.stopped_by != 0) {
     log_line(fmt::format("stopped after {} steps and saved; the same command with --resume goes on", result.steps));
     status.code = 128 + result.stopped_by;
@@ -206,6 +217,8 @@ void add_train(CLI::App& app, Status& status) {
   sub->add_option("--init", command->init, "safetensors with the weights to begin with")->type_name("FILE");
   sub->add_option("--order", command->order, "of the windows of text: sequential | shuffled")->capture_default_str();
   sub->add_flag("--resume", command->resume, "go on from DIR's checkpoint");
+  sub->add_flag("--trigram", command->trigram,
+                "at the end, also what a smoothed trigram model reaches on the held-out text (loss term ce)");
   sub->add_option("--threads", command->threads, "default: what affinity and the cgroup's quota allow; results do not depend on it")
       ->check(CLI::Range(1, 1024));
   sub->add_option("--seed", command->seed, "of weights, order and random draws")->capture_default_str();

@@ -1,5 +1,6 @@
 #include "runtime/data/corpus.h"
 
+#include <array>
 #include <map>
 
 #include "runtime/atomic_file.h"
@@ -40,81 +41,45 @@ class Story {
   std::string tell() {
     const corpus::Plot& plot = corpus::kPlots[random_.below(corpus::kPlots.size())];
     add(corpus::kOpenings);
-    const bool friend_first = random_.below(2) == 0;
-    add(friend_first ? corpus::kFriends : corpus::kTreasures);
-    add(friend_first ? corpus::kTreasures : corpus::kFriends);
+    add(corpus::kFriendships);
+    add(corpus::kTreasures);
     paragraph();
     add(corpus::kPlans);
-    if (random_.below(4) != 0) add(corpus::kWalks);
+    if (random_.below(2) == 0) add(corpus::kWalks);
     paragraph();
     add(plot.trouble);
-    add(plot.attempt);
-    if (random_.below(2) == 0) add(corpus::kTalks);
-    paragraph();
     add(plot.help);
-    add(plot.resolution);
-    if (random_.below(3) != 0) add(plot.lesson);
+    add(plot.turn);
+    add(plot.lesson);
     paragraph();
     add(corpus::kEndings);
+    while (text_.back() == ' ') text_.pop_back();
     return std::move(text_);
   }
 
  private:
   void cast() {
     const bool girl = random_.below(2) == 0;
-    const bool friend_girl = random_.below(2) == 0;
     const auto set = [&](const char* key, std::string_view value) { words_[key] = value; };
     set("hero", random_.pick(girl ? corpus::kGirls : corpus::kBoys));
-    set("friend", random_.pick_other(friend_girl ? corpus::kGirls : corpus::kBoys, words_["hero"]));
+    set("child", girl ? "girl" : "boy");
     set("he", girl ? "she" : "he");
     set("He", girl ? "She" : "He");
     set("his", girl ? "her" : "his");
     set("His", girl ? "Her" : "His");
     set("him", girl ? "her" : "him");
-    set("fhe", friend_girl ? "she" : "he");
-    set("FHe", friend_girl ? "She" : "He");
-    set("fhis", friend_girl ? "her" : "his");
-    set("kind", random_.pick(corpus::kSpecies));
-    set("fkind", random_.pick_other(corpus::kSpecies, words_["kind"]));
-    do {
-      set("otherkind", random_.pick_other(corpus::kSpecies, words_["kind"]));
-    } while (words_["otherkind"] == words_["fkind"]);
     set("trait", random_.pick(corpus::kTraits));
-    set("ftrait", random_.pick_other(corpus::kTraits, words_["trait"]));
-    set("thing", random_.pick(corpus::kThings));
-    set("otherthing", random_.pick_other(corpus::kThings, words_["thing"]));
-    set("colour", random_.pick(corpus::kColours));
-    set("othercolour", random_.pick_other(corpus::kColours, words_["colour"]));
-    set("material", random_.pick(corpus::kMaterials));
-    std::string material(words_["material"]);
-    material[0] = static_cast<char>(material[0] - 'a' + 'A');
-    set("Material", kept_ = std::move(material));
-    set("home", random_.pick(corpus::kHomes));
-    set("place", random_.pick(corpus::kPlaces));
-    set("giver", random_.pick(corpus::kGivers));
-    set("food", random_.pick(corpus::kFoods));
-    set("elder", random_.pick(corpus::kElders));
-    set("song", random_.pick(corpus::kSongs));
-    const std::string_view weather = random_.pick(corpus::kWeathers);
-    set("weather", weather);
-    // What the weather does on the way and at the end of the day.
-    struct Row {
-      std::string_view weather, walk, end;
-    };
-    static constexpr Row kRows[] = {
-        {"sunny", "The sun was warm, and [bees hummed|the grass smelled sweet|the road was dry].",
-         "The sun went down [red|slowly] behind the hills."},
-        {"rainy", "The rain ran down their noses, and they jumped into every puddle.", "The rain had stopped, and the puddles shone."},
-        {"snowy", "The snow crunched under their feet, and they threw snowballs.", "Soft snow fell again and covered their footprints."},
-        {"windy", "The wind pulled at their ears and pushed them along.", "The wind had gone to sleep, and no leaf moved."},
-        {"foggy", "The fog was so thick that they held each other by the tail.", "The fog had lifted, and the first stars came out."},
-        {"frosty", "The puddles were frozen, and their breath made little clouds.", "The frost drew flowers on the windows."}};
-    for (const Row& row : kRows) {
-      if (row.weather == weather) {
-        set("Walk", row.walk);
-        set("Weatherend", row.end);
-      }
-    }
+    set_row(corpus::kCompanions, {"friend", "kind", "Song"});
+    set_row(corpus::kTreasureWords, {"colour", "thing"});
+    set_row(corpus::kPlaces, {"place", "helper"});
+    set_row(corpus::kFamilies, {"family", "food"});
+  }
+
+  /// Chooses one row and names its words.
+  template <size_t N>
+  void set_row(std::span<const std::array<std::string_view, N>> rows, const std::array<const char*, N>& keys) {
+    const auto& row = rows[random_.below(rows.size())];
+    for (size_t i = 0; i < N; ++i) words_[keys[i]] = row[i];
   }
 
   void add(Templates list) { expand(random_.pick(list)); }
@@ -169,7 +134,6 @@ class Story {
 
   Random random_;
   std::map<std::string, std::string_view> words_;
-  std::string kept_;
   std::string text_;
   bool article_ = false;
 };
