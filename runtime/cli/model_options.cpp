@@ -33,7 +33,9 @@ std::map<std::string, std::string> parse_settings(const std::vector<std::string>
     if (equals == std::string::npos || equals == 0) {
       throw UsageError(fmt::format("--set: expected name=value, found '{}'; for example: --set d=32 train.lr=1e-3", setting));
     }
-    out[setting.substr(0, equals)] = setting.substr(equals + 1);
+    std::string value = setting.substr(equals + 1);  // text may stand in quotes, as in a model file
+    if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') && value.back() == value.front()) value = value.substr(1, value.size() - 2);
+    out[setting.substr(0, equals)] = value;
   }
   return out;
 }

@@ -180,9 +180,9 @@ class Trainer {
     std::string text = fmt::format("step {} diverged: ", state_.step);
     std::vector<std::string> facts;
     for (size_t i = 0; i < losses.size(); ++i) {
-      if (!std::isfinite(losses[i])) facts.push_back(fmt::format("loss.{} is {}", m_.losses[i], losses[i]));
+      if (!std::isfinite(losses[i])) facts.push_back(fmt::format("loss.{} is {}", m_.losses[i], std::isnan(losses[i]) ? std::nan("") : losses[i]));
     }
-    if (!std::isfinite(norm)) facts.push_back(fmt::format("the gradient's norm is {}", norm));
+    if (!std::isfinite(norm)) facts.push_back(fmt::format("the gradient's norm is {}", std::isnan(norm) ? std::nan("") : norm));
     text += fmt::format("{}", fmt::join(facts, ", "));
     NonfiniteContext context{state_.step, arrays_.params, {}, {}};
     if (const std::optional<StepRunner::Fault> fault = runner_.first_fault(state_.step)) {

@@ -26,6 +26,7 @@ Lines loss(const std::string& equation) {
 TEST_CASE("names") {
   CHECK(block("y = x + scann").at(0) == "17:9 error unknown name 'scann'");
   CHECK(block("scan = x\ny = x + scann").at(0) == "18:9 error unknown name 'scann'; did you mean 'scan'?");
+  CHECK(block("sca = x\ny = x + sac").at(0) == "18:9 error unknown name 'sac'; did you mean 'sca'?");
   CHECK(block("y = silux(x)") == Lines{"17:5 error unknown function or layer 'silux'; did you mean 'silu'?"});
   CHECK(block("y = M(x)") == Lines{"17:5 error 'M' is a value, it cannot be applied", "21:1 note it stands here"});
   CHECK(block("y = x + W") == Lines{"17:9 error a linear is applied to something, it is not a value", "20:1 note it stands here"});
