@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,13 +18,15 @@ namespace {
 
 constexpr uint64_t kHugePage = uint64_t{2} << 20;
 
-/// MemAvailable of /proc/meminfo in bytes.
+/// MemAvailable of /proc/meminfo in bytes; where /proc is not mounted, what the kernel calls free.
 uint64_t machine_memory(const std::string& root) {
   std::ifstream file(root + "/proc/meminfo");
   for (std::string line; std::getline(file, line);) {
     unsigned long long kib = 0;
     if (std::sscanf(line.c_str(), "MemAvailable: %llu kB", &kib) == 1) return kib * 1024;
   }
+  struct sysinfo info {};
+  if (sysinfo(&info) == 0) return (uint64_t{info.freeram} + info.bufferram) * info.mem_unit;
   return std::numeric_limits<uint64_t>::max();
 }
 

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -225,7 +226,7 @@ TEST_CASE("dlopen says what to do when there is no compiler") {
 
 TEST_CASE("perf finds the kernels' names") {
   // The module reads the variable when it links for the first time, so this needs a process of its own: this program again, one test.
-  std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
+  std::string program = program_invocation_name;
   ScopedEnv perf("CPUFLOW_PERF", "1");
   pid_t child = ::fork();
   if (child == 0) {
