@@ -238,7 +238,11 @@ class Program {
     }
     FunctionLowering f(b_, "rows", Rate::Sequence, explanation_);
     f.roots = {logits_};
-    f.logits = logits_;
+    if (b_.position_cycle[logits_] >= 0 || g_[logits_].op == Op::Cumsum) {
+      f.copies.push_back({logits_, b_.logits_place(logits_)});  // later rows read them, and a caller keeps no rows
+    } else {
+      f.logits = logits_;
+    }
     f.row_range = true;
     b_.program.functions.push_back(f.lower());
   }

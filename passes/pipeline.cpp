@@ -2,6 +2,7 @@
 
 #include "ir/diagnostics.h"
 #include "passes/canonicalise.h"
+#include "passes/compensate_sums.h"
 #include "passes/count_micro_batches.h"
 #include "passes/derive_rows.h"
 #include "passes/differentiate.h"
@@ -31,6 +32,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"solve_scatters", "gradients of reads at known indices become reads", solve_scatters},
       {"use_reciprocals", "before sums are brought into their form: what is divided by stands outside of them", use_reciprocals},
       {"normalise_gradient_sums", "the sums that gradients brought", normalise_sums},
+      {"compensate_sums", "after everything that recognises prefix sums", compensate_sums},
       {"count_micro_batches", "last: nothing behind it may see that what it multiplies with is 1", count_micro_batches},
   };
   return passes;

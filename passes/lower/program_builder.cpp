@@ -65,6 +65,7 @@ void ProgramBuilder::find_rates() {
       const Node& n = graph[id];
       int r = n.op == Op::Param ? kStep : n.op == Op::Input || n.op == Op::Random ? kSequence : 0;
       for (NodeId i : n.inputs) r = std::max(r, rank[i]);
+      if (n.op == Op::Carry && n.inputs[0] > id) r = std::max(r, kStep);  // a recurrence of constants is stepped, not written out
       const bool sums = r >= kSequence && r % 2 == 1;
       if (is_accumulator(id)) {
         if (n.op != Op::Sum && n.op != Op::Scatter) throw ModelError(n.loc.str() + ": error: only sums and means may run over the sequences of a micro-batch");
@@ -269,6 +270,16 @@ BufferId ProgramBuilder::shared_value(NodeId id) {
   if (!fresh) return it->second;
   step_values.insert(id);
   return by_key_["shared " + std::to_string(id)] = add_buffer(value_buffer(id, Space::Shared));
+}
+
+Place ProgramBuilder::logits_place(NodeId id) {
+  Buffer b = value_buffer(id, Space::Out);
+  int64_t stride = 1;
+  for (size_t i = b.axes.size(); i-- > 0;) b.strides[i] = stride, stride *= b.axes[i].size;
+  Place place;
+  for (const Axis& a : b.axes) place.indices.push_back(variable(a));
+  place.buffer = add_buffer(b);
+  return place;
 }
 
 BufferId ProgramBuilder::accumulator(NodeId id, Space space) {

@@ -56,6 +56,8 @@ class ProgramBuilder {
   /// The buffer of a value, axes without the batch axis; strides are row-major with padded rows.
   ir::Buffer value_buffer(ir::NodeId node, ir::Space space) const;
   ir::BufferId shared_value(ir::NodeId node);
+  /// The element of [rows][V], not padded, that a caller gets.
+  ir::Place logits_place(ir::NodeId id);
   ir::BufferId accumulator(ir::NodeId node, ir::Space space);
   std::string name_of(ir::NodeId node) const;
 

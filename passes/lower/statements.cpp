@@ -57,12 +57,7 @@ Place FunctionLowering::own_place(NodeId id) {
     if (t.node == id) return t.place;
   }
   if (!buffers_.count(id)) {
-    Buffer b = b_.value_buffer(id, id == logits ? Space::Out : rate_ <= Rate::Step ? Space::Shared : Space::Lane);
-    if (id == logits) {  // [rows][V], not padded
-      int64_t stride = 1;
-      for (size_t i = b.axes.size(); i-- > 0;) b.strides[i] = stride, stride *= b.axes[i].size;
-    }
-    buffers_[id] = b_.add_buffer(b);
+    buffers_[id] = id == logits ? b_.logits_place(id).buffer : b_.add_buffer(b_.value_buffer(id, rate_ <= Rate::Step ? Space::Shared : Space::Lane));
   }
   node_of_[buffers_[id]] = id;
   return {buffers_[id], indices_of(b_.program.buffers[buffers_[id]], identity(g_[id].axes))};

@@ -37,7 +37,7 @@ double check_rows(const std::string& equations, const std::string& sizes) {
 
 TEST_CASE("rows keep what later rows read, whatever the length") {
   const std::vector<std::pair<std::string, double>> cases{
-      {"y = x + cumsum(W(x))\n", 6},                                             // the running sum
+      {"y = x + cumsum(W(x))\n", 12},                                            // the running sum, and what its roundings have lost
       {"h = tanh(x + W(h[t-1]))\ny = h\n", 6},                                   // the row before
       {"u = W(x)\ny = x + u[t-3]\n", 18},                                        // three rows
       {"u = W(x)\ny[t,i] = x[t,i] + sum(j in 0..3: K[i,j] * u[t-2+j,i])\n", 12}, // taps of a convolution
@@ -59,4 +59,20 @@ TEST_CASE("sums of a chunk are collected row by row") {
              "T = 10");
   check_rows("u = W(x)\nm[start, i in 0..d] = 0.0\nm[n in 0..ceil(T/4), i] = 0.9 * m[n-1,i] + sum(t | t // 4 == n: u[t,i])\ny[t,i] = x[t,i] + sum(j: u[t,j] * x[t,i]) * m[t // 4 - 1, i]\n",
              "T = 12");
+}
+
+TEST_CASE("logits that are a state, and recurrences of constants") {
+  const Folder folder;
+  folder.write("model.toml",
+               "name = \"state\"\n[dims]\nT = 9\nB = 2\nV = 5\nd = 5\n[params]\nembed = \"table(V, d)\"\n[model]\nforward = '''\n"
+               "g[t] = 0.5 * g[t-1] + 1\nx = embed[tokens] * g\nlogits = 0.7 * logits[t-1] + x\n'''\n[loss]\ntotal = 'cross_entropy(logits, targets)'\n");
+  cli::CompileOptions options;
+  options.model = folder / "model.toml";
+  options.opt_level = 1;
+  const cli::CompiledModel model = cli::compile_model(options);
+  CHECK(model.exe.manifest.causal);
+  const cli::PassInputs inputs = example_inputs(model.exe.manifest, 3);
+  const Tensors want = by_name(cli::run_interpreter(model, inputs));
+  check_tensors(by_name(cli::run_compiled(model.exe, inputs)), want);
+  check_tensors({{"logits", by_name(cli::run_other_schedules(model.exe, inputs)).at("logits")}}, want);
 }
