@@ -106,6 +106,8 @@ int run_command(int argc, char** argv) {
   add_bench(app, status);
   add_grad(app, status);
   add_check(app, status);
+  add_audit(app, status);
+  add_explain(app, status);
   add_passes(app, status);
   add_corpus(app, status);
 

@@ -45,6 +45,8 @@ void add_tokenize(CLI::App& app, Status& status);
 void add_bench(CLI::App& app, Status& status);
 void add_grad(CLI::App& app, Status& status);
 void add_check(CLI::App& app, Status& status);
+void add_audit(CLI::App& app, Status& status);
+void add_explain(CLI::App& app, Status& status);
 void add_passes(CLI::App& app, Status& status);
 void add_corpus(CLI::App& app, Status& status);
 

@@ -170,8 +170,7 @@ CompiledModel compile_model(const CompileOptions& options) {
     c.exe.rows = kernel("rows");
     c.exe.manifest.causal = rows_agree(c.exe);
     if (!c.exe.manifest.causal) {
-      c.warnings.push_back("logits of a position depend on later tokens, or on a chunk that is not complete: perplexities of this model are not those of a "
-                           "language model unless you know why, and sampling recomputes the whole text for every token");
+      c.warnings.push_back("note: positions that are computed one by one give other logits than a whole sequence: sampling recomputes the whole text for every token");
     }
   }
   return c;

@@ -10,6 +10,7 @@
 #include "ir/print.h"
 #include "passes/pipeline.h"
 #include "runtime/atomic_file.h"
+#include "runtime/cli/audit.h"
 #include "runtime/cli/model_options.h"
 #include "runtime/cli/report.h"
 
@@ -96,12 +97,14 @@ void print_report(const CompileCommand& command, CompileOptions options) {
   if (!command.out.empty()) files = write_files(model, command.out);
   if (command.model->json) {
     nlohmann::ordered_json report = compile_json(model, options.fuse);
+    report["audits"] = audit_json(audit_model(model.path, options.overrides));
     report["files"] = files;
     if (command.explain) report["explanation"] = model.explanation.lines;
     print_out(report.dump(2) + "\n");
     return;
   }
   print_out(compile_report(model, options.fuse));
+  print_out("\n" + audit_text(audit_model(model.path, options.overrides)));
   if (elsewhere) {
     print_out(fmt::format("\nThis machine cannot run code for {}: it was compiled, not loaded.\n", model.target.name));
   } else if (model.library) {

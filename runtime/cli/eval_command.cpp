@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "runtime/cli/audit.h"
 #include "runtime/cli/loaded_run.h"
 #include "runtime/train/evaluate.h"
 
@@ -23,6 +24,8 @@ void eval(const EvalOptions& options) {
   sources.tokenizer = options.tokenizer.empty() && record.has_tokenizer ? tokenizer_path(options.dir) : options.tokenizer;
   CompileOptions compile = run_compile_options(options.dir, record);
   compile.train = compile.rows = false;
+  const std::string warning = audit_warning(audit_model(compile.model, compile.overrides));
+  if (!warning.empty()) log_line(warning);
   const CompiledModel model = compile_and_warn(compile);
   const codegen::Manifest& m = model.exe.manifest;
   const rt::TokenData data = read_all(sources, options.data, options.ids, m.V);
@@ -36,6 +39,7 @@ void eval(const EvalOptions& options) {
     nlohmann::ordered_json report{{"model", m.model},  {"step", checkpoint.state.step}, {"losses", losses},
                                   {"ppl", result.ppl}, {"windows", result.windows},     {"tokens", result.tokens}};
     if (result.bits_per_byte > 0) report["bits_per_byte"] = result.bits_per_byte;
+    if (!warning.empty()) report["warning"] = warning;
     print_out(report.dump(2) + "\n");
     return;
   }

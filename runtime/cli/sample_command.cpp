@@ -3,6 +3,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "runtime/cli/audit.h"
 #include "runtime/cli/loaded_run.h"
 #include "runtime/train/sampler.h"
 #include "runtime/train/signals.h"
@@ -25,6 +26,8 @@ void sample(const SampleCommand& command, Status& status) {
   const rt::Tokenizer tokenizer = rt::Tokenizer::load(name);
   CompileOptions compile = run_compile_options(command.dir, record);
   compile.train = compile.eval = false;
+  const std::string warning = audit_warning(audit_model(compile.model, compile.overrides));
+  if (!warning.empty()) log_line(warning);
   const CompiledModel model = compile_and_warn(compile);
   const codegen::Manifest& m = model.exe.manifest;
   rt::check_vocabulary(tokenizer, name, static_cast<uint32_t>(m.V));

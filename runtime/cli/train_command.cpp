@@ -8,6 +8,7 @@
 
 #include "ir/diagnostics.h"
 #include "modeldefs/frontend/build_graph.h"
+#include "runtime/cli/audit.h"
 #include "runtime/cli/loaded_run.h"
 #include "runtime/cli/nonfinite.h"
 #include "runtime/data/corpus.h"
@@ -65,10 +66,20 @@ int64_t vocabulary_of(const CompileOptions& options) {
   return model.V;
 }
 
+/// Throws ModelError for a model that must not be trained; returns what must be said of one that may.
+std::string audited(const CompileOptions& options) {
+  const AuditReport report = audit_model(frontend::find_model(options.model), options.overrides);
+  if (const std::string refusal = audit_refusal(report); !refusal.empty()) throw ir::ModelError(refusal);
+  const std::string warning = audit_warning(report);
+  if (!warning.empty()) log_line(warning);
+  return warning;
+}
+
 /// The data, and the model compiled for its vocabulary.
 struct Prepared {
   CompiledModel model;
   TrainingData data;
+  std::string warning;  // of the audits, said of everything that is printed
 };
 
 Prepared prepare(const TrainCommand& command) {
@@ -82,9 +93,10 @@ Prepared prepare(const TrainCommand& command) {
     if (record.has_tokenizer && command.sources.tokenizer.empty()) run_tokenizer = tokenizer_path(command.out);
   }
   const int64_t V = vocabulary_of(compile);
+  Prepared out;
+  out.warning = audited(compile);
   DataSources sources = command.sources;
   sources.text = *command.text;
-  Prepared out;
   out.data = read_training_data(sources, V, run_tokenizer);
   if (out.data.tokenizer) {
     rt::check_vocabulary(*out.data.tokenizer, out.data.tokenizer_name, static_cast<uint32_t>(V));
@@ -110,7 +122,7 @@ Prepared prepare(const TrainCommand& command) {
   return out;
 }
 
-void report(const TrainCommand& command, const codegen::Manifest& m, const rt::TrainResult& result) {
+void report(const TrainCommand& command, const codegen::Manifest& m, const rt::TrainResult& result, const std::string& warning) {
   const double rate = result.elapsed_s > 0 ? static_cast<double>(result.tokens) / result.elapsed_s : 0;
   if (command.model->json) {
     nlohmann::ordered_json json{{"model", m.model},
@@ -125,6 +137,7 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
       json["val.ppl"] = result.evaluation.ppl;
       if (result.evaluation.bits_per_byte > 0) json["val.bits_per_byte"] = result.evaluation.bits_per_byte;
     }
+    if (!warning.empty()) json["warning"] = warning;
     print_out(json.dump(2) + "\n");
     return;
   }
@@ -136,6 +149,7 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
         fmt::format("held-out text: perplexity {:.4f}{}\n", result.evaluation.ppl,
                     result.evaluation.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.evaluation.bits_per_byte) : ""));
   }
+  if (!warning.empty()) log_line(warning);
   if (result.stopped_by == 0) print_out(fmt::format("sample from it: cpuflowc sample {} \"Once upon a time\"\n", command.out));
 }
 
@@ -183,7 +197,7 @@ void train(const TrainCommand& command, Status& status) {
     });
     result = rt::train(prepared.model.exe, prepared.data.train, prepared.data.valid ? &*prepared.data.valid : nullptr, options, progress);
   }
-  report(command, m, result);
+  report(command, m, result, prepared.warning);
   report_trigram(command, m, prepared.data, result);
   if (result.stopped_by != 0) {
     log_line(fmt::format("stopped after {} steps and saved; the same command with --resume goes on", result.steps));

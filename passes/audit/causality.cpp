@@ -1,0 +1,74 @@
+#include "passes/audit/audits.h"
+#include "passes/audit/numbers.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace cpuflow::passes::audit {
+using namespace ir;
+
+namespace {
+
+/// Whether changing a token of `sequence` changes a logit of sequence 0 at a position before `before`; the sentence that says so.
+std::string witness(const Graph& g, int64_t sequence, int64_t place, int64_t before) {
+  const NodeId logits = output_node(g, "logits");
+  const int64_t vocabulary = vocabulary_of(g);
+  const Axes& axes = g[logits].axes;
+  for (unsigned draw = 0; draw < 3; ++draw) {
+    const Tensors parameters = drawn_parameters(g, draw == 1 ? 1.0 : 0.3, draw);
+    const Tensors text = drawn_text(g, vocabulary, draw), other = with_changed_token(text, sequence, place, vocabulary);
+    const Tensor a = values_of(g, {logits}, parameters, text)[logits], b = values_of(g, {logits}, parameters, other)[logits];
+    const int64_t row = axes.back().size;
+    for (int64_t i = 0; i < before * row; ++i) {  // sequence 0 comes first
+      const double x = a.data[static_cast<size_t>(i)], y = b.data[static_cast<size_t>(i)];
+      if (std::abs(x - y) <= 1e-9 * (std::abs(x) + std::abs(y)) || !std::isfinite(x) || !std::isfinite(y)) continue;
+      return fmt::format("another token at position {}{} changes logits[{}, {}] from {:.9g} to {:.9g}", place,
+                         sequence == 0 ? "" : " of another sequence", i / row, i % row, x, y);
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+Finding causality(const Graph& g, const Graph* numbers) {
+  const Elements elements(g, Elements::Apart::Positions);
+  const NodeId logits = output_node(g, "logits");
+  const Axis time = time_axis(g);
+  const int T = static_cast<int>(time.size), others = T + 1;  // sources: tokens 0 .. T, and the other sequences
+  const Dependence dependence(elements, {logits}, T + 2, [&](const Element& e) -> std::vector<int> {
+    const Node& n = g[e.node];
+    if (n.op == Op::Input) return {static_cast<int>(elements.index(e, time)) + (n.text == "targets")};
+    for (const Axis& a : n.from) {
+      if (a.kind == AxisKind::Batch) return {others};
+    }
+    return {};
+  });
+  Finding out;
+  out.verdict = Verdict::Proved;
+  for (int64_t at = 0; at < elements.count(logits); ++at) {
+    const Element e{logits, at};
+    const int64_t t = elements.index(e, time);
+    for (int s : dependence.sources(e)) {
+      if (s <= t) continue;
+      if (out.chain.empty()) {
+        out.chain = links(elements, dependence.chain(e, s), time);
+        out.reason = s == others ? fmt::format("the logits of position {} depend on other sequences", t)
+                                 : fmt::format("the logits of position {} depend on token {}", t, s);
+      }
+      out.verdict = Verdict::Unknown;
+      if (!numbers || out.witness != "") continue;
+      const int64_t there = time_axis(*numbers).size;
+      if (t >= there || (s != others && s > there)) continue;
+      out.witness = s == others ? witness(*numbers, 1, std::min<int64_t>(t, there - 1), there) : witness(*numbers, 0, s, s);
+      if (out.witness == "" && s != others) numbers = t > 2 ? nullptr : numbers;  // a few tries
+    }
+    if (out.witness != "") break;
+  }
+  if (out.witness != "") out.verdict = Verdict::Refuted;
+  if (out.verdict == Verdict::Unknown) out.reason += " by their equations, but no numbers were found that show it";
+  return out;
+}
+
+}  // namespace cpuflow::passes::audit

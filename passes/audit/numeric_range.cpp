@@ -1,0 +1,104 @@
+#include "passes/audit/audits.h"
+#include "passes/audit/intervals.h"
+#include "passes/audit/numbers.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace cpuflow::passes::audit {
+using namespace ir;
+
+namespace {
+
+constexpr double kLargestExponent = 88;  // exp of more is no float32
+
+/// An argument that is not proved to stay where the operation is defined.
+struct Doubt {
+  NodeId node, argument;
+  const char* what;
+};
+
+bool leaves(Op op, double x) {
+  switch (op) {
+    case Op::Div:
+      return x == 0;
+    case Op::Log:
+      return x <= 0;
+    case Op::Exp:
+      return x > kLargestExponent;
+    default:
+      return x < 0;
+  }
+}
+
+std::vector<Doubt> doubts(const Graph& g) {
+  const std::vector<Interval> range = intervals(g);
+  std::vector<Doubt> out;
+  for (NodeId id = 0; id < g.size(); ++id) {
+    const Node& n = g[id];
+    if (n.op == Op::Div && range[n.inputs[1]].has_zero()) out.push_back({id, n.inputs[1], "a division can meet zero"});
+    if (n.inputs.empty()) continue;
+    const Interval& x = range[n.inputs[0]];
+    if (n.op == Op::Log && (x.low < 0 || x.has_zero())) out.push_back({id, n.inputs[0], "a logarithm can meet a number that is not positive"});
+    if (n.op == Op::Sqrt && x.low < 0) out.push_back({id, n.inputs[0], "a square root can meet a negative number"});
+    if (n.op == Op::Exp && x.high > kLargestExponent) out.push_back({id, n.inputs[0], "an exponential can overflow"});
+    if (n.op == Op::Pow && x.low < 0) {
+      const Interval& p = range[n.inputs[1]];
+      if (p.low != p.high || std::floor(p.low) != p.low) out.push_back({id, n.inputs[0], "a broken power can meet a negative number"});
+    }
+  }
+  return out;
+}
+
+/// The same operation of another Graph of the model: the same place, and the same number among those there.
+NodeId counterpart(const Graph& g, NodeId id, const Graph& other) {
+  int number = 0;
+  auto alike = [&](const Node& a, const Node& b) { return a.op == b.op && a.loc.source && b.loc.source && a.loc.line() == b.loc.line() && a.loc.source->path == b.loc.source->path; };
+  for (NodeId i = 0; i < id; ++i) number += alike(g[i], g[id]);
+  for (NodeId i = 0; i < other.size(); ++i) {
+    if (alike(other[i], g[id]) && number-- == 0) return i;
+  }
+  return kNoNode;
+}
+
+}  // namespace
+
+Finding numeric_range(const Graph& g, const Graph* numbers) {
+  const std::vector<Doubt> all = doubts(g);
+  Finding out;
+  out.verdict = all.empty() ? Verdict::Proved : Verdict::Unknown;
+  std::map<NodeId, size_t> wanted;  // argument in `numbers`: which doubt
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Node& n = g[all[i].node];
+    const std::string where = fmt::format("{}: {}", n.loc.str(), all[i].what);
+    if (out.details.empty() || out.details.back() != where) {
+      out.details.push_back(where);
+      out.chain.push_back({n.loc, -1});
+    }
+    const NodeId there = numbers ? counterpart(g, all[i].node, *numbers) : kNoNode;
+    if (there != kNoNode) wanted[(*numbers)[there].inputs[n.op == Op::Div ? 1 : 0]] = i;
+  }
+  if (!all.empty()) out.reason = all[0].what + std::string(all.size() > 1 ? fmt::format(", and {} more places", out.details.size() - 1) : "");
+  if (out.details.size() == 1 && !all.empty()) out.reason = all[0].what;
+  if (wanted.empty()) return out;
+  std::vector<NodeId> nodes;
+  for (const auto& [node, i] : wanted) nodes.push_back(node);
+  const int64_t V = vocabulary_of(*numbers);
+  for (const double deviation : {0.0, 0.3, 3.0, 100.0}) {
+    for (const auto& [node, value] : values_of(*numbers, nodes, drawn_parameters(*numbers, deviation, 1), drawn_text(*numbers, V, 1))) {
+      const Doubt& doubt = all[wanted[node]];
+      for (double x : value.data) {
+        if (!leaves(g[doubt.node].op, x)) continue;
+        out.verdict = Verdict::Refuted;
+        out.reason = doubt.what;
+        out.witness = fmt::format("{}: the argument is {:.6g} with {}", g[doubt.node].loc.str(), x,
+                                  deviation == 0 ? "all parameters 0" : fmt::format("parameters drawn from normal(0, {:g})", deviation));
+        return out;
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace cpuflow::passes::audit

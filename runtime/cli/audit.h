@@ -1,0 +1,32 @@
+#pragma once
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "passes/audit/audits.h"
+
+namespace cpuflow::cli {
+
+/// The findings of all audits of a model, in the order in which they are printed.
+struct AuditReport {
+  std::string path;
+  std::vector<std::pair<std::string, passes::audit::Finding>> findings;  // causality, horizon, sequence_end, gradient, range, position
+  std::vector<std::string> allow;                                        // of the model file
+  int64_t positions = 0;                                                 // sequences of so many positions were looked at
+};
+
+/// Audits a model file.  Its equations are looked at with as few positions as show every chunk and window twice.  Throws ir::ModelError.
+AuditReport audit_model(const std::string& path, const std::map<std::string, std::string>& overrides);
+
+/// One finding a line, with the statements and numbers of what is not proved.
+std::string audit_text(const AuditReport& report);
+/// {"causality": {"verdict": "proved", ..}, ..}
+nlohmann::ordered_json audit_json(const AuditReport& report);
+
+/// The audits that are refuted, whose refutation forbids training, and that the model file does not allow; "" if there are none.
+std::string audit_refusal(const AuditReport& report);
+/// What everything printed about a model says whose refuted causality or horizon is allowed; "" if there is nothing.
+std::string audit_warning(const AuditReport& report);
+
+}  // namespace cpuflow::cli

@@ -1,0 +1,169 @@
+// No wrong verdict: leaks are refuted with a chain and numbers, honest models are proved.
+#include "tests/catch.h"
+#include "tests/audit/audit_models.h"
+#include "tests/end_to_end/process.h"
+
+#include "runtime/cli/audit.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <set>
+
+using namespace cpuflow;
+using passes::audit::Finding;
+using passes::audit::Verdict;
+
+namespace {
+
+cli::AuditReport audited(const std::string& text) {
+  const Folder folder;
+  folder.write("model.toml", text);
+  return cli::audit_model(folder / "model.toml", {});
+}
+
+Finding finding(const cli::AuditReport& report, const std::string& name) {
+  for (const auto& [audit, found] : report.findings) {
+    if (audit == name) return found;
+  }
+  return {};
+}
+
+AuditModel honest() { return {"honest", "x = x + W(cumsum(x))", "proved"}; }
+
+std::string verdict(const AuditModel& model, const std::string& audit) { return passes::audit::verdict_name(finding(audited(model.text()), audit).verdict); }
+
+}  // namespace
+
+TEST_CASE("leaks are refuted, honest models are proved") {
+  REQUIRE(audit_models().size() >= 40);
+  const char* dump = std::getenv("CPUFLOW_AUDIT_MODELS");  // a folder: the models are written there, to audit them with other tools
+  int number = 0;
+  for (const AuditModel& model : audit_models()) {
+    INFO(model.name);
+    ++number;
+    if (dump) std::ofstream(std::string(dump) + "/" + std::to_string(number) + "-" + model.verdict + ".toml") << model.text();
+    const Finding causality = finding(audited(model.text()), "causality");
+    INFO(causality.reason);
+    CHECK(std::string(passes::audit::verdict_name(causality.verdict)) == model.verdict);
+    if (causality.verdict != Verdict::Refuted) continue;
+    CHECK_FALSE(causality.chain.empty());
+    CHECK(causality.chain.front().at.text().rfind("logits", 0) == 0);
+    CHECK_FALSE(causality.witness.empty());
+  }
+}
+
+TEST_CASE("the chain names the statement that reads ahead") {
+  const Finding found = finding(audited(audit_models()[0].text()), "causality");
+  CHECK(std::any_of(found.chain.begin(), found.chain.end(), [](const auto& link) { return link.at.text() == "c[t,i] = sum(s | s >= t: x[s,i])"; }));
+  CHECK(found.reason == "the logits of position 0 depend on token 1");
+}
+
+TEST_CASE("horizon: which token the logits learn") {
+  const std::vector<std::pair<const char*, const char*>> cases{
+      {"cross_entropy(logits, targets)", "proved"},
+      {"mean(b, t | t < T - 1: nll(logits[b,t], tokens[b,t+1]))", "proved"},
+      {"mean(b, t | t < T - 1: nll(logits[b,t], targets[b,t+1]))", "refuted"},
+      {"mean(b, t: nll(logits[b,t], tokens[b,t]))", "refuted"},
+      {"mean(b, t | t > 0: nll(logits[b,t-1], targets[b,t-1]))", "proved"},
+      {"mean(b, t | t > 0: nll(logits[b,t-1], targets[b,t]))", "refuted"},
+      {"mean(b, t: logsumexp(v: logits[b,t,v]) - sum(v: (v == targets[b,t]) * logits[b,t,v]))", "proved"},
+      {"mean(b, t | t < T - 2: logsumexp(v: logits[b,t,v]) - sum(v: where(v == targets[b,t+2], logits[b,t,v], 0)))", "refuted"},
+      {"mean(b, t, v: logits[b,t,v]^2)", "unknown"},
+      {"cross_entropy(logits, targets) + 0.1 * mean(b, t | t < T - 1: nll(logits[b,t], targets[b,t+1]))", "refuted"},
+  };
+  for (const auto& [loss, expected] : cases) {
+    INFO(loss);
+    AuditModel model = honest();
+    model.loss = loss;
+    CHECK(verdict(model, "horizon") == expected);
+  }
+}
+
+TEST_CASE("sequence end: what changes in a longer sequence") {
+  // reads that are cut at the last position make the end another function than the middle
+  const std::set<std::string> cut{"s <= t + 1 of something one behind", "ahead by two, of something three behind"};
+  const std::set<std::string> open{"hidden by a large number", "all minus what comes, which is the past"};  // true, and beyond this proof
+  const std::set<std::string> whole{"reversed sum", "centred over time", "softmax over all positions", "all minus the past", "only the divisor sees the future"};
+  for (const AuditModel& model : audit_models()) {
+    INFO(model.name);
+    const std::string expected = cut.count(model.name) || whole.count(model.name) ? "refuted" : open.count(model.name) ? "unknown" : "proved";
+    if (whole.count(model.name) || std::string(model.verdict) != "refuted") CHECK(verdict(model, "sequence_end") == expected);
+  }
+}
+
+TEST_CASE("gradient paths: dead terms and dead parameters are named") {
+  AuditModel model = honest();
+  CHECK(verdict(model, "gradient") == "refuted");  // U and M are not used
+  Finding found = finding(audited(model.text()), "gradient");
+  CHECK(std::find(found.details.begin(), found.details.end(), "no loss reaches the parameter 'blocks.0.U.weight'") != found.details.end());
+  model.block = "x = x + W(cumsum(x)) + U(x) @ M";
+  CHECK(verdict(model, "gradient") == "proved");
+  model.block = "x = x + W(cumsum(x)) + U(x)\nx = x + x @ M if layer == 1";
+  found = finding(audited(model.text()), "gradient");
+  CHECK(found.details == std::vector<std::string>{"no loss reaches the parameter 'blocks.0.M'"});
+  model.block = "x = x + W(cumsum(x)) + U(x) @ M";
+  model.loss = "stop(cross_entropy(logits, targets))";
+  found = finding(audited(model.text()), "gradient");
+  REQUIRE_FALSE(found.details.empty());
+  CHECK(std::find(found.details.begin(), found.details.end(), "the loss term 'total' reaches no parameter") != found.details.end());
+}
+
+TEST_CASE("range: divisions by zero and arguments outside of the domain are named") {
+  const std::vector<std::pair<const char*, const char*>> cases{
+      {"k = sigmoid(W(x))\nx = x + cumsum(k * x) / (cumsum(k) + 1e-3)", "proved"},
+      {"k = sigmoid(W(x))\nx = x + cumsum(k * x) / cumsum(k)", "proved"},
+      {"k = relu(W(x))\nx = x + cumsum(k * x) / cumsum(k)", "refuted"},
+      {"x = x / sqrt(mean(x * x))", "refuted"},
+      {"x = x / sqrt(mean(x * x) + 1e-6)", "proved"},
+      {"x = x + log(1 - sigmoid(W(x)))", "refuted"},
+      {"x = x + log(1e-6 + sigmoid(W(x)))", "proved"},
+      {"x = x + sqrt(W(x))", "refuted"},
+      {"x = x + exp(W(x))", "refuted"},
+      {"x = x + exp(min(W(x), 0))", "proved"},
+      {"p = softmax(W(x))\nx = x + log(p + 1e-9)", "proved"},
+      {"a[t,s] = softmax(s | s < t: sum(i: x[t,i] * x[s,i]))\no[t,i] = sum(s: a[t,s] * x[s,i])\nx = x + W(o)", "proved"},
+  };
+  for (const auto& [block, expected] : cases) {
+    INFO(block);
+    AuditModel model = honest();
+    model.block = block;
+    CHECK(verdict(model, "range") == expected);
+  }
+}
+
+TEST_CASE("position range: parameters that end with T are named") {
+  AuditModel model = honest();
+  CHECK(verdict(model, "position") == "proved");
+  std::string text = model.text();
+  text.replace(text.find("[block]"), 7, "pos = \"table(T, d)\"\n[block]");
+  text.replace(text.find("x = blocks(embed[tokens])"), 25, "x = blocks(embed[tokens] + pos[t])");
+  const Finding found = finding(audited(text), "position");
+  CHECK(found.verdict == Verdict::Refuted);
+  CHECK(found.details == std::vector<std::string>{"pos.weight"});
+}
+
+TEST_CASE("a refuted causality stops training unless the model file allows it; then everything says so") {
+  const Folder folder;
+  const std::string leaking = audit_models()[0].text();
+  folder.write("leak.toml", leaking);
+  folder.write("allowed.toml", "allow = [\"future\"]\n" + leaking);
+  folder.write("text.txt", "Once upon a time there was a text to learn from. " + std::string(4000, 'a'));
+  auto train = [&](const char* model, const char* run) {
+    return cpuflowc({"train", folder / model, "--data", folder / "text.txt", "--steps", "2", "--set", "V=300", "train.batch=2", "--out", folder / run});
+  };
+  const Result refused = train("leak.toml", "a");
+  CHECK(refused.status == 3);
+  CHECK(contains(refused.err, "the audit of causality is refuted"));
+  CHECK(contains(refused.err, "leak.toml:14:1: at position 0: c[t,i] = sum(s | s >= t: x[s,i])"));
+  CHECK(contains(refused.err, "allow = [\"future\"]"));
+  const std::string warning = "warning: causality is refuted";
+  const Result trained = train("allowed.toml", "b");
+  INFO(trained.err);
+  CHECK(trained.status == 0);
+  CHECK(contains(trained.err, warning));
+  CHECK(contains(cpuflowc({"eval", folder / "b", "--data", folder / "text.txt"}).err, warning));
+  CHECK(contains(cpuflowc({"sample", folder / "b", "a", "--tokens", "3"}).err, warning));
+  CHECK(cpuflowc({"audit", folder / "leak.toml"}).status == 1);
+  CHECK(cpuflowc({"audit", folder / "allowed.toml"}).status == 0);
+}
