@@ -77,6 +77,7 @@ struct Phase {
   int64_t steps = 0;
   std::vector<std::string> freeze;         // name patterns of parameters that keep their values
   std::map<std::string, double> settings;  // of [train], changed
+  std::map<std::string, double> constants; // of [constants], changed: weights of losses
 };
 
 /// A model file, parsed: nothing is evaluated yet.

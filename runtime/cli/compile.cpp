@@ -4,8 +4,10 @@
 #include "ir/diagnostics.h"
 #include "modeldefs/frontend/build_graph.h"
 #include "passes/pipeline.h"
+#include "passes/rewrite.h"
 #include "runtime/cli/check_each.h"
 #include "runtime/cli/probe_rows.h"
+#include "runtime/train/optimizer.h"
 
 #include <fmt/format.h>
 
@@ -58,6 +60,39 @@ std::map<std::string, passes::ParamPlace> param_places(const frontend::Model& mo
   return places;
 }
 
+/// Parameters that keep their values take no part in gradients; where only some layers of one are frozen, the others need them.
+void freeze(frontend::Model& model, const std::vector<std::string>& patterns) {
+  for (const std::string& pattern : patterns) {
+    bool used = false;
+    for (codegen::ParamInfo& p : model.params) {
+      if (!rt::matches_pattern(p.name, pattern)) continue;
+      p.trainable = false;
+      used = true;
+    }
+    if (!used) {
+      throw ir::ModelError(fmt::format("error: 'freeze' of a [[phase]]: '{}' matches no parameter; names look like '{}'", pattern,
+                                       model.params.empty() ? "" : model.params.front().name));
+    }
+  }
+  if (patterns.empty()) return;
+  std::set<std::string> trained;
+  for (const codegen::ParamInfo& p : model.params) {
+    if (p.trainable) trained.insert(p.name);
+  }
+  if (trained.empty()) throw ir::ModelError("error: 'freeze' of a [[phase]] leaves no parameter to train");
+  model.graph = passes::rewrite(model.graph, [&](ir::Graph& g, const ir::Node& n, ir::NodeId, const std::vector<ir::NodeId>&) -> ir::NodeId {
+    if (n.op != ir::Op::Param) return ir::kNoNode;
+    const size_t hole = n.text.find("{layer}");
+    const int64_t first = n.ints.empty() ? 0 : n.ints[0];
+    int64_t layers = 1;
+    for (const ir::Axis& a : n.axes) layers = a.kind == ir::AxisKind::Layer ? a.size : layers;
+    for (int64_t l = first; l < first + layers; ++l) {
+      if (trained.count(hole == std::string::npos ? n.text : n.text.substr(0, hole) + std::to_string(l) + n.text.substr(hole + 7))) return ir::kNoNode;
+    }
+    return g.unary(ir::Op::Stop, g.add(n));
+  });
+}
+
 void fill_manifest(CompiledModel& c, const frontend::Model& model) {
   codegen::Manifest& m = c.exe.manifest;
   m.model = model.name;
@@ -105,6 +140,7 @@ CompiledModel compile_model(const CompileOptions& options) {
   diagnostics.stop_if_errors();
   if (!diagnostics.all().empty()) c.warnings.push_back(diagnostics.format());
   c.times.push_back({"front end", since(start), true});
+  freeze(model, options.freeze);
   c.parsed = model.graph;
 
   passes::PipelineOptions pipeline;

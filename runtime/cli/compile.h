@@ -23,6 +23,7 @@ struct CompileOptions {
   bool fuse = true;                              // --unfused: false
   std::string target;                            // "": this machine's best
   codegen::Exec exec = codegen::Exec::Orc;
+  std::vector<std::string> freeze;               // name patterns of parameters that keep their values
   bool train = true, eval = true, rows = true;   // which functions are wanted
   bool profile = false;                          // regions count their time
   int opt_level = 3;                             // of the C++ compiler

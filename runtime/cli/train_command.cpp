@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -22,7 +23,7 @@ struct TrainCommand {
   std::shared_ptr<ModelOptions> model;
   DataSources sources;
   std::shared_ptr<TextOptions> text;
-  std::string out, budget, init, order = "shuffled", replay;
+  std::string out, budget, init, warm_start, order = "shuffled", replay;
   int64_t steps = 0, eval_every = 0;
   double save_every = 60;
   int threads = 0;
@@ -53,17 +54,35 @@ void check_usage(const TrainCommand& command) {
   if (!command.budget.empty()) parse_budget(command.budget);
 }
 
-rt::Schedule schedule_of(const TrainCommand& command, const codegen::TrainSettings& train) {
+/// The phase has a schedule of its own, over its steps or its share of the whole.
+rt::Schedule schedule_of(const TrainCommand& command, const codegen::TrainSettings& train, const frontend::Phase& phase) {
   if (!command.replay.empty()) return rt::Schedule::by_record(rt::recorded_rates(command.replay));
-  return command.steps > 0 ? rt::Schedule::by_steps(train, command.steps) : rt::Schedule::by_budget(train, parse_budget(command.budget));
+  if (phase.steps > 0) return rt::Schedule::by_steps(train, phase.steps);
+  if (command.steps > 0) return rt::Schedule::by_steps(train, std::max<int64_t>(1, std::llround(phase.share * static_cast<double>(command.steps))));
+  return rt::Schedule::by_budget(train, phase.share * parse_budget(command.budget));
 }
 
-/// V of the model with these settings.
-int64_t vocabulary_of(const CompileOptions& options) {
+/// The phases of a model file; one, over everything, where it has none.
+std::vector<frontend::Phase> phases_of(const TrainCommand& command, const frontend::Model& model) {
+  std::vector<frontend::Phase> phases = model.phases;
+  if (phases.size() > 1 && !command.replay.empty()) throw UsageError("--replay repeats a run of one phase, and the model file has several");
+  if (phases.empty()) phases.push_back({1.0, 0, {}, {}, {}});
+  return phases;
+}
+
+/// The options of a phase: what the command line sets stays as it is.
+CompileOptions in_phase(CompileOptions options, const frontend::Phase& phase) {
+  for (const auto& [name, value] : phase.settings) options.overrides.try_emplace("train." + name, fmt::format("{}", value));
+  for (const auto& [name, value] : phase.constants) options.overrides.try_emplace(name, fmt::format("{}", value));
+  options.freeze = phase.freeze;
+  return options;
+}
+
+frontend::Model loaded(const CompileOptions& options) {
   ir::Diagnostics diagnostics;
-  const frontend::Model model = frontend::load_model(frontend::find_model(options.model), options.overrides, diagnostics);
+  frontend::Model model = frontend::load_model(frontend::find_model(options.model), options.overrides, diagnostics);
   diagnostics.stop_if_errors();
-  return model.V;
+  return model;
 }
 
 /// Throws ModelError for a model that must not be trained; returns what must be said of one that may.
@@ -77,6 +96,9 @@ std::string audited(const CompileOptions& options) {
 
 /// The data, and the model compiled for its vocabulary.
 struct Prepared {
+  CompileOptions compile;  // of all phases
+  std::vector<frontend::Phase> phases;
+  size_t phase = 0;  // that comes first
   CompiledModel model;
   TrainingData data;
   std::string warning;  // of the audits, said of everything that is printed
@@ -92,8 +114,10 @@ Prepared prepare(const TrainCommand& command) {
     if (!user_set_v && record.settings.contains("V")) compile.overrides["V"] = record.settings.at("V");
     if (record.has_tokenizer && command.sources.tokenizer.empty()) run_tokenizer = tokenizer_path(command.out);
   }
-  const int64_t V = vocabulary_of(compile);
+  const frontend::Model loaded_model = loaded(compile);
+  const int64_t V = loaded_model.V;
   Prepared out;
+  out.phases = phases_of(command, loaded_model);
   out.warning = audited(compile);
   DataSources sources = command.sources;
   sources.text = *command.text;
@@ -107,7 +131,12 @@ Prepared prepare(const TrainCommand& command) {
       compile.overrides["V"] = std::to_string(ids);
     }
   }
-  out.model = compile_and_warn(compile);
+  if (command.resume) {
+    const rt::CheckpointFolder folder(command.out);
+    if (folder.exists()) out.phase = std::min(static_cast<size_t>(folder.open(true).state.phase), out.phases.size() - 1);
+  }
+  out.compile = compile;
+  out.model = compile_and_warn(in_phase(compile, out.phases[out.phase]));
   if (!command.resume) {
     RunRecord record;
     record.model_text = out.model.text;
@@ -164,7 +193,7 @@ void report_trigram(const TrainCommand& command, const codegen::Manifest& m, con
 
 void train(const TrainCommand& command, Status& status) {
   check_usage(command);
-  const Prepared prepared = prepare(command);
+  Prepared prepared = prepare(command);
   const codegen::Manifest& m = prepared.model.exe.manifest;
   log_line(prepared.model.header);
   log_line(fmt::format("data: {} ids from {}{}", with_commas(static_cast<double>(prepared.data.train.ids.size())), prepared.data.train.name,
@@ -175,12 +204,12 @@ void train(const TrainCommand& command, Status& status) {
 
   rt::TrainOptions options;
   options.dir = command.out;
-  options.schedule = schedule_of(command, m.train);
   options.seed = command.seed;
   options.order = rt::WindowOrder::parse_kind(command.order);
   options.threads = command.threads;
   options.resume = command.resume;
   options.init_file = command.init;
+  options.warm_file = command.warm_start;
   options.eval_every = command.eval_every;
   options.save_seconds = command.save_every;
   if (!command.resume || holds_run(command.out)) options.checkpoint_files = run_files(command.out);
@@ -190,7 +219,17 @@ void train(const TrainCommand& command, Status& status) {
   const rt::StopSignals signals;
   options.stop = &rt::StopSignals::flag();
   rt::TrainResult result;
-  {
+  for (size_t i = prepared.phase; i < prepared.phases.size() && result.stopped_by == 0; ++i) {
+    const frontend::Phase& phase = prepared.phases[i];
+    if (i != prepared.phase) {
+      prepared.model = compile_and_warn(in_phase(prepared.compile, phase));
+      options.resume = true;
+    }
+    if (prepared.phases.size() > 1) {
+      log_line(fmt::format("phase {} of {}{}", i + 1, prepared.phases.size(), phase.freeze.empty() ? "" : fmt::format(": frozen are {}", fmt::join(phase.freeze, ", "))));
+    }
+    options.phase = static_cast<int64_t>(i);
+    options.schedule = schedule_of(command, m.train, phase);
     rt::ProgressText progress(m, rt::Terminal::of(fileno(stderr)), [](std::string_view text) {
       std::fwrite(text.data(), 1, text.size(), stderr);
       std::fflush(stderr);
@@ -229,6 +268,9 @@ void add_train(CLI::App& app, Status& status) {
       ->type_name("FILE");
   sub->add_option("--valid", command->sources.valid, "text or ids to evaluate on, instead of held-out documents")->type_name("FILE");
   sub->add_option("--init", command->init, "safetensors with the weights to begin with")->type_name("FILE");
+  sub->add_option("--warm-start", command->warm_start, "weights of another model: what has the same name and shape is taken, and the rest is listed")
+      ->type_name("FILE")
+      ->excludes("--init");
   sub->add_option("--order", command->order, "of the windows of text: sequential | shuffled")->capture_default_str();
   sub->add_flag("--resume", command->resume, "go on from DIR's checkpoint");
   sub->add_flag("--trigram", command->trigram,

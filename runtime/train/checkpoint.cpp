@@ -84,6 +84,7 @@ void remove_folder(const std::string& path) {
 
 Json state_json(const TrainState& s) {
   return {{"format", kFormat},      {"step", s.step},   {"tokens", s.tokens},       {"elapsed_s", s.elapsed_s},
+          {"phase", s.phase},          {"phase_step", s.phase_step}, {"phase_elapsed_s", s.phase_elapsed_s},
           {"seed", s.seed},         {"order", s.order}, {"data_hash", s.data_hash}, {"data_ids", s.data_ids},
           {"schedule", s.schedule}, {"model", s.model}, {"train", s.train}};
 }
@@ -93,6 +94,9 @@ TrainState state_from(const Json& j) {
   s.step = j.at("step").get<int64_t>();
   s.tokens = j.at("tokens").get<uint64_t>();
   s.elapsed_s = j.at("elapsed_s").get<double>();
+  s.phase = j.value("phase", int64_t{0});
+  s.phase_step = j.value("phase_step", int64_t{0});
+  s.phase_elapsed_s = j.value("phase_elapsed_s", 0.0);
   s.seed = j.at("seed").get<uint64_t>();
   s.order = j.at("order").get<std::string>();
   s.data_hash = j.at("data_hash").get<std::string>();

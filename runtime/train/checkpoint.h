@@ -17,6 +17,9 @@ struct TrainState {
   int64_t step = 0;  // steps that are done
   uint64_t tokens = 0;
   double elapsed_s = 0;
+  int64_t phase = 0;           // of the training, from 0
+  int64_t phase_step = 0;      // the step and
+  double phase_elapsed_s = 0;  // the time at which it began
   uint64_t seed = 0;
   std::string order;      // "sequential" or "shuffled"
   std::string data_hash;  // of the ids that are trained on

@@ -7,7 +7,7 @@ namespace cpuflow::rt {
 
 nlohmann::ordered_json model_signature(const codegen::Manifest& m) {
   nlohmann::ordered_json params = nlohmann::ordered_json::object();
-  for (const codegen::ParamInfo& p : m.params) params[p.name] = {{"shape", p.shape}, {"trainable", p.trainable}};
+  for (const codegen::ParamInfo& p : m.params) params[p.name] = p.shape;
   return {{"name", m.model},
           {"sizes", m.dims},
           {"B", m.B},

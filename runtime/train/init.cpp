@@ -83,4 +83,31 @@ void load_params(const SafetensorsFile& file, const codegen::Manifest& manifest,
                   file.path(), manifest.model, fmt::join(faults, "\n  ")));
 }
 
+std::string warm_start(const SafetensorsFile& file, const codegen::Manifest& manifest, float* params) {
+  std::vector<std::string> kept, left;
+  std::set<std::string> taken;
+  for (const codegen::ParamInfo& p : manifest.params) {
+    if (!file.contains(p.name)) {
+      kept.push_back(fmt::format("{} {}", p.name, shape_text(p.shape)));
+    } else if (file.info(p.name).shape != p.shape) {
+      kept.push_back(fmt::format("{} {}, which is {} in the file", p.name, shape_text(p.shape), shape_text(file.info(p.name).shape)));
+    } else {
+      const std::vector<float> values = file.floats(p.name);
+      std::copy(values.begin(), values.end(), params + p.offset);
+      taken.insert(p.name);
+    }
+  }
+  for (const TensorInfo& info : file.tensors()) {
+    if (!taken.contains(info.name)) left.push_back(fmt::format("{} {}", info.name, shape_text(info.shape)));
+  }
+  if (taken.empty()) {
+    throw FileError(fmt::format("{}: no tensor has the name and shape of a parameter of '{}', whose names look like '{}'", file.path(), manifest.model,
+                                manifest.params.empty() ? "" : manifest.params.front().name));
+  }
+  std::string out = fmt::format("warm start: {} of {} parameters are taken from {}", taken.size(), manifest.params.size(), file.path());
+  if (!kept.empty()) out += fmt::format("\n  begin as the model file says: {}", fmt::join(kept, ", "));
+  if (!left.empty()) out += fmt::format("\n  left in the file: {}", fmt::join(left, ", "));
+  return out;
+}
+
 }  // namespace cpuflow::rt

@@ -95,6 +95,7 @@ std::vector<std::string> check_resume(const TrainState& saved, const TrainState&
                     "run in another folder",
                     dir, fmt::join(faults, "\n  ")));
   }
+  if (saved.phase != now.phase) return changes;  // each phase has settings of its own
   differences(saved.train, now.train, "train", changes);
   differences(saved.schedule, now.schedule, "schedule", changes);
   for (std::string& change : changes) change = "changed on resuming: " + change;

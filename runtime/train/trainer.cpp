@@ -69,6 +69,7 @@ class Trainer {
     }
     state_ = fresh_state(m_, data, options.seed, options.order == WindowOrder::Kind::Shuffled ? "shuffled" : "sequential");
     state_.schedule = schedule_json(options.schedule);
+    state_.phase = options.phase;
   }
 
   TrainResult run() {
@@ -78,8 +79,8 @@ class Trainer {
     metrics_ = &metrics;
     start_ = Clock::now();
     last_save_ = start_;
-    bool done = options_.schedule.steps() > 0 && state_.step >= options_.schedule.steps();
-    if (options_.schedule.kind() == Schedule::Kind::Budget) done = state_.elapsed_s >= options_.schedule.budget();
+    bool done = options_.schedule.steps() > 0 && phase_step() >= options_.schedule.steps();
+    if (options_.schedule.kind() == Schedule::Kind::Budget) done = state_.elapsed_s - state_.phase_elapsed_s >= options_.schedule.budget();
     if (done) sink_.note(fmt::format("the run has done its {} steps already; more steps or more time continue it", state_.step));
     while (!done && !stopped()) {
       const std::optional<bool> last = step();
@@ -108,6 +109,7 @@ class Trainer {
  private:
   bool stopped() const { return options_.stop && options_.stop->load() != 0; }
   double elapsed() const { return elapsed_before_ + seconds_since(start_); }
+  int64_t phase_step() const { return state_.step - state_.phase_step; }
   void warn(const std::string& text) {
     if (!text.empty()) sink_.note("warning: " + text);
   }
@@ -120,12 +122,20 @@ class Trainer {
       for (const std::string& warning : checkpoint.warnings) warn(warning);
       for (const std::string& change : check_resume(checkpoint.state, state_, options_.dir)) sink_.note(change);
       checkpoint.load_params(m_, arrays_.params);
-      checkpoint.load_moments(m_, arrays_.first_moment, arrays_.second_moment);
       state_.step = checkpoint.state.step;
       state_.tokens = checkpoint.state.tokens;
       state_.elapsed_s = checkpoint.state.elapsed_s;
       elapsed_before_ = state_.elapsed_s;
       saved_step_ = state_.step;
+      if (checkpoint.state.phase != options_.phase) {
+        state_.phase_step = state_.step;
+        state_.phase_elapsed_s = state_.elapsed_s;
+        sink_.note(fmt::format("phase {} begins after step {} ({} tokens)", options_.phase + 1, state_.step, short_count(static_cast<double>(state_.tokens))));
+        return;
+      }
+      state_.phase_step = checkpoint.state.phase_step;
+      state_.phase_elapsed_s = checkpoint.state.phase_elapsed_s;
+      checkpoint.load_moments(m_, arrays_.first_moment, arrays_.second_moment);
       sink_.note(fmt::format("resuming after step {} ({} tokens)", state_.step, short_count(static_cast<double>(state_.tokens))));
       return;
     }
@@ -134,6 +144,7 @@ class Trainer {
     }
     if (options_.init_file.empty()) {
       init_params(pool_, m_, options_.seed, arrays_.params);
+      if (!options_.warm_file.empty()) sink_.note(warm_start(SafetensorsFile(options_.warm_file), m_, arrays_.params));
     } else {
       load_params(SafetensorsFile(options_.init_file), m_, arrays_.params);
     }
@@ -144,7 +155,7 @@ class Trainer {
   /// One step.  Nothing when the run was asked to stop before it was complete; otherwise whether it was the last one.
   std::optional<bool> step() {
     const auto begin = Clock::now();
-    const Schedule::Plan plan = options_.schedule.plan(state_.step, elapsed(), times_.usual());
+    const Schedule::Plan plan = options_.schedule.plan(phase_step(), elapsed() - state_.phase_elapsed_s, times_.usual());
     const std::optional<std::vector<double>> losses = runner_.run(state_.step, options_.stop);
     if (!losses) return std::nullopt;
     const float* grads = arrays_.lanes[0].grads;
@@ -152,7 +163,7 @@ class Trainer {
     const GradientNorm norm = optimizer_.norm(pool_, grads, scale);
     if (!norm.finite() || !std::all_of(losses->begin(), losses->end(), [](double v) { return std::isfinite(v); }))
       diverged(*losses, norm.norm);
-    optimizer_.step(pool_, arrays_.params, grads, scale, norm, plan.lr, state_.step + 1);
+    optimizer_.step(pool_, arrays_.params, grads, scale, norm, plan.lr, phase_step() + 1);
 
     const double seconds = seconds_since(begin);
     times_.add(seconds);
@@ -160,7 +171,7 @@ class Trainer {
     state_.tokens += tokens;
     state_.elapsed_s = elapsed();
     StepReport report{state_.step,
-                      options_.schedule.steps(),
+                      options_.schedule.steps() > 0 ? state_.phase_step + options_.schedule.steps() : 0,
                       state_.tokens,
                       state_.elapsed_s,
                       plan.lr,
@@ -169,7 +180,7 @@ class Trainer {
                       static_cast<double>(tokens) / seconds,
                       -1};
     ++state_.step;
-    report.seconds_left = plan.last ? 0 : options_.schedule.seconds_left(state_.step, state_.elapsed_s, times_.usual());
+    report.seconds_left = plan.last ? 0 : options_.schedule.seconds_left(phase_step(), state_.elapsed_s - state_.phase_elapsed_s, times_.usual());
     warn(metrics_->step(report));
     sink_.step(report);
     result_.losses = *losses;
