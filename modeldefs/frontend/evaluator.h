@@ -97,6 +97,7 @@ class Evaluator {
   Value index_value(const std::string& name, const Index& index);
   Value reduce(const Expr& e, Frame& f);
   Value reduced(const Expr& e, const Value& body, const ir::Axes& over, int64_t count, ir::NodeId inner, ir::NodeId around, Frame& f);
+  bool may_be_empty(ir::NodeId inner, const ir::Axes& over);
   ir::NodeId condition_count(ir::NodeId inner, const ir::Axes& over, int64_t count);
   Index index_range(const Expr& written, const std::vector<const Expr*>& used, Frame& f, std::string& name, bool left, unsigned slot);
   std::optional<Found> find_size(const std::string& index, const std::vector<const Expr*>& used, Frame& f);

@@ -230,6 +230,13 @@ NodeId Evaluator::condition_count(NodeId inner, const Axes& over, int64_t count)
   return nodes_.arithmetic(Op::Max2, sum, nodes_.real(1));
 }
 
+/// Whether the condition may hold for no element of `over`.
+bool Evaluator::may_be_empty(NodeId inner, const Axes& over) {
+  if (nodes_[inner].op == Op::Constant) return nodes_[inner].value == 0;
+  const Table* known = nodes_.statics.table(nodes_.reduce(Op::Sum, nodes_.to_real(inner), over));
+  return known == nullptr || std::any_of(known->data.begin(), known->data.end(), [](double count) { return count == 0; });
+}
+
 /// A reduction over axes.  `inner`: conditions on what is reduced; `around`: conditions that do not mention it.
 Value Evaluator::reduced(const Expr& e, const Value& body, const Axes& over, int64_t count, NodeId inner, NodeId around, Frame& f) {
   Value out = body;
@@ -258,8 +265,13 @@ Value Evaluator::reduced(const Expr& e, const Value& body, const Axes& over, int
   if (name == "softmax") {
     NodeId scores = nodes_.select(inner, x, nodes_.real(kLowest));
     NodeId most = nodes_.unary(Op::Stop, nodes_.reduce(Op::Max, scores, over));
+    // over nothing the maximum is 0 and the shares are 0 / 1: infinite powers and 0 / 0 would spoil gradients
+    const bool empty = may_be_empty(inner, over);
+    if (empty) most = nodes_.select(nodes_.compare(Op::Eq, most, nodes_.real(kLowest)), zero, most);
     NodeId powers = nodes_.select(inner, nodes_.unary(Op::Exp, nodes_.sub(x, most)), zero);
-    NodeId share = nodes_.arithmetic(Op::Div, powers, nodes_.reduce(Op::Sum, powers, over));
+    NodeId total = nodes_.reduce(Op::Sum, powers, over);
+    if (empty) total = nodes_.select(nodes_.compare(Op::Eq, total, zero), nodes_.real(1), total);
+    NodeId share = nodes_.arithmetic(Op::Div, powers, total);
     out.node = nodes_.select(nodes_.both(inner, around), share, zero);
     return out;
   }

@@ -48,9 +48,10 @@ NodeId chosen(const Graph& g, NodeId id) {
   return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant ? plain(g, g[id].inputs[1]) : id;
 }
 
-/// Whether `top` is max(x), taken over at least the element itself.
+/// Whether `top` is max(x), taken over at least the element itself; a constant may stand where there is no element.
 bool is_maximum_of(const Graph& g, NodeId top, NodeId x) {
   top = plain(g, top);
+  if (g[top].op == Op::Select && g[g[top].inputs[1]].op == Op::Constant) top = plain(g, g[top].inputs[2]);
   return g[top].op == Op::Max && chosen(g, g[top].inputs[0]) == chosen(g, x);
 }
 
@@ -124,7 +125,9 @@ class Analysis {
     const NodeId term = chosen(g_, n.inputs[0]);
     if (g_[term].op == Op::Exp && below_its_maximum(g_, g_[term].inputs[0])) {
       const Node& difference = g_[plain(g_, g_[term].inputs[0])];
-      if (g_[plain(g_, difference.inputs[1])].from == n.from) out.low = std::max(out.low, 1.0);
+      NodeId top = plain(g_, difference.inputs[1]);
+      if (g_[top].op == Op::Select) top = plain(g_, g_[top].inputs[2]);
+      if (g_[top].from == n.from) out.low = std::max(out.low, 1.0);
     }
     return out;
   }

@@ -106,29 +106,36 @@ ExprId FunctionLowering::read_at(NodeId x, Env env, const Axis& axis, const Inde
     env[axis] = index;
     return pull(x, env);
   }
-  if (auto r = ProgramBuilder::range(index); r && r->first >= 0 && r->second < static_cast<int64_t>(axis.size)) {
-    env[axis] = index;
-    return pull(x, env);
-  }
-  // the read is kept inside, and its value is used only where the index was
-  ExprId i = b_.counter(index);
-  ExprId low = b_.apply(Op::Le, DType::Bool, {b_.constant(0, DType::Int), i});
-  ExprId high = b_.apply(Op::Lt, DType::Bool, {i, b_.constant(axis.size, DType::Int)});
-  ExprId condition;
-  auto r = ProgramBuilder::range(index);
-  if (r && r->first >= 0) condition = high;
-  else if (r && r->second < static_cast<int64_t>(axis.size)) condition = low;
-  else condition = b_.apply(Op::And, DType::Bool, {low, high});
+  const Bounded bounded = bound(index, axis);
+  env[axis] = bounded.index;
+  ExprId value = pull(x, env);
+  if (bounded.condition == kNone) return value;
+  DType dtype = g_[x].dtype;
+  if (dtype == DType::Bool) return b_.apply(Op::And, DType::Bool, {bounded.condition, value});
+  return b_.apply(Op::Select, dtype, {bounded.condition, value, otherwise});
+}
+
+/// The index kept inside the axis, and whether it was there; kNone if it always is.
+FunctionLowering::Bounded FunctionLowering::bound(const Index& index, const Axis& axis) {
+  const auto r = ProgramBuilder::range(index);
+  const bool not_below = r && r->first >= 0, not_above = r && r->second < static_cast<int64_t>(axis.size);
+  if (not_below && not_above) return {index, kNone};
+  const ExprId i = b_.counter(index);
+  const ExprId low = b_.apply(Op::Le, DType::Bool, {b_.constant(0, DType::Int), i});
+  const ExprId high = b_.apply(Op::Lt, DType::Bool, {i, b_.constant(axis.size, DType::Int)});
   ExprId clamped = i;
-  if (condition != high) clamped = b_.apply(Op::Max2, DType::Int, {clamped, b_.constant(0, DType::Int)});
-  if (condition != low) clamped = b_.apply(Op::Min2, DType::Int, {clamped, b_.constant(axis.size - 1.0, DType::Int)});
+  if (!not_below) clamped = b_.apply(Op::Max2, DType::Int, {clamped, b_.constant(0, DType::Int)});
+  if (!not_above) clamped = b_.apply(Op::Min2, DType::Int, {clamped, b_.constant(axis.size - 1.0, DType::Int)});
   Index safe;
   safe.computed = clamped;
-  env[axis] = safe;
-  ExprId value = pull(x, env);
-  DType dtype = g_[x].dtype;
-  if (dtype == DType::Bool) return b_.apply(Op::And, DType::Bool, {condition, value});
-  return b_.apply(Op::Select, dtype, {condition, value, otherwise});
+  return {safe, not_below ? high : not_above ? low : b_.apply(Op::And, DType::Bool, {low, high})};
+}
+
+/// Whether the index is inside the axis by what it is: a token below the vocabulary, an argmax.
+bool FunctionLowering::always_inside(NodeId index, const Axis& axis) const {
+  while (g_[index].op == Op::Rename || g_[index].op == Op::Slice) index = g_[index].inputs[0];
+  return (g_[index].op == Op::Input && static_cast<int64_t>(axis.size) >= b_.options.vocabulary) ||
+         (g_[index].op == Op::Argmax && g_[index].from[0].size <= axis.size);
 }
 
 /// Whether elements along the axes, in this order, are at equal distances in the value's buffer.
@@ -193,11 +200,7 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
     case Op::Gather: {
       NodeId x = n.inputs[0], index = n.inputs[1];
       const Axis& axis = n.from[0];
-      NodeId base = index;
-      while (g_[base].op == Op::Rename || g_[base].op == Op::Slice) base = g_[base].inputs[0];
-      bool inside = (g_[base].op == Op::Input && static_cast<int64_t>(axis.size) >= b_.options.vocabulary) ||
-                    (g_[base].op == Op::Argmax && g_[base].from[0].size <= axis.size);
-      return read_at(x, env, axis, index_of_node(index, env), b_.constant(0, n.dtype), inside);
+      return read_at(x, env, axis, index_of_node(index, env), b_.constant(0, n.dtype), always_inside(index, axis));
     }
     case Op::Carry: {
       const Axis& axis = n.from[0];

@@ -74,6 +74,12 @@ class FunctionLowering {
   ir::ExprId compute(ir::NodeId id, const Env& env);
   bool lie_together(ir::NodeId id, const ir::Axes& axes) const;
   ir::ExprId load_value(ir::NodeId id, const Env& env);
+  struct Bounded {
+    ir::Index index;
+    ir::ExprId condition;
+  };
+  Bounded bound(const ir::Index& index, const ir::Axis& axis);
+  bool always_inside(ir::NodeId index, const ir::Axis& axis) const;
   ir::ExprId read_at(ir::NodeId x, Env env, const ir::Axis& axis, const ir::Index& index, ir::ExprId otherwise, bool inside);
   ir::Index index_of_node(ir::NodeId id, const Env& env);
   std::vector<ir::Index> indices_of(const ir::Buffer& buffer, const Env& env) const;

@@ -97,7 +97,7 @@ void FunctionLowering::select_stored() {
         if (own(n.inputs[0])) stored_[n.inputs[0]] = true;
         break;
       case Op::Carry:
-        if (own(n.inputs[0])) stored_[n.inputs[0]] = true;
+        if (own(n.inputs[0]) && g_[n.inputs[0]].op != Op::Input) stored_[n.inputs[0]] = true;
         if (n.inputs.size() > 1 && own(n.inputs[1]) && !trivial(n.inputs[1])) stored_[n.inputs[1]] = true;
         break;
       case Op::Gather:

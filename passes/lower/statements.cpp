@@ -322,6 +322,16 @@ void FunctionLowering::build_scatter(Statement& s) {
   Env env = identity(union_of(x.axes, index.axes));
   ExprId value = pull(n.inputs[0], env);
   Index at = index_of_node(n.inputs[1], env);
+  // rows of x are added to any rows of the result
+  if (s.row && *s.row == n.to[0] && !contains(x.axes, *s.row)) {
+    const auto row = std::find_if(n.from.begin(), n.from.end(), [](const Axis& a) { return a.kind == AxisKind::Position; });
+    s.row = row == n.from.end() ? std::nullopt : std::optional<Axis>(*row);
+  }
+  if (!always_inside(n.inputs[1], n.to[0])) {
+    const Bounded bounded = bound(at, n.to[0]);
+    at = bounded.index;
+    if (bounded.condition != kNone) value = b_.apply(Op::Select, n.dtype, {bounded.condition, value, b_.constant(0, n.dtype)});
+  }
   Place place = own_place(s.node);
   // the target's indices speak of the scatter's axes: those of x keep their loops, the scattered one is computed
   for (Index& i : place.indices) {

@@ -1,75 +1,38 @@
-// Random small models in both ways of writing: compiled code equals the interpreter, gradients equal finite differences.
-// CPUFLOW_RANDOM_MODELS sets how many, CPUFLOW_RANDOM_SEED where they begin.
+// Random small models: text, gradients, and compiled code against the interpreter.
+// CPUFLOW_RANDOM_MODELS sets how many, CPUFLOW_RANDOM_SEED where they begin, CPUFLOW_RANDOM_OUT a folder that keeps their files.
+#include "codegen/jit/jit.h"
 #include "ir/diagnostics.h"
+#include "ir/parse.h"
+#include "ir/print.h"
 #include "modeldefs/frontend/build_graph.h"
+#include "runtime/cli/aligned_floats.h"
 #include "runtime/cli/single_pass.h"
 #include "tests/catch.h"
+#include "tests/end_to_end/random_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <fmt/format.h>
 #include <fstream>
+#include <iostream>
 #include <random>
+#include <set>
 #include <unistd.h>
 
 using namespace cpuflow;
+using tests::RandomModel;
 
 namespace {
 
-class Writer {
- public:
-  explicit Writer(unsigned seed) : random_(seed) {}
+using Values = std::map<std::string, std::vector<double>>;
+using Complaints = std::vector<std::string>;
 
-  std::string model() {
-    const int sizes[] = {1, 3, 6, 9};
-    const std::string T = std::to_string(sizes[pick(4)] + 1), L = std::to_string(1 + pick(3));
-    std::string body;
-    const int statements = 3 + pick(5);
-    for (int i = 0; i < statements; ++i) body += statement();
-    return "name = \"random\"\n[dims]\nT = " + T + "\nB = 2\nV = 11\nd = 6\nL = " + L +
-           "\n[params]\nembed = \"table(V, d)\"\n[block]\nrepeat = \"L\"\nforward = '''\n" + body + "x = x + 0.3 * tanh(" + values_.back() +
-           ")\n'''\n[block.params]\nW = \"linear(d, d)\"\nU = \"linear(d, d, bias)\"\nK = \"tensor(d, 3)\"\ng = \"vector(d)\"\nn = \"layernorm(d)\"\n"
-           "[model]\nforward = '''\nx = embed[tokens]\nx = blocks(x)\nlogits = x @ transpose(embed)\n'''\n"
-           "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
-  }
-
- private:
-  int pick(int n) { return static_cast<int>(random_() % static_cast<unsigned>(n)); }
-  std::string old() { return values_[static_cast<size_t>(pick(static_cast<int>(values_.size())))]; }
-
-  std::string statement() {
-    const std::string a = old(), b = old(), c = old(), v = "v" + std::to_string(values_.size()), p = "p" + std::to_string(values_.size());
-    values_.push_back(v);
-    switch (pick(18)) {
-      case 0: return v + " = W(" + a + ")\n";
-      case 1: return v + " = U(n(" + a + "))\n";
-      case 2: {
-        const char* const f[] = {"sigmoid", "tanh", "relu", "softplus", "abs", "silu", "gelu"};
-        return v + " = " + f[pick(7)] + "(" + a + ") * " + b + "\n";
-      }
-      case 3: return v + " = " + a + " * " + b + " - " + c + "\n";
-      case 4: return v + " = " + a + " / (1 + abs(" + b + "))\n";
-      case 5: return v + " = where(" + a + " > " + b + ", " + c + ", 0.5 * " + a + ")\n";
-      case 6: return v + " = softmax(" + a + ") * sum(" + b + ")\n";
-      case 7: return v + " = " + a + " - mean(" + b + ") + g\n";
-      case 8: return v + " = 0.3 * cumsum(" + a + ")\n";
-      case 9: return v + "[t,i] = sum(s | s <= t, t - s < 3: " + a + "[s,i] * " + b + "[t,i])\n";
-      case 10:
-        return p + "[t,s] = softmax(s | s <= t: sum(i: " + a + "[t,i] * " + b + "[s,i]))\n" + v + "[t,i] = sum(s: " + p + "[t,s] * " + c + "[s,i])\n";
-      case 11: return v + "[t,i] = 0.5 * sigmoid(" + a + "[t,i]) * " + v + "[t-1,i] + " + b + "[t,i]\n";
-      case 12: return v + " = tanh(" + a + " + W(" + v + "[t-1]))\n";
-      case 13: return v + " = " + a + "[t-1] * g + " + b + "\n";
-      case 14: return p + ", q" + p + " = split(" + a + ", 2)\n" + v + " = concat(q" + p + ", " + p + ")\n";
-      case 15: return v + " = reshape(softmax(reshape(" + a + ", 2, d / 2)), d) * " + b + "\n";
-      case 16: return v + "[t,i] = sum(j in 0..3: K[i,j] * " + a + "[t-2+j,i])\n";
-      default:
-        return v + "[t,i] = 0.1 * sum(s, m | s < t: " + a + "[t,m] * " + b + "[s,m] * " + c + "[s,i])\n";
-    }
-  }
-
-  std::mt19937 random_;
-  std::vector<std::string> values_ = {"x"};
-};
+unsigned from_environment(const char* name, unsigned otherwise) {
+  const char* value = std::getenv(name);
+  return value ? static_cast<unsigned>(std::strtoul(value, nullptr, 10)) : otherwise;
+}
 
 cli::PassInputs example_inputs(const codegen::Manifest& m, unsigned seed) {
   std::mt19937 random(seed);
@@ -82,87 +45,222 @@ cli::PassInputs example_inputs(const codegen::Manifest& m, unsigned seed) {
   }
   for (const codegen::ParamInfo& p : m.params) {
     std::vector<float>& v = in.params[p.name];
-    for (uint64_t i = 0; i < p.count; ++i) v.push_back(std::uniform_real_distribution<float>(-0.7f, 0.7f)(random));
+    for (uint64_t i = 0; i < p.count; ++i) v.push_back(std::ldexp(static_cast<float>(static_cast<int>(random() % 5735) - 2867), -12));  // -0.7 .. 0.7, exact
   }
   return in;
 }
 
-std::map<std::string, std::vector<double>> by_name(const std::vector<cli::NamedTensor>& tensors) {
-  std::map<std::string, std::vector<double>> out;
+Values by_name(const std::vector<cli::NamedTensor>& tensors) {
+  Values out;
   for (const cli::NamedTensor& t : tensors) out[t.name] = t.values;
   return out;
 }
 
 double norm(const std::vector<double>& v) {
   double s = 0;
-  for (double x : v) s += x * x;
+  for (const double x : v) s += x * x;
   return std::sqrt(s);
 }
 
-unsigned from_environment(const char* name, unsigned otherwise) {
-  const char* value = std::getenv(name);
-  return value ? static_cast<unsigned>(std::strtoul(value, nullptr, 10)) : otherwise;
+/// Where `got` differs from the interpreter's values.  Float32 rounds, so gradients are measured against all of them.
+void compare(const Values& got, const Values& expected, const std::string& how, Complaints& out) {
+  double all_gradients = 0;
+  for (const auto& [name, want] : expected) {
+    if (name.starts_with("grad.")) all_gradients += norm(want) * norm(want);
+  }
+  all_gradients = std::sqrt(all_gradients);
+  for (const auto& [name, values] : got) {
+    const std::vector<double>& want = expected.at(name.starts_with("eval.") ? name.substr(5) : name);
+    if (values.size() != want.size()) {
+      out.push_back(fmt::format("{}: {} has {} elements, not {}", how, name, values.size(), want.size()));
+      continue;
+    }
+    std::vector<double> difference(want.size());
+    for (size_t i = 0; i < want.size(); ++i) difference[i] = values[i] - want[i];
+    const double floor = name.starts_with("grad.") ? 1e-3 * all_gradients : 1e-3, error = norm(difference) / std::max(norm(want), std::max(floor, 1e-30));
+    if (!(error <= 2e-5)) out.push_back(fmt::format("{}: {} differs by {:.1e}", how, name, error));
+  }
+}
+
+/// Logits as sampling makes them: a prompt at once, then one position at a time.
+std::vector<double> decoded(const codegen::Executable& exe, const cli::PassInputs& inputs, int64_t prompt) {
+  const codegen::Manifest& m = exe.manifest;
+  cpuflow_call call{};
+  const cli::AlignedFloats params(m.param_floats), shared(m.shared_floats), state(std::max(m.rows_lane_floats, m.lane_floats)), rows(static_cast<uint64_t>(m.T * m.V));
+  for (const codegen::ParamInfo& p : m.params) std::copy(inputs.params.at(p.name).begin(), inputs.params.at(p.name).end(), params.get() + p.offset);
+  call.params = params.get();
+  call.shared = shared.get();
+  exe.prepare(&call);
+  call.lane = state.get();
+  call.out = rows.get();
+  std::vector<double> out;
+  for (int64_t b = 0; b < inputs.B; ++b) {
+    call.tokens = inputs.tokens.data() + b * m.T;
+    call.targets = inputs.targets.data() + b * m.T;
+    call.sequence = static_cast<int32_t>(b);
+    for (int64_t first = 0, last = prompt; first < m.T; first = last, last = first + 1) {
+      call.first = static_cast<int32_t>(first);
+      call.last = static_cast<int32_t>(std::min(m.T, last));
+      exe.rows(&call);
+      out.insert(out.end(), rows.get(), rows.get() + (call.last - call.first) * m.V);
+    }
+  }
+  return out;
+}
+
+std::string without_places(const ir::Graph& graph) {
+  std::string out;
+  std::istringstream lines(ir::print(graph));
+  for (std::string line; std::getline(lines, line);) out += line.substr(0, line.find("  #")) + "\n";
+  return out;
+}
+
+/// Every equation printed, parsed and printed again, and the model of the printed equations.
+void check_text(const std::string& text, const ir::Graph& graph, Complaints& out) {
+  std::string rewritten;
+  size_t at = 0;
+  for (size_t open = text.find("'''"); open != std::string::npos; open = text.find("'''", at)) {
+    const size_t begin = open + 3, end = text.find("'''", begin);
+    ir::Diagnostics diagnostics;
+    auto parsed = [&](const std::string& equations) {
+      auto source = std::make_shared<ir::SourceText>(ir::SourceText{"equations", equations});
+      return frontend::parse_statements({source, 0, static_cast<uint32_t>(equations.size())}, diagnostics);
+    };
+    const std::vector<frontend::Statement> statements = parsed(text.substr(begin, end - begin));
+    std::string printed = "\n";
+    for (const frontend::Statement& s : statements) printed += frontend::print(s) + "\n";
+    const std::vector<frontend::Statement> again = parsed(printed);
+    if (!(again == statements) || diagnostics.has_errors()) out.push_back("printed equations are others:\n" + printed + diagnostics.format());
+    rewritten += text.substr(at, begin - at) + printed + "'''";
+    at = end + 3;
+  }
+  rewritten += text.substr(at);
+  ir::Diagnostics diagnostics;
+  if (without_places(frontend::load_model_text(rewritten, "printed.toml", {}, diagnostics).graph) != without_places(graph)) out.push_back("the graph of the printed model is another");
+  const std::string once = ir::print(graph);
+  if (ir::print(ir::parse(once)) != once) out.push_back("the graph's text does not parse to the same text");
+}
+
+/// Gradients of loss.total along a random direction of all parameters, against differences of the parsed graph in double.  What `stop` stops
+/// is kept at its value; where the loss bends or jumps within the step, a smaller step decides.
+void check_gradients(const cli::CompiledModel& model, const cli::PassInputs& inputs, const Values& centre, unsigned seed, Complaints& out) {
+  ir::Graph watched = model.parsed;
+  watched.outputs.clear();
+  std::string frozen;
+  std::istringstream lines(ir::print(model.parsed));
+  std::map<std::string, ir::Axes> stops;
+  for (std::string line; std::getline(lines, line);) {
+    const size_t op = line.find(" = stop ");
+    if (op == std::string::npos || line[0] != '%') {
+      frozen += line + "\n";
+      continue;
+    }
+    const std::string id = line.substr(1, op - 1), name = "stop." + id;
+    const ir::NodeId node = static_cast<ir::NodeId>(std::stoul(id));
+    watched.outputs.push_back({name, node});
+    stops[name] = model.parsed[node].axes;
+    frozen += fmt::format("%{} = param {{text=\"{}\"}}{}\n", id, name, line.substr(line.find(" : ")));
+  }
+  const cli::InterpreterInputs base = cli::interpreter_inputs(model.parsed, inputs);
+  const std::map<std::string, ir::Tensor> stopped = ir::interpret(watched, base.params, base.ids);
+  ir::Graph graph = ir::parse(frozen);
+  std::erase_if(graph.outputs, [](const ir::Output& o) { return o.name != "loss.total"; });
+  auto loss = [&](const cli::PassInputs& at) {
+    cli::InterpreterInputs given = cli::interpreter_inputs(model.parsed, at);
+    given.params.insert(stopped.begin(), stopped.end());
+    return ir::interpret(graph, given.params, given.ids).at("loss.total").data[0];
+  };
+  double along = 0, measured = 0, length = 0;
+  for (const int bits : {16, 20, 22}) {
+    std::mt19937 random(seed);
+    cli::PassInputs ahead = inputs, behind = inputs;
+    along = length = 0;
+    for (const auto& [name, values] : inputs.params) {
+      const std::vector<double>& gradient = centre.at("grad." + name);
+      for (size_t i = 0; i < values.size(); ++i) {
+        const float step = std::ldexp(static_cast<float>(static_cast<int>(random() % 3) - 1), -bits);  // exact in float
+        ahead.params[name][i] += step;
+        behind.params[name][i] -= step;
+        along += gradient[i] * std::ldexp(static_cast<double>(step), bits);
+        length += std::abs(gradient[i]);
+      }
+    }
+    measured = std::ldexp(loss(ahead) - loss(behind), bits - 1);
+    if (std::abs(measured - along) <= 1e-3 * std::abs(along) + 1e-6 * length + 1e-8) return;
+  }
+  out.push_back(fmt::format("gradient along a direction: {}, by differences {}", along, measured));
+}
+
+/// One way to compile a model, against the interpreter's values.
+void check_code(const std::string& path, const std::string& target, bool fuse, const RandomModel& written, const Values& expected, const cli::PassInputs& inputs, Complaints& out) {
+  cli::CompileOptions options;
+  options.model = path;
+  options.opt_level = 0;  // what clang optimises is not in question
+  options.target = target;
+  options.fuse = fuse;
+  const cli::CompiledModel model = cli::compile_model(options);
+  const std::string how = target + (fuse ? ", fused" : ", unfused");
+  compare(by_name(cli::run_compiled(model.exe, inputs)), expected, how, out);
+  compare(by_name(cli::run_other_schedules(model.exe, inputs)), expected, how + ", evaluation and rows", out);
+  if (written.causal && !model.exe.manifest.causal) out.push_back(how + ": rows do not agree with the whole");
+  if (!model.exe.manifest.causal) return;
+  const int64_t prompt = 1 + static_cast<int64_t>(inputs.tokens[0]) % inputs.T;
+  compare({{"logits", decoded(model.exe, inputs, prompt)}}, expected, fmt::format("{}, a prompt of {} and the rest one by one", how, prompt), out);
+}
+
+Complaints complaints_about(const RandomModel& written, const std::string& path, unsigned seed, unsigned draw) {
+  Complaints out;
+  cli::CompileOptions options;
+  options.model = path;
+  options.run = false;
+  options.target = "avx512";
+  const cli::CompiledModel model = cli::compile_model(options);
+  const cli::PassInputs inputs = example_inputs(model.exe.manifest, seed + 7919 * draw);
+  const Values expected = by_name(cli::run_interpreter(model, inputs));
+  if (draw == 0) check_text(written.text, model.parsed, out);
+  const cli::InterpreterInputs given = cli::interpreter_inputs(model.parsed, inputs);
+  for (const auto& [name, value] : ir::interpret(model.parsed, given.params, given.ids)) {
+    if (name.starts_with("loss.") && !(std::abs(value.data[0] - expected.at(name)[0]) <= 1e-9 * (1 + std::abs(value.data[0])))) out.push_back(name + " is changed by the passes");
+  }
+  check_gradients(model, inputs, expected, seed, out);
+  const bool wide = ir::runs_here(model.target);
+  for (const char* target : {"portable", "avx2"}) check_code(path, target, true, written, expected, inputs, out);
+  check_code(path, seed % 2 ? "portable" : "avx2", false, written, expected, inputs, out);
+  if (wide) check_code(path, "avx512", seed % 4 != 0, written, expected, inputs, out);
+  codegen::JitOptions jit = model.jit;
+  jit.opt_level = 0;
+  if (!wide && seed % 8 == 0) codegen::compile_to_llvm(model.cpp, "random.cpp", jit);
+  return out;
 }
 
 }  // namespace
 
-TEST_CASE("random models: compiled code equals the interpreter, gradients equal finite differences") {
-  const unsigned count = from_environment("CPUFLOW_RANDOM_MODELS", 12), first = from_environment("CPUFLOW_RANDOM_SEED", 1);
-  const std::filesystem::path file = std::filesystem::temp_directory_path() / ("cpuflow_random_" + std::to_string(getpid()) + ".toml");
+TEST_CASE("random models: text, gradients, and code for every target") {
+  const unsigned count = from_environment("CPUFLOW_RANDOM_MODELS", 10), first = from_environment("CPUFLOW_RANDOM_SEED", 1);
+  const char* keep = std::getenv("CPUFLOW_RANDOM_OUT");
+  const std::filesystem::path folder = keep ? keep : std::filesystem::temp_directory_path();
+  unsigned refused = 0;
   for (unsigned seed = first; seed < first + count; ++seed) {
-    const std::string text = Writer(seed).model();
-    INFO("seed " << seed << "\n" << text);
-    std::ofstream(file) << text;
-    cli::CompileOptions options;
-    options.model = file.string();
-    options.opt_level = 1;
-    options.target = seed % 3 == 0 ? "portable" : "";
-    options.fuse = seed % 4 != 1;
-    const cli::CompiledModel model = cli::compile_model(options);
-    cli::PassInputs inputs = example_inputs(model.exe.manifest, seed);
-    const auto expected = by_name(cli::run_interpreter(model, inputs));
-    double all_gradients = 0;
-    for (const auto& [name, want] : expected) {
-      if (name.rfind("grad.", 0) == 0) all_gradients += norm(want) * norm(want);
+    const RandomModel written = tests::random_model(seed);
+    const std::string path = (folder / (keep ? fmt::format("{}.toml", seed) : fmt::format("cpuflow_random_{}.toml", getpid()))).string();
+    std::ofstream(path) << written.text;
+    std::string found;
+    try {
+      Complaints complaints = complaints_about(written, path, seed, 0);
+      // Where values jump, float32 may fall on the other side: a fault shows with other numbers, too.
+      for (unsigned draw = 1; draw <= 2 && written.jumps && !complaints.empty(); ++draw) complaints = complaints_about(written, path, seed, draw);
+      for (const std::string& c : complaints) found += c + "\n";
+    } catch (const std::exception& e) {
+      const std::string what = e.what();
+      const bool limit = what.find("sum over all sequences") != std::string::npos;
+      refused += limit;
+      if (!limit) found = what;
     }
-    all_gradients = std::sqrt(all_gradients);
-    for (const auto& [name, got] : by_name(cli::run_compiled(model.exe, inputs))) {
-      INFO(name);
-      const std::vector<double>& want = expected.at(name);
-      REQUIRE(got.size() == want.size());
-      std::vector<double> difference(got.size());
-      for (size_t i = 0; i < got.size(); ++i) difference[i] = got[i] - want[i];
-      const double floor = name.rfind("grad.", 0) == 0 ? 1e-3 * all_gradients : 1e-3;
-      CHECK(norm(difference) <= 2e-5 * std::max(norm(want), floor));
-    }
-    for (const auto& [name, got] : by_name(cli::run_other_schedules(model.exe, inputs))) {
-      if (name != "logits") continue;
-      const std::vector<double>& want = expected.at(name);
-      std::vector<double> difference(got.size());
-      for (size_t i = 0; i < got.size(); ++i) difference[i] = got[i] - want[i];
-      CHECK(norm(difference) <= 2e-5 * std::max(norm(want), 1e-3));
-    }
-    // along one random direction, in double
-    std::mt19937 random(seed);
-    double along = 0;
-    cli::PassInputs ahead = inputs, behind = inputs;
-    for (auto& [name, values] : inputs.params) {
-      for (size_t i = 0; i < values.size(); ++i) {
-        const float step = std::ldexp(static_cast<float>(static_cast<int>(random() % 3) - 1), -16);  // exact in float
-        const float base = std::ldexp(std::round(std::ldexp(values[i], 12)), -12);
-        ahead.params[name][i] = base + step;
-        behind.params[name][i] = base - step;
-        values[i] = base;
-      }
-    }
-    const auto centre = by_name(cli::run_interpreter(model, inputs));
-    for (const auto& [name, values] : inputs.params) {
-      const std::vector<double>& gradient = centre.at("grad." + name);
-      for (size_t i = 0; i < values.size(); ++i) along += gradient[i] * (static_cast<double>(ahead.params[name][i]) - values[i]);
-    }
-    const double forward = by_name(cli::run_interpreter(model, ahead)).at("loss.total")[0];
-    const double backward = by_name(cli::run_interpreter(model, behind)).at("loss.total")[0];
-    CHECK((forward - backward) / 2 == Approx(along).epsilon(1e-3).margin(1e-9));
+    if (keep) std::cout << seed << (found.empty() ? " ok" : " FAILED " + found.substr(0, 600)) << std::endl;
+    INFO("seed " << seed << "\n" << written.text << "\n" << found);
+    CHECK(found.empty());
+    if (!keep) std::filesystem::remove(path);
   }
-  std::filesystem::remove(file);
+  INFO(refused << " of " << count << " were refused");
+  CHECK(refused <= count / 5 + 1);
 }
