@@ -2,6 +2,7 @@
 
 #include "codegen/emit/emit_cpp.h"
 #include "ir/diagnostics.h"
+#include "ir/verify.h"
 #include "modeldefs/frontend/build_graph.h"
 #include "passes/pipeline.h"
 #include "passes/rewrite.h"
@@ -163,6 +164,7 @@ CompiledModel compile_model(const CompileOptions& options) {
   if (options.stop_after.empty()) {
     c.program = passes::lower_to_loops(c.graph, lower, &c.explanation);
     c.program.model = model.name;
+    ir::verify(c.program);
     c.times.push_back({"lower_to_loops", since(start), true});
     c.costs = passes::count_costs(c.program);
     start = std::chrono::steady_clock::now();

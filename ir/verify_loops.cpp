@@ -1,0 +1,448 @@
+#include "ir/diagnostics.h"
+#include "ir/loops.h"
+#include "ir/op.h"
+#include "ir/verify.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <optional>
+#include <set>
+
+namespace cpuflow::ir {
+namespace {
+
+/// Bounds of a whole number; nothing where it comes from data.
+struct Range {
+  int64_t low = 0, high = 0;
+};
+using Known = std::optional<Range>;
+
+class Verifier {
+ public:
+  explicit Verifier(const LoopProgram& p) : p_(p) {}
+
+  void run() {
+    check(p_.panel > 0, "a panel has no columns");
+    for (BufferId id = 0; id < p_.buffers.size(); ++id) buffer(id);
+    for (ExprId id = 0; id < p_.exprs.size(); ++id) expression(id);
+    std::set<std::string> names;
+    for (const Function& f : p_.functions) {
+      check(names.insert(f.name).second, "two functions have this name", f.name);
+      function(f);
+    }
+  }
+
+ private:
+  void check(bool holds, const std::string& what, const std::string& where = "") const {
+    if (holds) return;
+    throw InternalError(fmt::format("invalid loop program: {}: {}", where.empty() ? where_ : where, what));
+  }
+
+  std::string called(BufferId id) const { return fmt::format("@{} ({})", id, p_.buffers[id].name); }
+
+  // buffers
+
+  /// Rows that a buffer holds of its row axis at least; a tile's height is its region's.
+  static int64_t held(const Buffer& b, size_t axis) {
+    if (b.strides[axis] == 0) return 1;
+    if (b.axes[axis] != b.row || b.rows == Rows::All) return b.axes[axis].size;
+    return b.rows == Rows::Tile ? 1 + b.history : 1;
+  }
+
+  void buffer(BufferId id) {
+    const Buffer& b = p_.buffers[id];
+    const std::string where = called(id);
+    check(b.strides.size() == b.axes.size(), "a buffer needs one stride for each axis", where);
+    check(b.offset >= 0 && b.floats >= 0 && b.history >= 0, "sizes and offsets are not negative", where);
+    int64_t last = 0;
+    for (size_t d = 0; d < b.axes.size(); ++d) {
+      check(b.strides[d] >= 0, "strides are not negative", where);
+      last += (held(b, d) - 1) * b.strides[d];
+    }
+    const bool sized = b.space == Space::Lane || b.space == Space::Shared || b.space == Space::Literal;
+    if (sized && b.rows != Rows::Register && b.floats > 0) check(last < b.floats, "its last element lies outside of it", where);
+    if (b.space == Space::Literal) check(last < static_cast<int64_t>(b.values.size()), "a literal has fewer values than elements", where);
+    if (b.rows != Rows::All) check(b.space == Space::Lane || b.space == Space::Shared, "only scratch may hold fewer than all rows", where);
+    if (b.history > 0) check(b.rows == Rows::Tile || b.rows == Rows::All, "earlier rows are held by tiles, or by all rows", where);
+    check(!b.persistent || b.space == Space::Lane, "only scratch can be kept between calls", where);
+    if (b.rows == Rows::Register) return;
+    if (b.space == Space::Shared) check(b.offset + b.floats <= p_.shared_floats, "it ends after the shared values", where);
+    if (b.space == Space::Losses || b.space == Space::Sums) check(b.offset + b.floats <= p_.loss_floats, "it ends after the losses", where);
+    if (b.space == Space::Grads) check(b.offset + last < p_.grad_floats, "it ends after the gradients", where);
+  }
+
+  // expressions
+
+  static size_t arity(Op op) {
+    const std::string pattern = op_def(op).cpp ? op_def(op).cpp : "";
+    return pattern.find("{2}") != std::string::npos ? 3 : pattern.find("{1}") != std::string::npos ? 2 : 1;
+  }
+
+  void index(const Index& i, const std::string& where) const {
+    check(std::is_sorted(i.terms.begin(), i.terms.end()), "the terms of an index are not in order", where);
+    for (size_t k = 0; k < i.terms.size(); ++k) {
+      check(i.terms[k].second != 0, "an index has a term with the factor 0", where);
+      check(k == 0 || i.terms[k].first != i.terms[k - 1].first, "an index has two terms of one loop", where);
+    }
+    check(i.computed == kNone || i.computed < p_.exprs.size(), "an index is computed by an expression that does not exist", where);
+    if (i.computed != kNone) check(p_.exprs[i.computed].dtype == DType::Int, "an index is computed by an expression that is not a whole number", where);
+  }
+
+  void place(const Place& p, const std::string& where) const {
+    check(p.buffer < p_.buffers.size(), "a place names a buffer that does not exist", where);
+    check(p.indices.size() == p_.buffers[p.buffer].axes.size(), fmt::format("a place in {} needs {} indices and has {}", called(p.buffer), p_.buffers[p.buffer].axes.size(), p.indices.size()), where);
+    for (const Index& i : p.indices) index(i, where);
+  }
+
+  void expression(ExprId id) {
+    const Expr& x = p_.exprs[id];
+    const std::string where = fmt::format("expression {}", id);
+    auto earlier = [&](ExprId e) { check(e < id, "an expression reads a later one", where); };
+    for (ExprId a : x.args) earlier(a);
+    if (x.kind == Expr::Kind::Counter || x.kind == Expr::Kind::Random) {
+      if (x.index.computed != kNone) earlier(x.index.computed);
+      index(x.index, where);
+    }
+    if (x.kind == Expr::Kind::Load) {
+      for (const Index& i : x.place.indices) {
+        if (i.computed != kNone) earlier(i.computed);
+      }
+      place(x.place, where);
+      check(p_.buffers[x.place.buffer].dtype == x.dtype || x.dtype == DType::Bool, "a load has another type than its buffer", where);
+    }
+    if (x.kind != Expr::Kind::Apply) return;
+    check(op_def(x.op).cpp != nullptr, fmt::format("'{}' is not an elementwise operation", op_name(x.op)), where);
+    check(x.args.size() == arity(x.op), fmt::format("'{}' takes {} operands", op_name(x.op), arity(x.op)), where);
+  }
+
+  // what an index may be
+
+  Known affine(const Index& i) const {
+    Range r{i.offset, i.offset};
+    for (const auto& [axis, factor] : i.terms) {
+      const int64_t end = factor * (static_cast<int64_t>(axis.size) - 1);
+      r.low += std::min<int64_t>(0, end);
+      r.high += std::max<int64_t>(0, end);
+    }
+    if (i.computed == kNone) return r;
+    const Known c = range(i.computed);
+    if (!c) return std::nullopt;
+    return Range{r.low + c->low, r.high + c->high};
+  }
+
+  Known range(ExprId e) const {
+    const Expr& x = p_.exprs[e];
+    if (x.kind == Expr::Kind::Constant) return Range{static_cast<int64_t>(x.value), static_cast<int64_t>(x.value)};
+    if (x.kind == Expr::Kind::Counter) return affine(x.index);
+    if (x.kind != Expr::Kind::Apply) return std::nullopt;
+    std::vector<Known> in;
+    for (ExprId a : x.args) in.push_back(p_.exprs[a].dtype == DType::Int ? range(a) : std::nullopt);
+    if (x.op == Op::Max2 && (in[0] || in[1])) {  // one bound is enough for what is clamped on both sides
+      const int64_t unknown = std::numeric_limits<int32_t>::max();
+      return Range{std::max(in[0] ? in[0]->low : -unknown, in[1] ? in[1]->low : -unknown), std::max(in[0] ? in[0]->high : unknown, in[1] ? in[1]->high : unknown)};
+    }
+    if (x.op == Op::Min2 && (in[0] || in[1])) {
+      const int64_t unknown = std::numeric_limits<int32_t>::max();
+      return Range{std::min(in[0] ? in[0]->low : -unknown, in[1] ? in[1]->low : -unknown), std::min(in[0] ? in[0]->high : unknown, in[1] ? in[1]->high : unknown)};
+    }
+    if (x.op == Op::Select && in[1] && in[2]) return Range{std::min(in[1]->low, in[2]->low), std::max(in[1]->high, in[2]->high)};
+    if (in.size() != 2 || !in[0] || !in[1]) return std::nullopt;
+    const Range a = *in[0], b = *in[1];
+    if (x.op == Op::Add) return Range{a.low + b.low, a.high + b.high};
+    if (x.op == Op::Sub) return Range{a.low - b.high, a.high - b.low};
+    if (x.op == Op::Mod && b.low > 0) return Range{0, b.high - 1};
+    if (x.op == Op::FloorDiv && b.low == b.high && b.low > 0) {
+      auto floor = [&](int64_t v) { return v >= 0 ? v / b.low : -((-v + b.low - 1) / b.low); };
+      return Range{floor(a.low), floor(a.high)};
+    }
+    return std::nullopt;
+  }
+
+  // functions
+
+  struct Life {
+    int from = 0, to = 0;
+  };
+
+  void function(const Function& f) {
+    function_ = &f;
+    lives_.clear();
+    written_.clear();
+    int number = 0;
+    for (const Part& part : f.parts) {
+      const int first = number;
+      part_ = &part;
+      check(part.direction == 1 || part.direction == -1, "layers run up or down", f.name);
+      for (const Region& r : part.regions) region(r, number++);
+      if (part.loops) extend_over_layers(first, number - 1);
+    }
+    where_ = f.name;
+    for (const auto& [id, life] : lives_) {
+      const Buffer& b = p_.buffers[id];
+      check(b.offset + b.floats <= f.lane_floats, called(id) + " ends after the function's scratch");
+      if (b.persistent) check(f.row_range && b.offset + b.floats <= f.state_floats, called(id) + " is kept, and does not lie in what the function keeps");
+      else check(b.offset >= f.state_floats, called(id) + " lies in what the function keeps");
+    }
+    for (auto a = lives_.begin(); a != lives_.end(); ++a) {
+      for (auto b = std::next(a); b != lives_.end(); ++b) {
+        const Buffer &x = p_.buffers[a->first], &y = p_.buffers[b->first];
+        const bool apart = x.offset + x.floats <= y.offset || y.offset + y.floats <= x.offset;
+        const bool together = x.persistent || y.persistent || (a->second.from <= b->second.to && b->second.from <= a->second.to);
+        check(apart || !together, fmt::format("{} (regions {} to {}) and {} ({} to {}) share memory", called(a->first), a->second.from, a->second.to, called(b->first), b->second.from, b->second.to));
+      }
+    }
+  }
+
+  /// What a layer reads before it writes it comes from the layer before: it lives through all regions of the loop.
+  void extend_over_layers(int first, int last) {
+    for (auto& [id, life] : lives_) {
+      const Buffer& b = p_.buffers[id];
+      bool layers = false;
+      for (size_t d = 0; d < b.axes.size(); ++d) layers = layers || (b.axes[d] == part_->layer && b.strides[d] != 0);
+      const bool touched = life.to >= first;
+      if (touched && (layers || life.from < first || across_.count(id))) life = {std::min(life.from, first), last};
+    }
+    across_.clear();
+  }
+
+  void region(const Region& r, int number) {
+    region_ = &r;
+    number_ = number;
+    where_ = fmt::format("{}, region {} ({})", function_->name, number, r.name);
+    check(r.direction >= -1 && r.direction <= 1, "rows run in order, backwards, or in either order");
+    check(!r.has_rows || (r.tile >= 1 && r.tile <= r.row.size), "a tile has between one row and all of them");
+    check(r.has_rows || r.direction == 0, "a region without rows has no order of rows");
+    check(r.chunk == 0 || (r.has_rows && r.chunk > 0 && function_->row_range), "rows that collect chunks belong to a function over a range of positions");
+    by_row_ = false;
+    in_before_ = true;
+    writes_here_.clear();
+    for (const Step& s : r.before) find_writes(s);
+    for (const Group& g : r.groups) {
+      for (const Step& s : g.steps) find_writes(s);
+    }
+    for (const Step& s : r.before) step(s);
+    in_before_ = false;
+    for (const Group& g : r.groups) {
+      check(!g.by_row || r.has_rows, "a loop over rows in a region without rows");
+      by_row_ = g.by_row;
+      for (const Step& s : g.steps) step(s);
+    }
+  }
+
+  void find_writes(const Step& s) {
+    for (const Store& st : s.nest.stores) writes_here_.insert(st.place.buffer);
+    for (BufferId b : {s.product.c.buffer, s.pack.dst.buffer, s.fill.place.buffer, s.shift.place.buffer, s.choose.dst.buffer}) writes_here_.insert(b);
+  }
+
+  void step(const Step& s) {
+    scope_ = {};
+    if (part_->loops) scope_.insert(part_->layer);
+    switch (s.kind) {
+      case Step::Kind::Nest:
+        nest(s.nest);
+        break;
+      case Step::Kind::Product:
+        product(s.product);
+        break;
+      case Step::Kind::Pack:
+        pack(s.pack);
+        break;
+      case Step::Kind::Fill:
+        check(s.fill.floats >= 1 && s.fill.floats <= p_.buffers.at(s.fill.place.buffer).floats, called(s.fill.place.buffer) + " is filled beyond its end");
+        write(s.fill.place);
+        break;
+      case Step::Kind::Shift: {
+        const Buffer& b = p_.buffers.at(s.shift.place.buffer);
+        check(!in_before_ && !by_row_, "history is moved at the end of a tile");
+        check(b.rows == Rows::Tile && s.shift.rows == b.history && b.history > 0, called(s.shift.place.buffer) + " has another history than is moved");
+        write(s.shift.place);
+        break;
+      }
+      case Step::Kind::Choose:
+        choose(s.choose);
+        break;
+    }
+  }
+
+  void enter(const Axes& loops) {
+    for (const Axis& a : loops) {
+      check(a.size > 0, "a loop of no steps");
+      check(scope_.insert(a).second, fmt::format("two loops over {}", a.str()));
+    }
+  }
+
+  void enter_row() {
+    if (region_->has_rows && !in_before_) scope_.insert(region_->row);
+  }
+
+  void nest(const Nest& n) {
+    if (by_row_) enter_row();
+    enter(n.loops);
+    check(!n.stores.empty(), "a nest without stores");
+    check(n.reduced <= n.loops.size() && n.lane < static_cast<int>(n.loops.size()), "a nest's reduction or lanes are not among its loops");
+    std::set<BufferId> in_nest;
+    for (const Store& s : n.stores) {
+      check(s.value < p_.exprs.size(), "a store of an expression that does not exist");
+      std::set<ExprId> seen;
+      reads(s.value, in_nest, seen);
+      write(s.place);
+      if (s.how != Store::How::Set) {
+        check(p_.buffers[s.place.buffer].dtype == DType::Real, called(s.place.buffer) + ": only real numbers are reduced");
+      }
+      for (size_t k = 0; k < n.loops.size(); ++k) {
+        const bool mentioned = mentions(s.place, n.loops[k]);
+        if (s.how == Store::How::Set && !s.accumulate) check(mentioned || n.loops[k].size == 1, fmt::format("{} is set once for every step of {}", called(s.place.buffer), n.loops[k].str()));
+      }
+      in_nest.insert(s.place.buffer);
+    }
+  }
+
+  bool mentions(const Place& p, const Axis& a) const {
+    return std::any_of(p.indices.begin(), p.indices.end(), [&](const Index& i) { return i.along(a) != 0 || (i.computed != kNone && mentions(i.computed, a)); });
+  }
+  bool mentions(ExprId e, const Axis& a) const {
+    const Expr& x = p_.exprs[e];
+    if (x.index.along(a) != 0 || (x.index.computed != kNone && mentions(x.index.computed, a)) || mentions(x.place, a)) return true;
+    return std::any_of(x.args.begin(), x.args.end(), [&](ExprId arg) { return mentions(arg, a); });
+  }
+
+  void product(const Product& p) {
+    enter_row();
+    enter(p.loops);
+    for (const Axis& a : {p.m, p.k, p.n}) {
+      if (!(region_->has_rows && !in_before_ && a == region_->row)) enter({a});
+    }
+    place(p.a, where_), place(p.b, where_), place(p.c, where_);
+    check(!mentions(p.a, p.n), "the left operand of a product depends on its columns");
+    check(!mentions(p.c, p.k), "the result of a product depends on what is summed");
+    check(!mentions(p.b, p.k) && !mentions(p.b, p.n), "the panels of a product are named by their first element");
+    check(stride_along(p_, p.c, p.n) == 1 || p.n.size == 1, "the columns of a product are not neighbours in memory");
+    const int64_t panels = (p.n.size + p_.panel - 1) / p_.panel * p_.panel * static_cast<int64_t>(p.k == region_->row && region_->has_rows ? 1 : p.k.size);
+    check(panels <= p_.buffers[p.b.buffer].floats, called(p.b.buffer) + " is smaller than the panels that a product reads");
+    read(p.a), read(p.b), write(p.c);
+  }
+
+  void pack(const Pack& p) {
+    enter_row();
+    enter(p.loops);
+    for (const Axis& a : {p.k, p.n}) {
+      if (!(region_->has_rows && !in_before_ && a == region_->row)) enter({a});
+    }
+    place(p.src, where_), place(p.dst, where_);
+    check(!mentions(p.dst, p.k) && !mentions(p.dst, p.n), "panels are named by their first element");
+    if (p.part != Pack::Part::Whole) check(p_.buffers[p.dst.buffer].persistent && function_->row_range, "only panels that are kept are packed in part");
+    read(p.src), write(p.dst);
+  }
+
+  void choose(const Choose& c) {
+    if (by_row_) enter_row();
+    enter(c.loops);
+    enter({c.axis});
+    check(c.op == Op::Argmax || c.op == Op::TopkMask, "only argmax and top-k choose");
+    check(c.k >= 1 && c.k <= c.axis.size, "fewer are chosen than one, or more than there are");
+    if (c.op == Op::Argmax) check(!mentions(c.dst, c.axis), "argmax is one number along its axis");
+    read(c.src), write(c.dst);
+  }
+
+  // touching memory
+
+  void in_scope(const Index& i) const {
+    for (const auto& [axis, factor] : i.terms) check(axis.kind == AxisKind::Batch || scope_.count(axis) != 0, fmt::format("an index names {}, and no loop around it counts that", axis.str()));
+  }
+
+  void inside(const Place& p) const {
+    const Buffer& b = p_.buffers[p.buffer];
+    Range element;  // a reshaped value is indexed along its innermost axis beyond that axis's size
+    int64_t last = 0;
+    bool known = true;
+    for (size_t d = 0; d < p.indices.size(); ++d) {
+      in_scope(p.indices[d]);
+      if (b.strides[d] == 0) continue;
+      const Known r = affine(p.indices[d]);
+      known = known && r;
+      if (!r) continue;
+      if (b.axes[d] == b.row) {
+        check(r->low >= -b.history && r->high < b.row.size, fmt::format("rows {} to {} of {} are read or written, and there are {}", r->low, r->high, called(p.buffer), b.row.size));
+        continue;
+      }
+      element.low += r->low * b.strides[d];
+      element.high += r->high * b.strides[d];
+      last += (b.axes[d].size - 1) * b.strides[d];
+    }
+    if (known) check(element.low >= 0 && element.high <= last, fmt::format("elements {} to {} of {} are read or written, and the last is {}", element.low, element.high, called(p.buffer), last));
+  }
+
+  void touch(BufferId id, bool write) {
+    const Buffer& b = p_.buffers[id];
+    if (b.space != Space::Lane || b.rows == Rows::Register) return;
+    auto [it, fresh] = lives_.try_emplace(id, Life{number_, number_});
+    it->second.to = number_;
+    if (fresh && !write && part_->loops && !writes_here_.count(id)) across_.insert(id);
+  }
+
+  void read(const Place& p) {
+    place(p, where_);
+    inside(p);
+    const Buffer& b = p_.buffers[p.buffer];
+    check(b.space != Space::Out, called(p.buffer) + " can only be written");
+    check(b.space != Space::Grads || function_->name == "finish", called(p.buffer) + " is complete, and read, only in 'finish'");
+    touch(p.buffer, false);
+    if (b.space == Space::Lane && !b.persistent) {
+      check(written_.count(p.buffer) || writes_here_.count(p.buffer) || across_.count(p.buffer), called(p.buffer) + " is read before anything is written there");
+    }
+    if (b.rows != Rows::All && region_->has_rows && written_.count(p.buffer)) check(written_.at(p.buffer) == number_, called(p.buffer) + " holds a part of its rows and is read by another region");
+  }
+
+  void write(const Place& p) {
+    place(p, where_);
+    inside(p);
+    for (const Index& i : p.indices) {
+      std::set<ExprId> seen;
+      if (i.computed != kNone) reads(i.computed, {}, seen);
+    }
+    const Space space = p_.buffers[p.buffer].space;
+    const bool given = space == Space::Params || space == Space::Tokens || space == Space::Targets || space == Space::Literal || space == Space::Sums;
+    check(!given, called(p.buffer) + " can only be read");
+    check(space != Space::Shared || function_->name == "prepare", called(p.buffer) + " is shared and written outside of 'prepare'");
+    touch(p.buffer, true);
+    written_[p.buffer] = number_;
+  }
+
+  void reads(ExprId e, const std::set<BufferId>& in_nest, std::set<ExprId>& seen) {
+    if (!seen.insert(e).second) return;
+    const Expr& x = p_.exprs[e];
+    for (ExprId a : x.args) reads(a, in_nest, seen);
+    if (x.kind == Expr::Kind::Counter || x.kind == Expr::Kind::Random) in_scope(x.index);
+    if (x.index.computed != kNone) reads(x.index.computed, in_nest, seen);
+    if (x.kind != Expr::Kind::Load) return;
+    for (const Index& i : x.place.indices) {
+      if (i.computed != kNone) reads(i.computed, in_nest, seen);
+    }
+    if (p_.buffers[x.place.buffer].rows == Rows::Register) {
+      check(in_nest.count(x.place.buffer) != 0, called(x.place.buffer) + " never leaves its nest and is read by another, or before it is made");
+    }
+    read(x.place);
+  }
+
+  const LoopProgram& p_;
+  const Function* function_ = nullptr;
+  const Part* part_ = nullptr;
+  const Region* region_ = nullptr;
+  int number_ = 0;  // of the region
+  bool by_row_ = false, in_before_ = false;
+  std::string where_ = "program";
+  std::set<Axis> scope_;  // loops around the step
+  std::map<BufferId, Life> lives_;
+  std::map<BufferId, int> written_;   // the region that wrote last
+  std::set<BufferId> writes_here_;    // anywhere in the region
+  std::set<BufferId> across_;         // read in a layer before it is written there
+};
+
+}  // namespace
+
+void verify(const LoopProgram& program) { Verifier(program).run(); }
+
+}  // namespace cpuflow::ir

@@ -1,0 +1,100 @@
+// What the verifier of LoopPrograms finds: a correct program, with one thing wrong in it.
+#include "ir/diagnostics.h"
+#include "ir/loops.h"
+#include "ir/verify.h"
+#include "tests/catch.h"
+
+using namespace cpuflow;
+
+namespace {
+
+const std::string kProgram =
+    "program \"x\" panel 16 shared 128 grads 64 losses 16\n"
+    "buffer @0 real params [f0:8*8, f1:8*1] 64 at 0 holds all  # w\n"
+    "buffer @1 real shared [] 128 at 0 holds all  # w_panels\n"
+    "buffer @2 int tokens [t0:12*1] 12 at 0 holds all  # tokens\n"
+    "buffer @3 real lane [t0:12*8, f0:8*1] 48 at 0 holds tile of t0:12 and 2 before  # x\n"
+    "buffer @4 real lane [t0:12*8, f1:8*1] 32 at 48 holds tile of t0:12  # y\n"
+    "buffer @5 real lane [t0:12*1] 1 at 80 holds register of t0:12  # z\n"
+    "buffer @6 real losses [] 1 at 0 holds all  # loss\n"
+    "buffer @7 real grads [f0:8*8, f1:8*1] 64 at 0 holds all  # grad_w\n"
+    "buffer @8 real lane [t0:12*1] 12 at 0 holds all of t0:12  # later\n"
+    "function prepare scratch 0 kept 0 carried 0\n"
+    "  once\n"
+    "    region  # packs\n"
+    "      whole\n"
+    "        pack [] k f0:8 n f1:8: @1[] = @0[f0:8, f1:8]\n"
+    "function train_sequence scratch 96 kept 0 carried 0\n"
+    "  once\n"
+    "    region rows t0:12 tiles 4 forward  # y\n"
+    "      before\n"
+    "        fill @3[0, 0] 48 with 0\n"
+    "      each row\n"
+    "        nest [f0:8] reduces from 1 lanes 0\n"
+    "          @3[t0:12, f0:8] = add(@0[(min2(max2(@2[t0:12], 0), 7)), f0:8], @3[t0:12 + -1, f0:8])\n"
+    "      whole\n"
+    "        product [] m t0:12 k f0:8 n f1:8: @4[t0:12, f1:8] = @3[t0:12, f0:8] @1[]\n"
+    "      each row\n"
+    "        nest [] reduces from 0 lanes -1\n"
+    "          @5[t0:12] = mul(@4[t0:12, 3], 2.0)\n"
+    "          @6[] sum into @5[t0:12]\n"
+    "      whole\n"
+    "        shift @3[0, 0] rows 2\n"
+    "  once\n"
+    "    region rows t0:12 tiles 12  # later\n"
+    "      each row\n"
+    "        nest [] reduces from 0 lanes -1\n"
+    "          @8[t0:12] = 1.0\n"
+    "        nest [] reduces from 0 lanes -1\n"
+    "          @6[] sum into @8[t0:12]\n";
+
+/// What the verifier says of the program with one piece of its text replaced; "" if nothing.
+std::string fault(const std::string& from = "", const std::string& to = "") {
+  std::string text = kProgram;
+  if (!from.empty()) {
+    const size_t where = text.find(from);
+    REQUIRE(where != std::string::npos);
+    text.replace(where, from.size(), to);
+  }
+  const ir::LoopProgram program = ir::parse_loops(text);
+  try {
+    ir::verify(program);
+  } catch (const ir::InternalError& e) {
+    return e.what();
+  }
+  return "";
+}
+
+void complains(const std::string& about, const std::string& from, const std::string& to) {
+  const std::string message = fault(from, to);
+  INFO(message);
+  CHECK(message.find(about) != std::string::npos);
+}
+
+}  // namespace
+
+TEST_CASE("a loop program that breaks an invariant is refused, with the region") {
+  CHECK(fault() == "");
+  complains("@3 (x) is filled beyond its end", "48 at 0 holds tile", "40 at 0 holds tile");
+  complains("@4 (y): its last element lies outside of it", "lane [t0:12*8, f1:8*1] 32", "lane [t0:12*8, f1:8*1] 7");
+  complains("ends after the shared values", "128 at 0 holds all  # w_panels", "128 at 16 holds all  # w_panels");
+  complains("train_sequence: @4 (y) ends after the function's scratch", "scratch 96", "scratch 72");
+  complains("@3 (x) (regions 0 to 0) and @4 (y) (0 to 0) share memory", "32 at 48", "32 at 40");
+  complains("@4 (y) is kept, and does not lie in what the function keeps", "32 at 48 holds tile of t0:12", "32 at 48 holds tile of t0:12, kept");
+  complains("region 0 (y): a nest's reduction or lanes are not among its loops", "reduces from 1 lanes 0", "reduces from 2 lanes 0");
+  complains("an index names f0:8, and no loop around it counts that", "nest [f0:8]", "nest [f0:4]");
+  complains("rows -3 to 8 of @3 (x) are read or written, and there are 12", "@3[t0:12 + -1, f0:8]", "@3[t0:12 + -3, f0:8]");
+  complains("rows 1 to 12 of @3 (x)", "@3[t0:12 + -1, f0:8]", "@3[t0:12 + 1, f0:8]");
+  complains("elements 0 to 71 of @0 (w) are read or written, and the last is 63", "max2(@2[t0:12], 0), 7)", "max2(@2[t0:12], 0), 8)");
+  complains("@3 (x) is set once for every step of f2:2", "nest [f0:8]", "nest [f0:8, f2:2]");
+  complains("panels are named by their first element", "@1[] = @0[f0:8, f1:8]", "@0[f1:8, f0:8] = @0[f0:8, f1:8]");
+  complains("@1 (w_panels) is shared and written outside of 'prepare'", "@6[] sum into @5[t0:12]", "@1[] sum into @5[t0:12]");
+  complains("@7 (grad_w) is complete, and read, only in 'finish'", "@8[t0:12] = 1.0", "@8[t0:12] = @7[0, 0]");
+  complains("@4 (y) holds a part of its rows and is read by another region", "@8[t0:12] = 1.0", "@8[t0:12] = @4[t0:12, 0]");
+  complains("@5 (z) never leaves its nest and is read by another", "@8[t0:12] = 1.0", "@8[t0:12] = @5[t0:12]");
+  complains("@8 (later) is read before anything is written there", "mul(@4[t0:12, 3], 2.0)", "mul(@8[t0:12], 2.0)");
+  complains("the result of a product depends on what is summed", "n f1:8: @4[t0:12, f1:8]", "n f1:8: @4[t0:12, f0:8]");
+  complains("@3 (x) has another history than is moved", "rows 2", "rows 1");
+  complains("a tile has between one row and all of them", "tiles 4 forward", "tiles 13 forward");
+  complains("@2 (tokens) can only be read", "fill @3[0, 0] 48", "fill @2[0] 12");
+}
