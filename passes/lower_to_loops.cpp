@@ -29,20 +29,23 @@ class Program {
   LoopProgram lower() {
     for (const Output& o : g_.outputs) {
       if (starts_with(o.name, "loss.")) losses_.push_back(o.node);
+      if (starts_with(o.name, "watch.") && b_.options.eval) watched_.push_back(o.node);
       if (starts_with(o.name, "grad.") && b_.options.train) collect_gradient(o);
       if (o.name == "logits" && logits_ == kNoNode) logits_ = o.node;
       if (o.name == "rows.logits") logits_ = o.node;
     }
-    for (NodeId l : losses_) find_accumulators(l, Space::Losses);
+    for (NodeId l : losses_) find_accumulators(l, Space::Losses, loss_sums_);
     split_summands();
     find_batch_sums();
     check_linear();
-    if (b_.options.train || b_.options.eval) batch_sums();
+    if (b_.options.train || b_.options.eval) batch_sums("batch_sums_", read_by_sequences_);
+    find_watched();
     if (b_.options.train) sequence("train_sequence", true);
     if (b_.options.eval) sequence("eval_sequence", false);
     if (b_.options.rows && logits_ != kNoNode) rows();
     if (b_.options.train) finish();
-    if (b_.options.eval || b_.options.train) loss_terms();
+    if (b_.options.eval || b_.options.train) terms("loss_terms", losses_);
+    if (!watched_.empty()) terms("watch_terms", watched_);
     prepare();
     place_buffers();
     return std::move(b_.program);
@@ -87,7 +90,7 @@ class Program {
 
   bool accumulates(NodeId id) const { return b_.is_accumulator(id) && b_.rate[id] == Rate::Final; }
 
-  void find_accumulators(NodeId root, Space space) {
+  void find_accumulators(NodeId root, Space space, std::set<NodeId>& sums) {
     std::vector<NodeId> open{root};
     std::set<NodeId> seen;
     while (!open.empty()) {
@@ -96,7 +99,7 @@ class Program {
       if (!seen.insert(id).second || b_.rate[id] != Rate::Final) continue;
       if (accumulates(id)) {
         b_.accumulator(id, space);
-        (space == Space::Losses ? loss_sums_ : grad_sums_).insert(id);
+        sums.insert(id);
         continue;
       }
       for (NodeId i : g_[id].inputs) open.push_back(i);
@@ -108,34 +111,46 @@ class Program {
     std::map<NodeId, int> count;
     for (const Summand& s : summands_) ++count[s.node];
     for (const Summand& s : summands_) {
-      if (!accumulates(s.node)) find_accumulators(s.node, Space::Grads);
+      if (!accumulates(s.node)) find_accumulators(s.node, Space::Grads, grad_sums_);
     }
     for (const Summand& s : summands_) {
       if (accumulates(s.node) && count[s.node] == 1 && !b_.accumulators.count(s.node)) {
         direct_.push_back({s.node, s.place});
       } else {
-        find_accumulators(s.node, Space::Grads);
+        find_accumulators(s.node, Space::Grads, grad_sums_);
         late_.push_back({s.node, s.place});
       }
     }
   }
 
-  /// Sums over the sequences of a micro-batch that its sequences read.
-  void find_batch_sums() {
+  /// Sums over sequences that the given ones are computed from.
+  std::set<NodeId> sums_below(const std::set<NodeId>& sums) const {
     std::vector<NodeId> open;
     auto look_below = [&](NodeId id) { open.insert(open.end(), g_[id].inputs.begin(), g_[id].inputs.end()); };
-    for (NodeId id : loss_sums_) look_below(id);
-    for (NodeId id : grad_sums_) look_below(id);
-    for (const Target& t : direct_) look_below(t.node);
-    std::set<NodeId> seen;
+    for (NodeId id : sums) look_below(id);
+    std::set<NodeId> seen, found;
     while (!open.empty()) {
       const NodeId id = open.back();
       open.pop_back();
       if (!seen.insert(id).second) continue;
-      if (accumulates(id)) read_by_sequences_.insert(id);
+      if (accumulates(id)) found.insert(id);
       look_below(id);
     }
-    for (NodeId id : read_by_sequences_) {
+    return found;
+  }
+
+  /// Sums over the sequences of a micro-batch that its sequences read.
+  void find_batch_sums() {
+    std::set<NodeId> sums = loss_sums_;
+    sums.insert(grad_sums_.begin(), grad_sums_.end());
+    for (const Target& t : direct_) sums.insert(t.node);
+    read_by_sequences_ = sums_below(sums);
+    complete(read_by_sequences_);
+  }
+
+  /// A place for each of these sums where it is whole.
+  void complete(const std::set<NodeId>& sums) {
+    for (NodeId id : sums) {
       Buffer complete = b_.program.buffers[b_.accumulator(id, Space::Losses)];
       if (complete.space != Space::Losses) {
         throw ModelError(g_[id].loc.str() + ": error: a parameter's gradient and another sequence both depend on this sum over sequences; such losses are not supported");
@@ -150,15 +165,25 @@ class Program {
     return it == b_.batch_sums.end() ? kNone : it->second;
   }
 
+  /// What is watched is computed by evaluations only, and so are the sums that only it needs.
+  void find_watched() {
+    for (NodeId w : watched_) find_accumulators(w, Space::Losses, watched_sums_);
+    for (NodeId id : loss_sums_) watched_sums_.erase(id);
+    std::set<NodeId> more = sums_below(watched_sums_);
+    for (NodeId id : read_by_sequences_) more.erase(id);
+    complete(more);
+    batch_sums("watch_sums_", more);
+    read_by_sequences_.insert(more.begin(), more.end());
+  }
+
   /// One function for each time that sequences wait for each other.
-  void batch_sums() {
-    int stages = 0;
-    for (NodeId id : read_by_sequences_) stages = std::max(stages, b_.stage[id] + 1);
-    for (int s = 0; s < stages; ++s) {
-      FunctionLowering f(b_, "batch_sums_" + std::to_string(s), Rate::Sequence, explanation_);
-      for (NodeId id : read_by_sequences_) {
-        if (b_.stage[id] == s) f.roots.push_back(id);
-      }
+  void batch_sums(const std::string& name, const std::set<NodeId>& sums) {
+    std::map<int, std::vector<NodeId>> stages;
+    for (NodeId id : sums) stages[b_.stage[id]].push_back(id);
+    int number = 0;
+    for (const auto& [stage, roots] : stages) {
+      FunctionLowering f(b_, name + std::to_string(number++), Rate::Sequence, explanation_);
+      f.roots = roots;
       f.given = b_.accumulators;
       f.external = [this](NodeId id) { return batch_sum(id); };
       b_.program.functions.push_back(f.lower());
@@ -175,6 +200,10 @@ class Program {
   int find_degree(NodeId id) {
     const Node& n = g_[id];
     if (accumulates(id)) return read_by_sequences_.count(id) ? 2 : 1;
+    if (n.op == Op::Carry) {  // what a recurrence carries is linear if what it computes from that is; looked at afterwards
+      carries_.push_back(id);
+      return 1;
+    }
     int lowest = 2, highest = 0;
     for (NodeId i : n.inputs) {
       const int d = degree(i);
@@ -200,7 +229,6 @@ class Program {
         return lowest == highest ? highest : 2;
       case Op::Gather:
       case Op::Scatter:
-      case Op::Carry:
         return highest;
       default:
         return b_.is_view(id) ? highest : 2;
@@ -208,11 +236,17 @@ class Program {
   }
 
   void check_linear() {
-    for (const Summand& s : summands_) {
-      if (b_.rate[s.node] != Rate::Final || degree(s.node) == 1) continue;
-      throw ModelError(fmt::format("{}: error: a parameter's gradient is not linear in sums over the sequences of a micro-batch; such losses are not supported",
-                                   g_[s.node].loc.str()));
+    for (const Summand& s : summands_) check_linear(s.node, s.node);
+    for (size_t i = 0; i < carries_.size(); ++i) {  // grows on the way
+      for (NodeId in : g_[carries_[i]].inputs) check_linear(in, carries_[i]);
     }
+  }
+
+  void check_linear(NodeId id, NodeId at) {
+    const bool zero = g_[id].op == Op::Constant && g_[id].value == 0;
+    if (b_.rate[at] != Rate::Final || degree(id) == 1 || zero) return;
+    throw ModelError(fmt::format("{}: error: a parameter's gradient is not linear in sums over the sequences of a micro-batch; such losses are not supported",
+                                 g_[at].loc.str()));
   }
 
   void sequence(const char* name, bool train) {
@@ -220,6 +254,11 @@ class Program {
     f.external = [this](NodeId id) { return batch_sum(id); };
     for (NodeId id : loss_sums_) {
       if (!read_by_sequences_.count(id)) f.roots.push_back(id);
+    }
+    if (!train) {
+      for (NodeId id : watched_sums_) {
+        if (!read_by_sequences_.count(id)) f.roots.push_back(id);
+      }
     }
     if (train) {
       for (NodeId id : grad_sums_) {
@@ -260,18 +299,19 @@ class Program {
     b_.program.functions.push_back(f.lower());
   }
 
-  void loss_terms() {
-    FunctionLowering f(b_, "loss_terms", Rate::Final, explanation_);
+  /// Numbers of a micro-batch, from what its sequences have summed.
+  void terms(const char* name, const std::vector<NodeId>& numbers) {
+    FunctionLowering f(b_, name, Rate::Final, explanation_);
     f.external = [this](NodeId id) { return accumulated(id); };
     Buffer out;
-    out.name = "loss_terms";
+    out.name = name;
     out.space = Space::Out;
-    out.axes = {Axis{AxisKind::Feature, 0, static_cast<uint32_t>(losses_.size())}};
+    out.axes = {Axis{AxisKind::Feature, 0, static_cast<uint32_t>(numbers.size())}};
     out.strides = {1};
     BufferId buffer = b_.add_buffer(out);
-    for (size_t i = 0; i < losses_.size(); ++i) {
-      f.roots.push_back(losses_[i]);
-      f.copies.push_back({losses_[i], {buffer, {ProgramBuilder::fixed(static_cast<int64_t>(i))}}});
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      f.roots.push_back(numbers[i]);
+      f.copies.push_back({numbers[i], {buffer, {ProgramBuilder::fixed(static_cast<int64_t>(i))}}});
     }
     b_.program.functions.push_back(f.lower());
   }
@@ -314,12 +354,13 @@ class Program {
   const Graph& g_;
   ProgramBuilder b_;
   Explanation* explanation_;
-  std::vector<NodeId> losses_;
+  std::vector<NodeId> losses_, watched_;
   NodeId logits_ = kNoNode;
   std::vector<Summand> summands_;
   std::vector<Target> direct_, late_;
   std::map<NodeId, int> degrees_;
-  std::set<NodeId> loss_sums_, grad_sums_, read_by_sequences_;
+  std::vector<NodeId> carries_;
+  std::set<NodeId> loss_sums_, grad_sums_, watched_sums_, read_by_sequences_;
 };
 
 }  // namespace

@@ -44,6 +44,7 @@ struct Manifest {
   uint64_t param_floats = 0, shared_floats = 0, lane_floats = 0, grad_floats = 0, loss_floats = 0, rows_lane_floats = 0;
   std::vector<ParamInfo> params;
   std::vector<std::string> losses;         // terms in order; "total" is what is trained
+  std::vector<std::string> watch;          // names of [watch]
   TrainSettings train;
   bool causal = true;                      // `rows` may be called position by position
   double forward_flops = 0, train_flops = 0;  // a token, multiply-adds of products counted as two
@@ -59,6 +60,8 @@ struct Executable {
   cpuflow_kernel* finish = nullptr;
   cpuflow_kernel* eval_sequence = nullptr;
   cpuflow_kernel* loss_terms = nullptr;
+  std::vector<cpuflow_kernel*> watch_sums;  // as batch_sums, for what is watched only; before eval_sequence
+  cpuflow_kernel* watch_terms = nullptr;    // null where nothing is watched
   cpuflow_kernel* rows = nullptr;
 };
 

@@ -163,6 +163,7 @@ Model load_model_text(const std::string& text, const std::string& name, const st
   model.T = program.T;
   model.V = program.V;
   for (const TermDef& term : program.file.losses) model.losses.push_back(term.name);
+  for (const TermDef& term : program.file.watch) model.watch.push_back(term.name);
   model.train = program.file.train;
   model.precision = program.file.precision;
   model.phases = program.file.phases;

@@ -21,7 +21,7 @@ struct Model {
   std::map<std::string, int64_t> dims;  // every size of [dims]
   int64_t B = 1, T = 1, V = 1;
   std::vector<codegen::ParamInfo> params;  // checkpoint names, written out for every layer; offsets are aligned to 16 floats
-  std::vector<std::string> losses;         // terms in the order of the file
+  std::vector<std::string> losses, watch;  // in the order of the file
   codegen::TrainSettings train;
   std::string precision = "auto";
   std::vector<Phase> phases;

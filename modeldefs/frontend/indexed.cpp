@@ -56,7 +56,9 @@ std::vector<Found> Evaluator::axes_of(const std::string& name, const ir::SourceL
 std::optional<Found> Evaluator::find_size(const std::string& index, const std::vector<const Expr*>& used, Frame& f) {
   std::optional<Found> found;
   auto look = [&](const Expr& e) {
-    if (!e.is(Kind::Index) || !e.args[0].is(Kind::Name) || e.args[1].is_name("start")) return;
+    if (!e.is(Kind::Index)) return;
+    if (!e.args[0].is(Kind::Name)) throw Fault{e.args[0].at, "only names have indices; give this a name first"};
+    if (e.args[1].is_name("start")) return;
     for (size_t k = 1; k < e.args.size(); ++k) {
       if (!e.args[k].is_name(index)) continue;
       std::vector<Found> axes = axes_of(e.args[0].name, e.args[0].at, f);

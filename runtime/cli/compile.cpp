@@ -103,6 +103,7 @@ void fill_manifest(CompiledModel& c, const frontend::Model& model) {
   m.V = model.V;
   m.params = model.params;
   m.losses = model.losses;
+  m.watch = model.watch;
   m.train = model.train;
   for (const codegen::ParamInfo& p : model.params) m.param_floats = std::max(m.param_floats, (p.offset + p.count + 15) / 16 * 16);
   m.shared_floats = static_cast<uint64_t>(c.program.shared_floats);
@@ -197,6 +198,8 @@ CompiledModel compile_model(const CompileOptions& options) {
   c.exe.prepare = kernel("prepare");
   for (const ir::Function& f : c.program.functions) {
     if (f.name.starts_with("batch_sums_")) c.exe.batch_sums.push_back(kernel(f.name.c_str()));
+    if (f.name.starts_with("watch_sums_")) c.exe.watch_sums.push_back(kernel(f.name.c_str()));
+    if (f.name == "watch_terms") c.exe.watch_terms = kernel("watch_terms");
   }
   if (options.train) {
     c.exe.train_sequence = kernel("train_sequence");

@@ -39,6 +39,7 @@ void eval(const EvalOptions& options) {
     nlohmann::ordered_json report{{"model", m.model},  {"step", checkpoint.state.step}, {"losses", losses},
                                   {"ppl", result.ppl}, {"windows", result.windows},     {"tokens", result.tokens}};
     if (result.bits_per_byte > 0) report["bits_per_byte"] = result.bits_per_byte;
+    for (size_t i = 0; i < m.watch.size(); ++i) report["watch"][m.watch[i]] = result.watch[i];
     if (!warning.empty()) report["warning"] = warning;
     print_out(report.dump(2) + "\n");
     return;
@@ -49,6 +50,7 @@ void eval(const EvalOptions& options) {
                         with_commas(static_cast<double>(checkpoint.state.step)), data.name, losses, result.ppl,
                         result.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.bits_per_byte) : "",
                         with_commas(static_cast<double>(result.tokens)), with_commas(static_cast<double>(result.windows)), m.T));
+  for (size_t i = 0; i < m.watch.size(); ++i) print_out(fmt::format("  watch {:20} {:.6g}\n", m.watch[i], result.watch[i]));
 }
 
 }  // namespace

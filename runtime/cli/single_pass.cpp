@@ -22,7 +22,7 @@ struct Run {
         lanes(static_cast<size_t>(std::max<int64_t>(1, m.lanes))),
         params(m.param_floats),
         shared(m.shared_floats),
-        terms(m.losses.size()) {
+        terms(m.losses.size() + m.watch.size()) {
     for (const codegen::ParamInfo& p : m.params) {
       const std::vector<float>& values = inputs.params.at(p.name);
       std::copy(values.begin(), values.end(), params.get() + p.offset);
@@ -51,6 +51,7 @@ struct Run {
   void sequences(cpuflow_kernel* kernel, const PassInputs& inputs, const std::vector<AlignedFloats>& lane, const std::vector<AlignedFloats>& losses,
                  const std::vector<AlignedFloats>* grads) {
     std::vector<cpuflow_kernel*> kernels = exe.batch_sums;
+    if (!grads) kernels.insert(kernels.end(), exe.watch_sums.begin(), exe.watch_sums.end());
     kernels.push_back(kernel);
     call.sums = losses[0].get();
     for (cpuflow_kernel* k : kernels) {
@@ -72,6 +73,13 @@ struct Run {
     exe.loss_terms(&call);
     std::vector<NamedTensor> out;
     for (size_t i = 0; i < m.losses.size(); ++i) out.push_back({prefix + m.losses[i], {1}, {terms.get()[i]}});
+    return out;
+  }
+  /// What [watch] names, after eval_sequence.
+  std::vector<NamedTensor> watched(const std::string& prefix) {
+    std::vector<NamedTensor> out;
+    if (exe.watch_terms) exe.watch_terms(&call);
+    for (size_t i = 0; i < m.watch.size(); ++i) out.push_back({prefix + m.watch[i], {1}, {terms.get()[i]}});
     return out;
   }
 
@@ -217,6 +225,7 @@ std::vector<NamedTensor> run_other_schedules(const codegen::Executable& exe, con
   const std::vector<AlignedFloats> lane = run.lane_buffers(m.lane_floats), losses = run.lane_buffers(m.loss_floats);
   run.sequences(exe.eval_sequence, inputs, lane, losses, nullptr);
   std::vector<NamedTensor> out = run.loss_tensors(losses, "eval.loss.");
+  for (NamedTensor& number : run.watched("eval.watch.")) out.push_back(std::move(number));
   if (m.causal) out.push_back(logits_in_steps(run, inputs, 1));
   return out;
 }
@@ -265,7 +274,7 @@ std::vector<NamedTensor> run_interpreter(const CompiledModel& model, const PassI
       }
       NamedTensor logits{"logits", {m.B, m.T, m.V}, laid_out(value, wanted)};
       if (logits.values.size() == static_cast<size_t>(m.B * m.T * m.V)) out.push_back(std::move(logits));
-    } else if (output.name.starts_with("loss.")) {
+    } else if (output.name.starts_with("loss.") || output.name.starts_with("watch.")) {
       out.push_back({output.name, {1}, value.data});
     } else if (output.name.starts_with("grad.")) {
       const ir::Node& node = *nodes.at(output.name.substr(5));

@@ -34,7 +34,7 @@ PassInputs read_pass_inputs(const rt::SafetensorsFile& file, const codegen::Mani
 /// Logits, losses and gradients by the compiled code.
 std::vector<NamedTensor> run_compiled(const codegen::Executable& exe, const PassInputs& inputs);
 
-/// Losses by eval_sequence as `eval.loss.<term>`, and logits made one position at a time as `logits`.
+/// Losses and watched numbers by eval_sequence as `eval.loss.<term>` and `eval.watch.<name>`, and logits made one position at a time as `logits`.
 std::vector<NamedTensor> run_other_schedules(const codegen::Executable& exe, const PassInputs& inputs);
 
 /// What the reference interpreter takes.

@@ -7,7 +7,7 @@ namespace cpuflow::rt {
 uint64_t Arrays::bytes(const codegen::Manifest& m, bool training) {
   TrainingMemory need = training_memory(m);
   if (!training) need.moments = need.grads = 0;
-  return need.total() + static_cast<uint64_t>(m.lanes) * (Arena::bytes_for(m.losses.size()) + Arena::bytes_for(m.loss_floats));
+  return need.total() + static_cast<uint64_t>(m.lanes) * (Arena::bytes_for(m.losses.size() + m.watch.size()) + Arena::bytes_for(m.loss_floats));
 }
 
 Arrays::Arrays(const codegen::Manifest& m, bool training)
@@ -24,7 +24,7 @@ Arrays::Arrays(const codegen::Manifest& m, bool training)
     lane.scratch = arena_.floats(m.lane_floats);
     if (training) lane.grads = arena_.floats(std::max(m.grad_floats, m.param_floats));
     lane.sums = arena_.floats(m.loss_floats);
-    lane.terms = arena_.floats(m.losses.size());
+    lane.terms = arena_.floats(m.losses.size() + m.watch.size());
     lane.tokens = arena_.ints(static_cast<uint64_t>(m.T));
     lane.targets = arena_.ints(static_cast<uint64_t>(m.T));
     lanes.push_back(lane);

@@ -15,7 +15,7 @@ class Arrays {
     float* scratch = nullptr;    // [lane_floats]
     float* grads = nullptr;      // [grad_floats]; null unless training
     float* sums = nullptr;       // [loss_floats]; used by evaluation, where a lane runs whole micro-batches
-    float* terms = nullptr;      // [loss terms]
+    float* terms = nullptr;      // [loss terms, watched numbers]
     int32_t* tokens = nullptr;   // [T]
     int32_t* targets = nullptr;  // [T]
   };

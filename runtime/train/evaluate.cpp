@@ -16,7 +16,7 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
   const codegen::Manifest& m = exe.manifest;
   const Windows windows(data, static_cast<uint32_t>(m.T));
   const uint64_t count = windows.count(), B = static_cast<uint64_t>(m.B), full = count / B, groups = full + count % B;
-  const size_t terms = m.losses.size();
+  const size_t losses = m.losses.size(), terms = losses + m.watch.size();
   cpuflow_call base{};
   base.params = arrays.params;
   base.shared = arrays.shared;
@@ -56,9 +56,15 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
         for (uint64_t i = 0; i < m.loss_floats; ++i) lane.sums[i] += copies * c.losses[i];
       };
       for (cpuflow_kernel* kernel : exe.batch_sums) run(kernel);
+      for (cpuflow_kernel* kernel : exe.watch_sums) run(kernel);
       run(exe.eval_sequence);
       c.losses = lane.sums;
       exe.loss_terms(&c);
+      if (exe.watch_terms) {
+        c.out = lane.terms + losses;
+        exe.watch_terms(&c);
+        c.out = lane.terms;
+      }
       std::copy(c.out, c.out + terms, values.begin() + static_cast<ptrdiff_t>(group * terms));
     }
   });
@@ -73,7 +79,9 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
       out.losses[term] += values[group * terms + term] * static_cast<double>(group < full ? B : 1);
   }
   for (double& loss : out.losses) loss /= static_cast<double>(count);
-  if (terms == 0) return out;
+  out.watch.assign(out.losses.begin() + static_cast<ptrdiff_t>(losses), out.losses.end());
+  out.losses.resize(losses);
+  if (losses == 0) return out;
   const double nats = out.losses[language_loss(m)];
   out.ppl = std::exp(nats);
   if (data.bytes > 0)

@@ -14,6 +14,7 @@ namespace cpuflow::rt {
 /// Mean losses over all windows of a text.
 struct Evaluation {
   std::vector<double> losses;  // one a term, in manifest order
+  std::vector<double> watch;   // what [watch] names: means over micro-batches
   uint64_t windows = 0, tokens = 0;
   double ppl = 0;            // exp of the language-modelling loss in nats
   double bits_per_byte = 0;  // 0 where the text's bytes are not known

@@ -31,8 +31,8 @@ std::string kept_lines(const std::string& text, int64_t first) {
 
 }  // namespace
 
-MetricsFile::MetricsFile(std::string path, std::vector<std::string> terms, int64_t first)
-    : path_(std::move(path)), terms_(std::move(terms)) {
+MetricsFile::MetricsFile(std::string path, std::vector<std::string> terms, std::vector<std::string> watch, int64_t first)
+    : path_(std::move(path)), terms_(std::move(terms)), watch_(std::move(watch)) {
   write_file_atomically(path_, first > 0 && std::filesystem::exists(path_) ? kept_lines(read_file(path_), first) : "");
   descriptor_ = open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   if (descriptor_ < 0) throw FileError(fmt::format("{}: cannot be opened for writing: {}", path_, std::strerror(errno)));
@@ -72,6 +72,7 @@ std::string MetricsFile::evaluation(const EvalReport& r) {
   object["val.ppl"] = r.values.ppl;
   if (r.values.bits_per_byte > 0) object["val.bits_per_byte"] = r.values.bits_per_byte;
   object["val.windows"] = r.values.windows;
+  for (size_t i = 0; i < watch_.size(); ++i) object["watch." + watch_[i]] = r.values.watch[i];
   return line(object);
 }
 

@@ -31,12 +31,12 @@ struct EvalReport {
 
 /// DIR/metrics.jsonl, one object a line.  A step: step tokens elapsed_s lr loss.<term> grad_norm tok_s, where step counts from 0 and
 /// numbers are written to the last bit.  An evaluation: step (steps done) tokens elapsed_s val.<term> val.ppl val.bits_per_byte
-/// val.windows. An event: step event message.  Each line is handed to the system when it is made, so killing the process loses none.
+/// val.windows watch.<name>. An event: step event message.  Each line is handed to the system when it is made, so killing the process loses none.
 class MetricsFile {
  public:
   /// Continues a file from step `first`: lines of later steps, and a half-written last line, are dropped.  With `first` 0 it begins anew.
   /// Throws FileError.
-  MetricsFile(std::string path, std::vector<std::string> terms, int64_t first);
+  MetricsFile(std::string path, std::vector<std::string> terms, std::vector<std::string> watch, int64_t first);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
@@ -49,7 +49,7 @@ class MetricsFile {
  private:
   std::string line(const nlohmann::ordered_json& object);
   std::string path_;
-  std::vector<std::string> terms_;
+  std::vector<std::string> terms_, watch_;
   int descriptor_ = -1;
   bool failed_ = false;
 };

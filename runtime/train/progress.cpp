@@ -45,7 +45,7 @@ Terminal Terminal::of(int descriptor) {
 
 ProgressText::ProgressText(const codegen::Manifest& manifest, Terminal terminal, std::function<void(std::string_view)> write,
                            double seconds)
-    : terms_(manifest.losses), language_loss_(language_loss(manifest)), terminal_(terminal), write_(std::move(write)), seconds_(seconds) {}
+    : terms_(manifest.losses), watch_(manifest.watch), language_loss_(language_loss(manifest)), terminal_(terminal), write_(std::move(write)), seconds_(seconds) {}
 
 ProgressText::~ProgressText() {
   try {
@@ -99,6 +99,7 @@ void ProgressText::evaluation(const EvalReport& r) {
     text += fmt::format("  val {} {:.4f}", terms_[i], r.values.losses[i]);
   text += fmt::format("  val ppl {:.4f}", r.values.ppl);
   if (r.values.bits_per_byte > 0) text += fmt::format("  bits/byte {:.4f}", r.values.bits_per_byte);
+  for (size_t i = 0; i < watch_.size() && i < r.values.watch.size(); ++i) text += fmt::format("{}{} {:.4g}", i ? "  " : "\n  watch: ", watch_[i], r.values.watch[i]);
   write_(text + "\n");
 }
 

@@ -44,7 +44,7 @@ class ProgressText : public ProgressSink {
   std::string text_of(const StepReport& report) const;
   void finish_line();
 
-  std::vector<std::string> terms_;
+  std::vector<std::string> terms_, watch_;
   size_t language_loss_ = 0;
   Terminal terminal_;
   std::function<void(std::string_view)> write_;

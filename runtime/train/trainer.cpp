@@ -75,7 +75,7 @@ class Trainer {
   TrainResult run() {
     sink_.note(fmt::format("memory: {}", training_memory(m_).text(m_.lanes)));
     begin();
-    MetricsFile metrics(options_.dir + "/metrics.jsonl", m_.losses, state_.step);
+    MetricsFile metrics(options_.dir + "/metrics.jsonl", m_.losses, m_.watch, state_.step);
     metrics_ = &metrics;
     start_ = Clock::now();
     last_save_ = start_;

@@ -51,7 +51,14 @@ std::string losses(BlockWriter& w, const std::vector<std::string>& layered, cons
     out += format("{} = {}\n", names[k], terms[k]);
     if (k > 0) total += format(" {} {} * {}", w.any("+", "+", "-"), w.any("0.1", "0.5", "decay"), names[k]);
   }
-  return out + "total = '" + total + "'\n";
+  out += "total = '" + total + "'\n";
+  if (w.chance(40)) {
+    out += "[watch]\n";
+    out += w.any("keenness = 'mean(b, t: keen[b,t])'\n", "confidence = 'mean(b, t: exp(max(v: logits[b,t,v]) - logsumexp(v: logits[b,t,v])))'\n");
+    out += w.any("level = 'mean(b, t: keen[b,t])'\nspread = 'sqrt(mean(b, t: (keen[b,t] - level)^2))'\n",
+                 "together = 'mean(b, t: keen[b,t] * per[b,t]) - mean(b, t: keen[b,t]) * mean(b, t: per[b,t])'\n");
+  }
+  return out;
 }
 
 std::string params_table(const std::string& title, const BlockWriter& w) {

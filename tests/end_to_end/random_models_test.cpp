@@ -239,6 +239,7 @@ TEST_CASE("random models: text, gradients, and code for every target") {
   const unsigned count = from_environment("CPUFLOW_RANDOM_MODELS", 10), first = from_environment("CPUFLOW_RANDOM_SEED", 1);
   const char* keep = std::getenv("CPUFLOW_RANDOM_OUT");
   const std::filesystem::path folder = keep ? keep : std::filesystem::temp_directory_path();
+  std::filesystem::create_directories(folder);
   unsigned refused = 0;
   for (unsigned seed = first; seed < first + count; ++seed) {
     const RandomModel written = tests::random_model(seed);

@@ -18,7 +18,9 @@ TEST_CASE("a terminal gets one line that is rewritten and fits") {
   std::string out;
   const codegen::Executable exe = bigram::make();
   {
-    rt::ProgressText text(exe.manifest, {true, true, 200}, [&](std::string_view s) { out += s; });
+    codegen::Manifest watching = exe.manifest;
+    watching.watch = {"gate"};
+    rt::ProgressText text(watching, {true, true, 200}, [&](std::string_view s) { out += s; });
     text.step(report(41));
     for (const char* part :
          {"\r", "\x1b[36m", "step 42/1000", "12.3 ktok/s", "ce 2.0000", "ppl 7.389", "lr 0.0003", "grad 0.75", "1m 15s left"}) {
@@ -26,8 +28,8 @@ TEST_CASE("a terminal gets one line that is rewritten and fits") {
       CHECK(has(out, part));
     }
     CHECK(!has(out, "\n"));
-    text.evaluation({42, 1, 1, {{1.5, 1.75}, 9, 72, 4.4817, 1.25, true}});
-    CHECK(has(out, "\nafter 42 steps, 9 held-out windows:  val ce 1.5000  val total 1.7500  val ppl 4.4817  bits/byte 1.2500\n"));
+    text.evaluation({42, 1, 1, {{1.5, 1.75}, {0.25}, 9, 72, 4.4817, 1.25, true}});
+    CHECK(has(out, "\nafter 42 steps, 9 held-out windows:  val ce 1.5000  val total 1.7500  val ppl 4.4817  bits/byte 1.2500\n  watch: gate 0.25\n"));
     text.step(report(42));
   }
   CHECK(out.back() == '\n');

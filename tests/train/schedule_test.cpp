@@ -59,12 +59,12 @@ TEST_CASE("by the clock the rate is smallest in the last step, whatever the spee
 
 TEST_CASE("the record of a run gives its rates to the last bit") {
   const RunFolder folder;
-  rt::MetricsFile metrics(folder / "metrics.jsonl", {"ce"}, 0);
+  rt::MetricsFile metrics(folder / "metrics.jsonl", {"ce"}, {}, 0);
   std::vector<double> rates;
   for (int step = 0; step < 100; ++step) {
     rates.push_back(std::exp(-step * 0.37) / 3);
     CHECK(metrics.step({step, 0, 1, 0.1, rates.back(), {1.0}, 1, 1, 1}).empty());
-    if (step == 50) metrics.evaluation({51, 1, 1.0, {{2.0}, 3, 24, 7.4, 0, true}});
+    if (step == 50) metrics.evaluation({51, 1, 1.0, {{2.0}, {}, 3, 24, 7.4, 0, true}});
   }
   CHECK((rt::recorded_rates(folder / "metrics.jsonl") == rates));
   const rt::Schedule replay = rt::Schedule::by_record(rates);
