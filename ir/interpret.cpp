@@ -2,6 +2,7 @@
 
 #include "ir/diagnostics.h"
 #include "ir/interpret_plan.h"
+#include "ir/random_draw.h"
 #include "ir/op.h"
 #include "ir/schedule.h"
 
@@ -136,16 +137,22 @@ class Interpreter {
     }
   }
 
-  /// Any fixed function of the stream and the element serves: generated code draws from a generator of its own.
+  /// The draws of the first micro-batch of a run with the seed 0.
   static void draw(const Node& n, Tensor& out) {
-    uint64_t state = 0xCBF29CE484222325u;
-    for (char c : n.text) state = (state ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
-    for (double& v : out.data) {
-      state += 0x9E3779B97F4A7C15u;
-      uint64_t z = state;
-      z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-      z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-      v = static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+    const uint32_t stream = stream_number(n.text);
+    for (size_t i = 0; i < out.data.size(); ++i) {
+      size_t rest = i, sequence = 0, element = 0, scale = 1;
+      for (size_t d = n.axes.size(); d-- > 0;) {
+        const size_t at = rest % n.axes[d].size;
+        rest /= n.axes[d].size;
+        if (n.axes[d].kind == AxisKind::Batch) {
+          sequence = at;
+        } else {
+          element += scale * at;
+          scale *= n.axes[d].size;
+        }
+      }
+      out.data[i] = uniform_draw(0, 0, sequence, stream, static_cast<uint32_t>(element));
     }
   }
 

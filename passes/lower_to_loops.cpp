@@ -29,7 +29,6 @@ class Program {
   LoopProgram lower() {
     for (const Output& o : g_.outputs) {
       if (starts_with(o.name, "loss.")) losses_.push_back(o.node);
-      if (starts_with(o.name, "watch.") && b_.options.eval) watched_.push_back(o.node);
       if (starts_with(o.name, "grad.") && b_.options.train) collect_gradient(o);
       if (o.name == "logits" && logits_ == kNoNode) logits_ = o.node;
       if (o.name == "rows.logits") logits_ = o.node;
@@ -39,13 +38,13 @@ class Program {
     find_batch_sums();
     check_linear();
     if (b_.options.train || b_.options.eval) batch_sums("batch_sums_", read_by_sequences_);
-    find_watched();
+    if (b_.options.eval) find_evaluated();
     if (b_.options.train) sequence("train_sequence", true);
     if (b_.options.eval) sequence("eval_sequence", false);
     if (b_.options.rows && logits_ != kNoNode) rows();
     if (b_.options.train) finish();
     if (b_.options.eval || b_.options.train) terms("loss_terms", losses_);
-    if (!watched_.empty()) terms("watch_terms", watched_);
+    if (b_.options.eval && evaluated_ != losses_) terms("eval_terms", evaluated_);
     prepare();
     place_buffers();
     return std::move(b_.program);
@@ -165,15 +164,22 @@ class Program {
     return it == b_.batch_sums.end() ? kNone : it->second;
   }
 
-  /// What is watched is computed by evaluations only, and so are the sums that only it needs.
-  void find_watched() {
-    for (NodeId w : watched_) find_accumulators(w, Space::Losses, watched_sums_);
-    for (NodeId id : loss_sums_) watched_sums_.erase(id);
-    std::set<NodeId> more = sums_below(watched_sums_);
+  /// An evaluation may compute other numbers than a training step: losses without dropout, and what is watched.
+  void find_evaluated() {
+    std::vector<NodeId> watched;
+    for (const Output& o : g_.outputs) {
+      if (starts_with(o.name, "eval.loss.")) evaluated_.push_back(o.node);
+      if (starts_with(o.name, "watch.")) watched.push_back(o.node);
+    }
+    if (evaluated_.empty()) evaluated_ = losses_;
+    evaluated_.insert(evaluated_.end(), watched.begin(), watched.end());
+    for (NodeId id : evaluated_) find_accumulators(id, Space::Losses, evaluated_sums_);
+    std::set<NodeId> more = sums_below(evaluated_sums_);
     for (NodeId id : read_by_sequences_) more.erase(id);
     complete(more);
-    batch_sums("watch_sums_", more);
-    read_by_sequences_.insert(more.begin(), more.end());
+    batch_sums("eval_sums_", more);
+    read_in_evaluation_ = read_by_sequences_;
+    read_in_evaluation_.insert(more.begin(), more.end());
   }
 
   /// One function for each time that sequences wait for each other.
@@ -251,14 +257,10 @@ class Program {
 
   void sequence(const char* name, bool train) {
     FunctionLowering f(b_, name, Rate::Sequence, explanation_);
-    f.external = [this](NodeId id) { return batch_sum(id); };
-    for (NodeId id : loss_sums_) {
-      if (!read_by_sequences_.count(id)) f.roots.push_back(id);
-    }
-    if (!train) {
-      for (NodeId id : watched_sums_) {
-        if (!read_by_sequences_.count(id)) f.roots.push_back(id);
-      }
+    const std::set<NodeId>& complete = train ? read_by_sequences_ : read_in_evaluation_;
+    f.external = [&](NodeId id) { return complete.count(id) ? batch_sum(id) : kNone; };
+    for (NodeId id : train ? loss_sums_ : evaluated_sums_) {
+      if (!complete.count(id)) f.roots.push_back(id);
     }
     if (train) {
       for (NodeId id : grad_sums_) {
@@ -354,13 +356,14 @@ class Program {
   const Graph& g_;
   ProgramBuilder b_;
   Explanation* explanation_;
-  std::vector<NodeId> losses_, watched_;
+  std::vector<NodeId> losses_, evaluated_;
   NodeId logits_ = kNoNode;
   std::vector<Summand> summands_;
   std::vector<Target> direct_, late_;
   std::map<NodeId, int> degrees_;
   std::vector<NodeId> carries_;
-  std::set<NodeId> loss_sums_, grad_sums_, watched_sums_, read_by_sequences_;
+  std::set<NodeId> loss_sums_, grad_sums_, evaluated_sums_;
+  std::set<NodeId> read_by_sequences_, read_in_evaluation_;  // in training; in an evaluation
 };
 
 }  // namespace

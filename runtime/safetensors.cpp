@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,11 +9,9 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <type_traits>
 
 #include "runtime/data/strict_json.h"
 
@@ -26,25 +23,6 @@ namespace {
 constexpr uint64_t kMaxHeader = 100'000'000;  // the limit of the format
 constexpr uint64_t kDataAlignment = 64;
 
-struct TypeRow {
-  TensorType type;
-  std::string_view name;
-  size_t bytes;
-};
-constexpr TypeRow kTypes[] = {
-    {TensorType::F64, "F64", 8},   {TensorType::F32, "F32", 4}, {TensorType::F16, "F16", 2}, {TensorType::BF16, "BF16", 2},
-    {TensorType::I64, "I64", 8},   {TensorType::U64, "U64", 8}, {TensorType::I32, "I32", 4}, {TensorType::U32, "U32", 4},
-    {TensorType::I16, "I16", 2},   {TensorType::U16, "U16", 2}, {TensorType::I8, "I8", 1},   {TensorType::U8, "U8", 1},
-    {TensorType::Bool, "BOOL", 1},
-};
-
-struct Half {
-  uint16_t bits;
-};
-struct BFloat {
-  uint16_t bits;
-};
-
 template <class T>
 T load(const std::byte* from) {
   T value;
@@ -52,90 +30,9 @@ T load(const std::byte* from) {
   return value;
 }
 
-/// Calls `use` with each element in its own type.
-template <class Use>
-void for_each_element(TensorType type, const std::byte* data, uint64_t count, Use use) {
-  const auto walk = [&]<class T>(T) {
-    for (uint64_t i = 0; i < count; ++i) use(i, load<T>(data + i * sizeof(T)));
-  };
-  switch (type) {
-    case TensorType::F64:
-      return walk(double{});
-    case TensorType::F32:
-      return walk(float{});
-    case TensorType::F16:
-      return walk(Half{});
-    case TensorType::BF16:
-      return walk(BFloat{});
-    case TensorType::I64:
-      return walk(int64_t{});
-    case TensorType::U64:
-      return walk(uint64_t{});
-    case TensorType::I32:
-      return walk(int32_t{});
-    case TensorType::U32:
-      return walk(uint32_t{});
-    case TensorType::I16:
-      return walk(int16_t{});
-    case TensorType::U16:
-      return walk(uint16_t{});
-    case TensorType::I8:
-      return walk(int8_t{});
-    case TensorType::U8:
-    case TensorType::Bool:
-      return walk(uint8_t{});
-  }
-}
-
-template <class To, class From>
-To real_from(From value) {
-  if constexpr (std::is_same_v<From, Half>) {
-    return float_from_f16(value.bits);
-  } else if constexpr (std::is_same_v<From, BFloat>) {
-    return float_from_bf16(value.bits);
-  } else {
-    return static_cast<To>(value);
-  }
-}
-
-/// Product of type size and shape; false on overflow or a negative size.
-bool byte_count(TensorType type, std::span<const int64_t> shape, uint64_t& bytes) {
-  bool empty = false;
-  bytes = tensor_type_bytes(type);
-  for (const int64_t size : shape) {
-    if (size < 0) return false;
-    if (size == 0) empty = true;
-  }
-  if (empty) bytes = 0;
-  for (const int64_t size : shape) {
-    if (!empty && __builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes)) return false;
-  }
-  return bytes <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
-}
-
 }  // namespace
 
-std::string_view tensor_type_name(TensorType type) { return kTypes[static_cast<size_t>(type)].name; }
-size_t tensor_type_bytes(TensorType type) { return kTypes[static_cast<size_t>(type)].bytes; }
-std::string shape_text(std::span<const int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
-
-float float_from_bf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
-
-float float_from_f16(uint16_t bits) {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
-  const uint32_t exponent = (bits >> 10) & 31;
-  const uint32_t fraction = bits & 0x3ff;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000 | (fraction << 13));
-  if (exponent == 0) {
-    const float magnitude = std::ldexp(static_cast<float>(fraction), -24);
-    return sign ? -magnitude : magnitude;
-  }
-  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
-}
-
-void SafetensorsFile::fail(const std::string& what) const { throw FileError(fmt::format("{}: {}", path_, what)); }
-
-SafetensorsFile::SafetensorsFile(std::string path) : path_(std::move(path)) {
+SafetensorsFile::SafetensorsFile(std::string path) : TensorFile(std::move(path)) {
   const int descriptor = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
     if (errno == ENOENT) fail("there is no such file");
@@ -193,13 +90,7 @@ void SafetensorsFile::parse_header(std::string_view header) {
     }
     if (!entry.contains("dtype") || !entry["dtype"].is_string()) fail(fmt::format("tensor '{}': no \"dtype\" in the header", name));
     const std::string& type = entry["dtype"].get_ref<const std::string&>();
-    const auto* row = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeRow& r) { return r.name == type; });
-    if (row == std::end(kTypes)) {
-      std::string names;
-      for (const TypeRow& known : kTypes) names += (names.empty() ? "" : ", ") + std::string(known.name);
-      fail(fmt::format("tensor '{}': type {} is not supported (known: {})", name, type, names));
-    }
-    tensor.type = row->type;
+    if (!tensor_type_by_name(type, tensor.type)) fail(fmt::format("tensor '{}': type {} is not supported (known: {})", name, type, tensor_type_names()));
     if (!entry.contains("shape") || !entry["shape"].is_array()) fail(fmt::format("tensor '{}': no \"shape\" in the header", name));
     for (const auto& size : entry["shape"]) {
       if (!size.is_number_unsigned() || size.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
@@ -208,7 +99,7 @@ void SafetensorsFile::parse_header(std::string_view header) {
       tensor.shape.push_back(size.get<int64_t>());
     }
     uint64_t needed = 0;
-    if (!byte_count(tensor.type, tensor.shape, needed))
+    if (!tensor_bytes(tensor.type, tensor.shape, needed))
       fail(fmt::format("tensor '{}': shape {} is too large", name, shape_text(tensor.shape)));
     const auto range = entry.find("data_offsets");
     if (range == entry.end() || !range->is_array() || range->size() != 2 || !(*range)[0].is_number_unsigned() ||
@@ -242,64 +133,13 @@ void SafetensorsFile::parse_header(std::string_view header) {
   std::sort(tensors_.begin(), tensors_.end(), [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
 }
 
-const TensorInfo* SafetensorsFile::find(std::string_view name) const {
-  const auto at =
-      std::lower_bound(tensors_.begin(), tensors_.end(), name, [](const TensorInfo& t, std::string_view n) { return t.name < n; });
-  return at != tensors_.end() && at->name == name ? &*at : nullptr;
-}
-
-const TensorInfo& SafetensorsFile::info(std::string_view name) const {
-  const TensorInfo* tensor = find(name);
-  if (!tensor) {
-    std::string names;
-    for (size_t i = 0; i < std::min<size_t>(tensors_.size(), 8); ++i) names += (i ? ", " : "") + tensors_[i].name;
-    if (tensors_.size() > 8) names += ", ...";
-    fail(fmt::format("there is no tensor '{}' (there are {}: {})", name, tensors_.size(), names));
-  }
-  return *tensor;
-}
-
-const TensorInfo& SafetensorsFile::expect(std::string_view name, std::span<const int64_t> shape) const {
-  const TensorInfo& tensor = info(name);
-  if (!std::equal(shape.begin(), shape.end(), tensor.shape.begin(), tensor.shape.end())) {
-    fail(fmt::format("tensor '{}' is {}, and {} is needed", name, shape_text(tensor.shape), shape_text(shape)));
-  }
-  return tensor;
-}
-
 std::span<const std::byte> SafetensorsFile::bytes(std::string_view name) const {
   const TensorInfo& tensor = info(name);
   return {data_.get() + tensor.offset, tensor.bytes};
 }
 
-std::vector<float> SafetensorsFile::floats(std::string_view name) const {
-  const TensorInfo& tensor = info(name);
-  std::vector<float> out(tensor.elements());
-  for_each_element(tensor.type, data_.get() + tensor.offset, out.size(), [&](uint64_t i, auto value) { out[i] = real_from<float>(value); });
-  return out;
-}
-
-std::vector<double> SafetensorsFile::doubles(std::string_view name) const {
-  const TensorInfo& tensor = info(name);
-  std::vector<double> out(tensor.elements());
-  for_each_element(tensor.type, data_.get() + tensor.offset, out.size(),
-                   [&](uint64_t i, auto value) { out[i] = real_from<double>(value); });
-  return out;
-}
-
-std::vector<int32_t> SafetensorsFile::int32s(std::string_view name) const {
-  const TensorInfo& tensor = info(name);
-  std::vector<int32_t> out(tensor.elements());
-  for_each_element(tensor.type, data_.get() + tensor.offset, out.size(), [&](uint64_t i, auto value) {
-    if constexpr (std::is_integral_v<decltype(value)>) {
-      if (!std::in_range<int32_t>(value))
-        fail(fmt::format("tensor '{}': element {} is {}, which does not fit into 32 bits", name, i, value));
-      out[i] = static_cast<int32_t>(value);
-    } else {
-      fail(fmt::format("tensor '{}' is {}, and integers are needed", name, tensor_type_name(tensor.type)));
-    }
-  });
-  return out;
+std::span<const std::byte> SafetensorsFile::data(const TensorInfo& tensor, std::vector<std::byte>&) const {
+  return {data_.get() + tensor.offset, tensor.bytes};
 }
 
 void write_safetensors(const std::string& path, std::vector<TensorView> tensors, const std::map<std::string, std::string>& metadata) {
@@ -318,7 +158,7 @@ void write_safetensors(const std::string& path, std::vector<TensorView> tensors,
     if (tensor.name == "__metadata__" || seen[tensor.name]++ > 0) {
       throw FileError(fmt::format("{}: cannot write two tensors named '{}'", path, tensor.name));
     }
-    if (!byte_count(tensor.type, tensor.shape, bytes) || __builtin_add_overflow(end, bytes, &end)) {
+    if (!tensor_bytes(tensor.type, tensor.shape, bytes) || __builtin_add_overflow(end, bytes, &end)) {
       throw FileError(fmt::format("{}: tensor '{}': shape {} is too large", path, tensor.name, shape_text(tensor.shape)));
     }
     header[tensor.name] = {{"dtype", tensor_type_name(tensor.type)}, {"shape", tensor.shape}, {"data_offsets", {end - bytes, end}}};

@@ -8,7 +8,7 @@ needed=(
   llvm-19-dev libclang-19-dev libclang-cpp19-dev clang-19   # the compiler inside; its CMake files name the clang-19 program
   zlib1g-dev libzstd-dev                                    # what libLLVM links
   libfmt-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev
-  libpcre2-dev libxxhash-dev
+  libpcre2-dev libxxhash-dev libzip-dev
   catch2 libbenchmark-dev                                   # tests and benchmarks
 )
 

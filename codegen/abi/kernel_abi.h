@@ -13,7 +13,7 @@ typedef struct cpuflow_call {
   const float *sums;      /* losses summed over the lanes, complete up to what the sequences read of each other [loss_floats] */
   const int32_t *tokens;  /* the sequence's ids                                                             [T] */
   const int32_t *targets; /* the ids that follow them                                                       [T] */
-  float *out;             /* rows: logits [last - first][V]; loss_terms: one float a term */
+  float *out;             /* rows: logits [last - first][V]; loss_terms, eval_terms: one float a number */
   int32_t sequence;       /* which sequence of the micro-batch, 0 .. B-1 */
   int32_t first, last;    /* rows: positions first .. last-1 */
   uint64_t seed;          /* random draws: seed of the run */
@@ -29,6 +29,7 @@ typedef struct cpuflow_call {
  *   finish          once a step, after the lanes' grads were summed: completes grads[0 .. param_floats) by the chain rule
  *   eval_sequence   losses of one sequence are added to `losses`
  *   loss_terms      losses (summed over lanes) of one micro-batch -> out, one float a loss term, in manifest order
+ *   eval_sums_<i>, eval_terms   the same for an evaluation, where it computes other numbers than a training step: watched ones, losses without dropout
  *   rows            logits of positions first .. last-1 of one sequence; earlier positions were computed by earlier calls
  *                   with the same `lane`; tokens[0 .. last) are read */
 typedef void cpuflow_kernel(const cpuflow_call *call);

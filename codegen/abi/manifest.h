@@ -46,6 +46,8 @@ struct Manifest {
   std::vector<std::string> losses;         // terms in order; "total" is what is trained
   std::vector<std::string> watch;          // names of [watch]
   TrainSettings train;
+  bool head = false;                       // `rows` gives a number beside the logits
+  int64_t columns() const { return V + (head ? 1 : 0); }  // of what `rows` gives
   bool causal = true;                      // `rows` may be called position by position
   double forward_flops = 0, train_flops = 0;  // a token, multiply-adds of products counted as two
   double state_floats = 0;                 // carried by `rows` from position to position
@@ -60,8 +62,8 @@ struct Executable {
   cpuflow_kernel* finish = nullptr;
   cpuflow_kernel* eval_sequence = nullptr;
   cpuflow_kernel* loss_terms = nullptr;
-  std::vector<cpuflow_kernel*> watch_sums;  // as batch_sums, for what is watched only; before eval_sequence
-  cpuflow_kernel* watch_terms = nullptr;    // null where nothing is watched
+  std::vector<cpuflow_kernel*> eval_sums;  // as batch_sums, for what evaluations alone need; before eval_sequence
+  cpuflow_kernel* eval_terms = nullptr;    // losses of an evaluation, then what is watched
   cpuflow_kernel* rows = nullptr;
 };
 

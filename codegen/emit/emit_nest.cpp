@@ -1,5 +1,7 @@
 #include "codegen/emit/emit_nest.h"
 
+#include "ir/random_draw.h"
+
 #include "ir/op.h"
 
 #include <fmt/format.h>
@@ -261,6 +263,12 @@ class NestEmitter {
     return t;
   }
 
+  std::string random(ExprId e, const Expr& x) {
+    const uint32_t stream = stream_number(x.text);
+    if (!in_lane(e)) return fmt::format("kernel::uniform(call, {}u, {})", stream, names_.index(x.index, {}));
+    return fmt::format("kernel::uniforms<V>(call, {}u, {}, {})", stream, names_.index(x.index, {}), x.index.along(*lane_));
+  }
+
   std::string definition(ExprId e) {
     const Expr& x = p_.exprs[e];
     switch (x.kind) {
@@ -284,7 +292,7 @@ class NestEmitter {
       case Expr::Kind::Load:
         return load(x);
       case Expr::Kind::Random:
-        return fmt::format("kernel::uniform(call, {}u, {})", std::hash<std::string>{}(x.text) & 0xffffffffu, names_.index(x.index, {}));
+        return random(e, x);
       case Expr::Kind::Apply:
         break;
     }

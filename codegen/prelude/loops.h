@@ -62,6 +62,18 @@ inline float uniform(const cpuflow_call* call, uint32_t stream, uint32_t element
   return static_cast<float>(z >> 40) * 0x1p-24f;
 }
 
+/// The draws of the elements first, first + step, ..: one a lane.
+template <class V>
+inline V uniforms(const cpuflow_call* call, uint32_t stream, uint32_t first, uint32_t step) {
+  if constexpr (!kIsVector<V>) {
+    return uniform(call, stream, first);
+  } else {
+    V out = {};
+    for (int i = 0; i < kLanes; ++i) out[i] = uniform(call, stream, first + static_cast<uint32_t>(i) * step);
+    return out;
+  }
+}
+
 inline void fill(float* p, long n, float value) {
   for (long i = 0; i < n; ++i) p[i] = value;
 }

@@ -47,8 +47,9 @@ void take_sizes(Program& program, const ir::SourceLoc& top, ir::Diagnostics& dia
 
 class Builder {
  public:
-  Builder(Program& program, const ir::SourceLoc& top, ir::Diagnostics& diagnostics)
+  Builder(Program& program, const ir::SourceLoc& top, const std::string& head, ir::Diagnostics& diagnostics)
       : program_(program),
+        head_(head),
         top_(top),
         diagnostics_(diagnostics),
         params_(nodes_, program.layers, program.T),
@@ -108,6 +109,23 @@ class Builder {
     evaluator_.run(program_.file.loss_shared, f);
     terms(program_.file.losses, "loss.", f);
     terms(program_.file.watch, "watch.", f);
+    if (!head_.empty()) add_head(f);
+  }
+
+  void add_head(Frame& f) {
+    const std::string text = "head_[b,t] = " + head_ + "\nwith_head_ = concat(logits, stack(head_))\n";
+    auto source = std::make_shared<ir::SourceText>(ir::SourceText{"--head", text});
+    const std::vector<Statement> statements = parse_statements({source, 0, static_cast<uint32_t>(text.size())}, diagnostics_);
+    diagnostics_.stop_if_errors();
+    const std::optional<Value> v = evaluator_.run(statements, f);
+    diagnostics_.stop_if_errors();
+    if (!v || v->features.size() != 1 || v->features[0].size != program_.V + 1) {
+      diagnostics_.error(top_, "--head: '" + head_ + "' must be one number for each position");
+      return;
+    }
+    for (ir::Output& o : nodes_.graph.outputs) {
+      if (o.name == "logits") o.node = nodes_.spread(nodes_.to_real(v->node), {evaluator_.batch(), evaluator_.positions(), v->features[0].axis});
+    }
   }
 
   void terms(const std::vector<TermDef>& defs, const std::string& prefix, Frame& f) {
@@ -127,6 +145,7 @@ class Builder {
   }
 
   Program& program_;
+  std::string head_;
   ir::SourceLoc top_;
   ir::Diagnostics& diagnostics_;
   Nodes nodes_;
@@ -144,7 +163,6 @@ Model load_model_text(const std::string& text, const std::string& name, const st
   ModelFile library = read_model_file(library_source, true, diagnostics);
   Program program;
   program.file = read_model_file(source, false, diagnostics);
-  program.training = options.training;
   diagnostics.stop_if_errors();
   apply_overrides(program.file, overrides, diagnostics);
   program.sizes = evaluate_sizes(program.file.sizes, options.token_id, diagnostics);
@@ -154,7 +172,7 @@ Model load_model_text(const std::string& text, const std::string& name, const st
   add_definitions(program, library, diagnostics);
   diagnostics.stop_if_errors();
 
-  Model model = Builder(program, top, diagnostics).run();
+  Model model = Builder(program, top, options.head, diagnostics).run();
   model.name = program.file.name.empty() ? std::filesystem::path(name).stem().string() : program.file.name;
   for (const auto& [size, value] : program.sizes) {
     if (!value.constant && !value.list) model.dims[size] = static_cast<int64_t>(value.values[0].value);

@@ -29,7 +29,8 @@ struct Model {
 };
 
 struct LoadOptions {
-  bool training = false;  // dropout drops
+  /// An equation over positions, as `guess[b,t,0]`: its value follows the logits of each position, as one more column.
+  std::string head;
   /// Id of a token's text, for constants like `token('<eos>')`.
   std::function<int64_t(const std::string&)> token_id;
 };

@@ -28,7 +28,6 @@ struct Program {
   ModelFile file;
   SizeMap sizes;
   int64_t B = 1, T = 1, V = 1;
-  bool training = false;
   std::map<std::string, const LayerDef*> layers;
   std::map<std::string, const FunctionDef*> functions;
   std::map<std::string, const BlockDef*> blocks;

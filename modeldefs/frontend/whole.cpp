@@ -1,6 +1,8 @@
 // Functions of whole values: what happens inside one position.
 #include "modeldefs/frontend/evaluator.h"
 
+#include "ir/random_draw.h"
+
 #include <algorithm>
 
 namespace cpuflow::frontend {
@@ -485,10 +487,12 @@ Value Evaluator::dropout(const Expr& e, Frame& f) {
   Value x = evaluate(e.args[0], f);
   std::optional<double> p = nodes_.statics.number(evaluate(e.args[1], f).node);
   if (!p || *p < 0 || *p >= 1) throw Fault{e.args[1].at, "the probability is a constant of at least 0 and less than 1"};
-  if (!program_.training || *p == 0 || x.zero) return x;
-  NodeId draw = nodes_.graph.random("draw" + std::to_string(draws_++), nodes_[x.node].axes);
-  NodeId kept = nodes_.arithmetic(Op::Div, nodes_.to_real(x.node), nodes_.real(1 - *p));
-  x.node = nodes_.select(nodes_.compare(Op::Lt, draw, nodes_.real(*p)), nodes_.real(0), kept);
+  if (*p == 0 || x.zero) return x;
+  // A draw of 1, which the generator never gives, stands for evaluation: everything is kept, and as it is.
+  NodeId draw = nodes_.graph.random(ir::kDropoutStream + std::to_string(draws_++), nodes_[x.node].axes);
+  NodeId scale = nodes_.select(nodes_.compare(Op::Lt, draw, nodes_.real(1)), nodes_.real(1 / (1 - *p)), nodes_.real(1));
+  NodeId factor = nodes_.select(nodes_.compare(Op::Lt, draw, nodes_.real(*p)), nodes_.real(0), scale);
+  x.node = nodes_.arithmetic(Op::Mul, nodes_.to_real(x.node), factor);
   return x;
 }
 

@@ -8,6 +8,7 @@
 
 #include "ir/diagnostics.h"
 #include "modeldefs/frontend/build_graph.h"
+#include "passes/separate_evaluation.h"
 #include "passes/rewrite.h"
 
 namespace cpuflow::cli {
@@ -25,6 +26,7 @@ std::optional<Model> try_load(const std::string& path, const Overrides& override
   ir::Diagnostics diagnostics;
   try {
     Model model = frontend::load_model(path, overrides, diagnostics);
+    model.graph = passes::separate_evaluation(model.graph, false);
     if (diagnostics.has_errors()) return std::nullopt;
     return model;
   } catch (const ir::ModelError&) {
@@ -110,6 +112,7 @@ Overrides quick_sizes(const std::string& path, const Overrides& overrides, const
 Sizes load_sizes(const std::string& path, const Overrides& overrides) {
   ir::Diagnostics diagnostics;
   Sizes out{frontend::load_model(path, overrides, diagnostics), {}, {}, {}, {}, {}};
+  out.full.graph = passes::separate_evaluation(out.full.graph, false);
   std::optional<Model> unused;
   diagnostics.stop_if_errors();
   const int64_t T = out.full.T;

@@ -6,6 +6,7 @@
 #include "modeldefs/frontend/build_graph.h"
 #include "passes/pipeline.h"
 #include "passes/rewrite.h"
+#include "passes/separate_evaluation.h"
 #include "runtime/cli/check_each.h"
 #include "runtime/cli/probe_rows.h"
 #include "runtime/train/optimizer.h"
@@ -138,11 +139,12 @@ CompiledModel compile_model(const CompileOptions& options) {
   c.target = options.target.empty() ? ir::host_target() : ir::target_by_name(options.target);
   auto start = std::chrono::steady_clock::now();
   ir::Diagnostics diagnostics;
-  frontend::Model model = frontend::load_model(c.path, options.overrides, diagnostics);
+  frontend::Model model = frontend::load_model(c.path, options.overrides, diagnostics, {options.head, {}});
   diagnostics.stop_if_errors();
   if (!diagnostics.all().empty()) c.warnings.push_back(diagnostics.format());
   c.times.push_back({"front end", since(start), true});
   freeze(model, options.freeze);
+  model.graph = passes::separate_evaluation(model.graph, options.train);
   c.parsed = model.graph;
 
   passes::PipelineOptions pipeline;
@@ -179,6 +181,7 @@ CompiledModel compile_model(const CompileOptions& options) {
     c.times.push_back({"emit_cpp", since(start), true});
   }
   fill_manifest(c, model);
+  c.exe.manifest.head = !options.head.empty();
   c.jit.exec = options.exec;
   c.jit.opt_level = options.opt_level;
   c.jit.features = c.target.features;
@@ -198,8 +201,8 @@ CompiledModel compile_model(const CompileOptions& options) {
   c.exe.prepare = kernel("prepare");
   for (const ir::Function& f : c.program.functions) {
     if (f.name.starts_with("batch_sums_")) c.exe.batch_sums.push_back(kernel(f.name.c_str()));
-    if (f.name.starts_with("watch_sums_")) c.exe.watch_sums.push_back(kernel(f.name.c_str()));
-    if (f.name == "watch_terms") c.exe.watch_terms = kernel("watch_terms");
+    if (f.name.starts_with("eval_sums_")) c.exe.eval_sums.push_back(kernel(f.name.c_str()));
+    if (f.name == "eval_terms") c.exe.eval_terms = kernel("eval_terms");
   }
   if (options.train) {
     c.exe.train_sequence = kernel("train_sequence");
@@ -207,6 +210,7 @@ CompiledModel compile_model(const CompileOptions& options) {
   }
   if (options.eval) c.exe.eval_sequence = kernel("eval_sequence");
   if (options.eval || options.train) c.exe.loss_terms = kernel("loss_terms");
+  if (options.eval && !c.exe.eval_terms) c.exe.eval_terms = c.exe.loss_terms;
   if (options.rows) {
     c.exe.rows = kernel("rows");
     c.exe.manifest.causal = rows_agree(c.exe);

@@ -25,6 +25,7 @@ struct CompileOptions {
   codegen::Exec exec = codegen::Exec::Orc;
   std::vector<std::string> freeze;               // name patterns of parameters that keep their values
   bool train = true, eval = true, rows = true;   // which functions are wanted
+  std::string head;                              // an equation whose value `rows` gives beside the logits
   bool profile = false;                          // regions count their time
   int opt_level = 3;                             // of the C++ compiler
   bool run = true;                               // false: stop at the C++ text

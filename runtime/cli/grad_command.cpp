@@ -11,7 +11,7 @@ namespace {
 
 struct GradOptions {
   std::shared_ptr<ModelOptions> model;
-  std::string inputs, out;
+  std::string inputs, out, weights;
 };
 
 double norm(const std::vector<double>& values) {
@@ -27,7 +27,8 @@ void grad(const GradOptions& options) {
   for (const auto& [name, value] : compile.overrides) settings[name] = value;
   compile.overrides = std::move(settings);
   const CompiledModel model = compile_and_warn(compile);
-  const PassInputs inputs = read_pass_inputs(file, model.exe.manifest);
+  const std::unique_ptr<rt::TensorFile> weights = options.weights.empty() ? nullptr : rt::open_tensor_file(options.weights);
+  const PassInputs inputs = read_pass_inputs(file, model.exe.manifest, weights.get());
   const std::vector<NamedTensor> results = options.model->interpret() ? run_interpreter(model, inputs) : run_compiled(model.exe, inputs);
 
   const bool wide = options.model->interpret();
@@ -76,6 +77,7 @@ void add_grad(CLI::App& app, Status&) {
   auto options = std::make_shared<GradOptions>();
   options->model = add_model_options(*sub);
   sub->add_option("--inputs", options->inputs, "tokens, targets, param.*")->required();
+  sub->add_option("--weights", options->weights, "parameters from here, under their own names: safetensors, or what torch.save wrote (.pt)")->type_name("FILE");
   sub->add_option("--out", options->out, "receives logits, loss.*, grad.*")->required();
   sub->callback([options] { grad(*options); });
 }

@@ -2,20 +2,42 @@
 
 #include <fmt/format.h>
 
+#include "runtime/train/init.h"
+
 namespace cpuflow::cli {
 
-CompileOptions run_compile_options(const std::string& dir, const RunRecord& record) {
-  CompileOptions options;
-  options.model = model_path(dir);
-  options.overrides = record.settings;
-  return options;
+void add_weight_options(CLI::App& app, WeightOptions& options) {
+  app.add_option("DIR", options.where, "the folder of a run; or, with --weights, a model")->required();
+  app.add_option("--weights", options.weights, "weights for a model: safetensors, or what torch.save wrote (.pt)")->type_name("FILE");
+  app.add_option("--set", options.settings, "sizes and settings of the model, with --weights")->type_name("NAME=VALUE")->allow_extra_args(false);
+  app.add_option("--tokenizer", options.tokenizer, "a tokenizer.json; default: the run's")->type_name("FILE");
 }
 
-rt::Checkpoint open_checkpoint(const std::string& dir, const codegen::Manifest& manifest, float* params) {
-  rt::Checkpoint checkpoint = rt::CheckpointFolder(dir).open(false);
+TrainedModel::TrainedModel(const WeightOptions& options) : tokenizer(options.tokenizer), options_(options) {
+  if (!options.weights.empty()) {
+    compile.model = options.where;
+    compile.overrides = parse_settings(options.settings);
+    return;
+  }
+  if (!options.settings.empty()) throw UsageError("--set: a run keeps the settings that it was trained with; --set goes with --weights FILE");
+  record = read_run(options.where);
+  compile.model = model_path(options.where);
+  compile.overrides = record.settings;
+  if (tokenizer.empty() && record.has_tokenizer) tokenizer = tokenizer_path(options.where);
+}
+
+std::string TrainedModel::load(const codegen::Manifest& manifest, float* params) {
+  if (!options_.weights.empty()) {
+    std::string left;
+    rt::load_params(*rt::open_tensor_file(options_.weights), manifest, params, &left);
+    if (!left.empty()) warn(left);
+    return fmt::format("{} with {}", manifest.model, options_.weights);
+  }
+  const rt::Checkpoint checkpoint = rt::CheckpointFolder(options_.where).open(false);
   for (const std::string& warning : checkpoint.warnings) warn(warning);
   checkpoint.load_params(manifest, params);
-  return checkpoint;
+  steps_ = checkpoint.state.step;
+  return fmt::format("{} after {} steps", manifest.model, with_commas(static_cast<double>(steps_)));
 }
 
 rt::TokenData read_all(const DataSources& sources, const std::vector<std::string>& files, const std::string& ids, int64_t V) {

@@ -9,11 +9,31 @@
 
 namespace cpuflow::cli {
 
-/// The model of a run, compiled as it was trained.
-CompileOptions run_compile_options(const std::string& dir, const RunRecord& record);
+/// Whose weights a command uses: those of a run, or a file of weights for a model.
+struct WeightOptions {
+  std::string where;  // the folder of a run, or a model
+  std::string weights, tokenizer;
+  std::vector<std::string> settings;
+};
+void add_weight_options(CLI::App& app, WeightOptions& options);
 
-/// Fills `params` from the newest checkpoint of a run; warns of damaged ones that were passed over.
-rt::Checkpoint open_checkpoint(const std::string& dir, const codegen::Manifest& manifest, float* params);
+/// A model to compile, and where its weights are.
+class TrainedModel {
+ public:
+  /// Throws UsageError, rt::FileError where there is neither a run nor a file of weights.
+  explicit TrainedModel(const WeightOptions& options);
+
+  CompileOptions compile;  // as it was trained
+  RunRecord record;        // of a run; otherwise what a new run would have
+  std::string tokenizer;   // path; "" where there is none
+  /// Fills `params`; warns of what was passed over.  Returns for people what they are: "v5ln after 300 steps".
+  std::string load(const codegen::Manifest& manifest, float* params);
+  int64_t steps() const { return steps_; }  // of the run, once loaded
+
+ private:
+  WeightOptions options_;
+  int64_t steps_ = 0;
+};
 
 /// All documents of `files`, or the ids of the file `ids`, as one stream.
 rt::TokenData read_all(const DataSources& sources, const std::vector<std::string>& files, const std::string& ids, int64_t V);

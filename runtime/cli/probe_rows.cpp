@@ -12,7 +12,7 @@ namespace cpuflow::cli {
 bool rows_agree(const codegen::Executable& exe) {
   const codegen::Manifest& m = exe.manifest;
   const int64_t rows = std::min<int64_t>(m.T, 64);
-  const uint64_t T = static_cast<uint64_t>(m.T), V = static_cast<uint64_t>(m.V), lane = m.rows_lane_floats;
+  const uint64_t T = static_cast<uint64_t>(m.T), V = static_cast<uint64_t>(m.columns()), lane = m.rows_lane_floats;
   const uint64_t logits = static_cast<uint64_t>(rows) * V;
   rt::Arena arena(rt::Arena::bytes_for(m.param_floats) + rt::Arena::bytes_for(m.shared_floats) + 2 * rt::Arena::bytes_for(lane) +
                   2 * rt::Arena::bytes_for(logits) + rt::Arena::bytes_for(T));
@@ -31,7 +31,7 @@ bool rows_agree(const codegen::Executable& exe) {
   call.params = params;
   call.shared = arena.floats(m.shared_floats);
   int32_t* tokens = arena.ints(T);
-  for (uint64_t t = 0; t < T; ++t) tokens[t] = static_cast<int32_t>(random() % static_cast<unsigned>(V));
+  for (uint64_t t = 0; t < T; ++t) tokens[t] = static_cast<int32_t>(random() % static_cast<unsigned>(m.V));
   call.tokens = call.targets = tokens;
   float *at_once = arena.floats(logits), *in_steps = arena.floats(logits), *scratch = arena.floats(lane);
   call.lane = scratch;

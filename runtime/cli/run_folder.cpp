@@ -44,7 +44,8 @@ RunRecord read_run(const std::string& dir) {
   const std::string path = in(dir, "run.json");
   if (!holds_run(dir))
     throw rt::FileError(
-        fmt::format("{}: not a run: there is no run.json; `cpuflowc train MODEL --data FILE --out {}` makes one", dir, dir));
+        fmt::format("{}: not a run: there is no run.json; `cpuflowc train MODEL --data FILE --out {}` makes one, and --weights FILE goes with "
+                    "the name of a model", dir, dir));
   const nlohmann::json json = nlohmann::json::parse(rt::read_file(path), nullptr, false);
   RunRecord record;
   try {

@@ -10,6 +10,7 @@
 #include "modeldefs/frontend/build_graph.h"
 #include "runtime/cli/aligned_floats.h"
 #include "runtime/cli/command.h"
+#include "runtime/train/init.h"
 
 namespace cpuflow::cli {
 namespace {
@@ -51,7 +52,7 @@ struct Run {
   void sequences(cpuflow_kernel* kernel, const PassInputs& inputs, const std::vector<AlignedFloats>& lane, const std::vector<AlignedFloats>& losses,
                  const std::vector<AlignedFloats>* grads) {
     std::vector<cpuflow_kernel*> kernels = exe.batch_sums;
-    if (!grads) kernels.insert(kernels.end(), exe.watch_sums.begin(), exe.watch_sums.end());
+    if (!grads) kernels.insert(kernels.end(), exe.eval_sums.begin(), exe.eval_sums.end());
     kernels.push_back(kernel);
     call.sums = losses[0].get();
     for (cpuflow_kernel* k : kernels) {
@@ -67,19 +68,16 @@ struct Run {
       for (size_t l = 1; l < lanes; ++l) std::fill_n(losses[l].get(), m.loss_floats, 0.0f);
     }
   }
-  std::vector<NamedTensor> loss_tensors(const std::vector<AlignedFloats>& losses, const std::string& prefix) {
+  /// The numbers of a micro-batch: losses and, of an evaluation, what is watched.
+  std::vector<NamedTensor> numbers(const std::vector<AlignedFloats>& losses, bool evaluation) {
     call.losses = losses[0].get();
     call.out = terms.get();
-    exe.loss_terms(&call);
+    (evaluation ? exe.eval_terms : exe.loss_terms)(&call);
+    const std::string prefix = evaluation ? "eval." : "";
     std::vector<NamedTensor> out;
-    for (size_t i = 0; i < m.losses.size(); ++i) out.push_back({prefix + m.losses[i], {1}, {terms.get()[i]}});
-    return out;
-  }
-  /// What [watch] names, after eval_sequence.
-  std::vector<NamedTensor> watched(const std::string& prefix) {
-    std::vector<NamedTensor> out;
-    if (exe.watch_terms) exe.watch_terms(&call);
-    for (size_t i = 0; i < m.watch.size(); ++i) out.push_back({prefix + m.watch[i], {1}, {terms.get()[i]}});
+    for (const std::string& name : m.losses) out.push_back({prefix + "loss." + name, {1}, {terms.get()[out.size()]}});
+    if (!evaluation) return out;
+    for (const std::string& name : m.watch) out.push_back({prefix + "watch." + name, {1}, {terms.get()[out.size()]}});
     return out;
   }
 
@@ -178,7 +176,7 @@ std::map<std::string, std::string> settings_from_file(const rt::SafetensorsFile&
   return settings;
 }
 
-PassInputs read_pass_inputs(const rt::SafetensorsFile& file, const codegen::Manifest& m) {
+PassInputs read_pass_inputs(const rt::SafetensorsFile& file, const codegen::Manifest& m, const rt::TensorFile* weights) {
   PassInputs inputs;
   inputs.B = m.B;
   inputs.T = m.T;
@@ -192,6 +190,14 @@ PassInputs read_pass_inputs(const rt::SafetensorsFile& file, const codegen::Mani
       throw InputError(fmt::format("{}: {}[{}, {}] is {}, which is not an id of this model: V = {}", file.path(), name,
                                    i / static_cast<size_t>(m.T), i % static_cast<size_t>(m.T), id, m.V));
     }
+  }
+  if (weights) {
+    std::vector<float> values(m.param_floats);
+    std::string left;
+    rt::load_params(*weights, m, values.data(), &left);
+    if (!left.empty()) warn(left);
+    for (const codegen::ParamInfo& p : m.params) inputs.params[p.name].assign(values.begin() + static_cast<ptrdiff_t>(p.offset), values.begin() + static_cast<ptrdiff_t>(p.offset + p.count));
+    return inputs;
   }
   for (const codegen::ParamInfo& p : m.params) {
     file.expect("param." + p.name, p.shape);
@@ -211,7 +217,7 @@ std::vector<NamedTensor> run_compiled(const codegen::Executable& exe, const Pass
   run.call.grads = grads[0].get();
   run.call.lane = lane[0].get();
   exe.finish(&run.call);
-  for (NamedTensor& loss : run.loss_tensors(losses, "loss.")) out.push_back(std::move(loss));
+  for (NamedTensor& loss : run.numbers(losses, false)) out.push_back(std::move(loss));
   for (const codegen::ParamInfo& p : m.params) {
     const float* values = grads[0].get() + p.offset;
     out.push_back({"grad." + p.name, p.shape, std::vector<double>(values, values + p.count)});
@@ -224,8 +230,7 @@ std::vector<NamedTensor> run_other_schedules(const codegen::Executable& exe, con
   const codegen::Manifest& m = exe.manifest;
   const std::vector<AlignedFloats> lane = run.lane_buffers(m.lane_floats), losses = run.lane_buffers(m.loss_floats);
   run.sequences(exe.eval_sequence, inputs, lane, losses, nullptr);
-  std::vector<NamedTensor> out = run.loss_tensors(losses, "eval.loss.");
-  for (NamedTensor& number : run.watched("eval.watch.")) out.push_back(std::move(number));
+  std::vector<NamedTensor> out = run.numbers(losses, true);
   if (m.causal) out.push_back(logits_in_steps(run, inputs, 1));
   return out;
 }
@@ -274,7 +279,7 @@ std::vector<NamedTensor> run_interpreter(const CompiledModel& model, const PassI
       }
       NamedTensor logits{"logits", {m.B, m.T, m.V}, laid_out(value, wanted)};
       if (logits.values.size() == static_cast<size_t>(m.B * m.T * m.V)) out.push_back(std::move(logits));
-    } else if (output.name.starts_with("loss.") || output.name.starts_with("watch.")) {
+    } else if (output.name.starts_with("loss.") || output.name.starts_with("watch.") || output.name.starts_with("eval.")) {
       out.push_back({output.name, {1}, value.data});
     } else if (output.name.starts_with("grad.")) {
       const ir::Node& node = *nodes.at(output.name.substr(5));

@@ -27,9 +27,9 @@ struct NamedTensor {
 /// --set would give them.  Throws InputError, ModelError.
 std::map<std::string, std::string> settings_from_file(const rt::SafetensorsFile& file, const std::string& model);
 
-/// Reads tokens, targets and param.* as the model wants them; throws InputError for ids outside the vocabulary, rt::FileError for
-/// missing tensors and wrong shapes.
-PassInputs read_pass_inputs(const rt::SafetensorsFile& file, const codegen::Manifest& manifest);
+/// Reads tokens and targets, and param.* unless the parameters are those of `weights` (by their own names), as the model wants them; throws
+/// InputError for ids outside the vocabulary, rt::FileError for missing tensors and wrong shapes.
+PassInputs read_pass_inputs(const rt::SafetensorsFile& file, const codegen::Manifest& manifest, const rt::TensorFile* weights = nullptr);
 
 /// Logits, losses and gradients by the compiled code.
 std::vector<NamedTensor> run_compiled(const codegen::Executable& exe, const PassInputs& inputs);

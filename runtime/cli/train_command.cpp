@@ -267,7 +267,7 @@ void add_train(CLI::App& app, Status& status) {
   sub->add_option("--tokenizer", command->sources.tokenizer, "a tokenizer.json; without one, a byte-pair vocabulary is trained on the text")
       ->type_name("FILE");
   sub->add_option("--valid", command->sources.valid, "text or ids to evaluate on, instead of held-out documents")->type_name("FILE");
-  sub->add_option("--init", command->init, "safetensors with the weights to begin with")->type_name("FILE");
+  sub->add_option("--init", command->init, "weights to begin with: safetensors, or what torch.save wrote (.pt)")->type_name("FILE");
   sub->add_option("--warm-start", command->warm_start, "weights of another model: what has the same name and shape is taken, and the rest is listed")
       ->type_name("FILE")
       ->excludes("--init");

@@ -56,15 +56,10 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
         for (uint64_t i = 0; i < m.loss_floats; ++i) lane.sums[i] += copies * c.losses[i];
       };
       for (cpuflow_kernel* kernel : exe.batch_sums) run(kernel);
-      for (cpuflow_kernel* kernel : exe.watch_sums) run(kernel);
+      for (cpuflow_kernel* kernel : exe.eval_sums) run(kernel);
       run(exe.eval_sequence);
       c.losses = lane.sums;
-      exe.loss_terms(&c);
-      if (exe.watch_terms) {
-        c.out = lane.terms + losses;
-        exe.watch_terms(&c);
-        c.out = lane.terms;
-      }
+      exe.eval_terms(&c);
       std::copy(c.out, c.out + terms, values.begin() + static_cast<ptrdiff_t>(group * terms));
     }
   });

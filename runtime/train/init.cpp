@@ -50,11 +50,11 @@ void init_params(ThreadPool& pool, const codegen::Manifest& manifest, uint64_t s
   }
 }
 
-void load_params(const SafetensorsFile& file, const codegen::Manifest& manifest, float* params, const std::string& prefix) {
+void load_params(const TensorFile& file, const codegen::Manifest& manifest, float* params, std::string* left) {
   std::vector<std::string> faults;
   std::set<std::string> known;
   for (const codegen::ParamInfo& p : manifest.params) {
-    const std::string name = prefix + p.name;
+    const std::string& name = p.name;
     known.insert(name);
     if (!file.contains(name)) {
       faults.push_back(fmt::format("'{}' {} is missing", name, shape_text(p.shape)));
@@ -73,17 +73,20 @@ void load_params(const SafetensorsFile& file, const codegen::Manifest& manifest,
     }
     std::copy(values.begin(), values.end(), params + p.offset);
   }
+  std::vector<std::string> others;
   for (const TensorInfo& info : file.tensors()) {
-    if (!known.contains(info.name))
-      faults.push_back(fmt::format("'{}' {} is no parameter of the model", info.name, shape_text(info.shape)));
+    if (known.contains(info.name)) continue;
+    if (left) others.push_back(fmt::format("{} {}", info.name, shape_text(info.shape)));
+    else faults.push_back(fmt::format("'{}' {} is no parameter of the model", info.name, shape_text(info.shape)));
   }
+  if (left && !others.empty()) *left = fmt::format("{}: left in the file, because the model has no such parameters: {}", file.path(), fmt::join(others, ", "));
   if (faults.empty()) return;
   throw FileError(
       fmt::format("{}: these tensors do not fit the model '{}':\n  {}\ngive a file of this model, or set the model's sizes to the file's",
                   file.path(), manifest.model, fmt::join(faults, "\n  ")));
 }
 
-std::string warm_start(const SafetensorsFile& file, const codegen::Manifest& manifest, float* params) {
+std::string warm_start(const TensorFile& file, const codegen::Manifest& manifest, float* params) {
   std::vector<std::string> kept, left;
   std::set<std::string> taken;
   for (const codegen::ParamInfo& p : manifest.params) {

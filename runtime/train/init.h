@@ -3,7 +3,7 @@
 #include <string>
 
 #include "codegen/abi/manifest.h"
-#include "runtime/safetensors.h"
+#include "runtime/tensor_file.h"
 #include "runtime/thread_pool.h"
 
 namespace cpuflow::rt {
@@ -14,10 +14,11 @@ void init_params(ThreadPool& pool, const codegen::Manifest& manifest, uint64_t s
 
 /// Copies the tensors whose name and shape the model has too; what it says of the others: which parameters keep their values, and why, and
 /// which tensors are left.  Throws FileError where nothing fits.
-std::string warm_start(const SafetensorsFile& file, const codegen::Manifest& manifest, float* params);
+std::string warm_start(const TensorFile& file, const codegen::Manifest& manifest, float* params);
 
-/// Takes params from tensors with the parameters' names, or these with `prefix` before them; any real type is converted to float32.
-/// Throws FileError that lists everything missing, left over, of wrong shape or not finite.
-void load_params(const SafetensorsFile& file, const codegen::Manifest& manifest, float* params, const std::string& prefix = "");
+/// Takes params from tensors with the parameters' names; any real type is converted to float32.  Throws FileError that lists everything
+/// missing, of wrong shape, not finite, or left over: where `left` is given, what is left over is named there instead (a published checkpoint
+/// may hold tables that its code computed, or one tensor under two names).
+void load_params(const TensorFile& file, const codegen::Manifest& manifest, float* params, std::string* left = nullptr);
 
 }  // namespace cpuflow::rt

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 
 #include "runtime/data/data_error.h"
@@ -17,7 +19,7 @@ namespace {
 uint64_t rows_floats(const codegen::Manifest& m) { return m.rows_lane_floats > 0 ? m.rows_lane_floats : m.lane_floats; }
 
 /// Rows of logits that one call gives: all of them when the model is not causal.
-uint64_t rows_out(const codegen::Manifest& m) { return static_cast<uint64_t>(m.V * (m.causal ? 1 : m.T)); }
+uint64_t rows_out(const codegen::Manifest& m) { return static_cast<uint64_t>(m.columns() * (m.causal ? 1 : m.T)); }
 
 uint64_t sampler_bytes(const codegen::Manifest& m) {
   return Arena::bytes_for(m.shared_floats) + Arena::bytes_for(rows_floats(m)) + Arena::bytes_for(m.lane_floats) +
@@ -28,18 +30,54 @@ void check(const SampleOptions& o) {
   if (!(o.temperature >= 0)) throw std::invalid_argument(fmt::format("temperature {}: it must be at least 0", o.temperature));
   if (o.top_k < 0) throw std::invalid_argument(fmt::format("top-k {}: it must be at least 0 (0: all tokens)", o.top_k));
   if (!(o.top_p > 0 && o.top_p <= 1)) throw std::invalid_argument(fmt::format("top-p {}: it must be above 0 and at most 1", o.top_p));
+  if (!(o.min_p >= 0 && o.min_p <= 1)) throw std::invalid_argument(fmt::format("min-p {}: it must be between 0 and 1", o.min_p));
+  if (!(o.repetition_penalty > 0)) throw std::invalid_argument(fmt::format("repetition penalty {}: it must be above 0 (1: none)", o.repetition_penalty));
+  if (o.no_repeat_ngram < 0 || o.no_repeat_ngram == 1) throw std::invalid_argument(fmt::format("n-grams of {} tokens cannot be blocked; 2 or more (0: none)", o.no_repeat_ngram));
   if (o.max_tokens < 0) throw std::invalid_argument(fmt::format("{} tokens: it must be at least 0", o.max_tokens));
 }
 
 }  // namespace
 
-uint32_t choose_token(std::span<const float> logits, const SampleOptions& o, double uniform) {
+void penalise(std::span<float> logits, std::span<const uint32_t> ids, size_t prompt, const SampleOptions& o) {
+  if (o.repetition_penalty != 1) {
+    for (const uint32_t id : std::set<uint32_t>(ids.begin(), ids.end())) {
+      const double logit = logits[id];
+      logits[id] = static_cast<float>(logit > 0 ? logit / o.repetition_penalty : logit * o.repetition_penalty);
+    }
+  }
+  if (o.frequency_penalty != 0 || o.presence_penalty != 0) {
+    std::map<uint32_t, int64_t> counts;
+    for (const uint32_t id : ids.subspan(std::min(prompt, ids.size()))) ++counts[id];
+    for (const auto& [id, count] : counts) {
+      logits[id] = static_cast<float>(logits[id] - o.frequency_penalty * static_cast<double>(count) - o.presence_penalty);
+    }
+  }
+  if (o.no_repeat_ngram < 2 || ids.size() < static_cast<size_t>(o.no_repeat_ngram)) return;
+  const size_t before = static_cast<size_t>(o.no_repeat_ngram) - 1;
+  const std::span<const uint32_t> last = ids.last(before);
+  std::set<uint32_t> blocked;
+  for (size_t at = 0; at + before < ids.size(); ++at) {
+    if (std::equal(last.begin(), last.end(), ids.begin() + static_cast<ptrdiff_t>(at))) blocked.insert(ids[at + before]);
+  }
+  if (blocked.size() >= logits.size()) return;
+  for (const uint32_t id : blocked) logits[id] = -std::numeric_limits<float>::infinity();
+}
+
+namespace {
+
+/// What may be chosen, with weights that are proportional to the probabilities.
+struct Choice {
+  std::vector<uint32_t> ids;
+  std::vector<double> weights;
+};
+
+Choice choice(std::span<const float> logits, const SampleOptions& o) {
   const auto nan = std::find_if(logits.begin(), logits.end(), [](float v) { return std::isnan(v); });
   if (nan != logits.end())
     throw std::runtime_error(fmt::format("the model's logit of token {} is NaN; its weights are spoiled", nan - logits.begin()));
   const auto best = std::max_element(logits.begin(), logits.end());
   if (best == logits.end() || std::isinf(*best)) throw std::runtime_error("the model's logits are infinite; its weights are spoiled");
-  if (o.temperature == 0) return static_cast<uint32_t>(best - logits.begin());
+  if (o.temperature == 0) return {{static_cast<uint32_t>(best - logits.begin())}, {1.0}};
 
   std::vector<uint32_t> ids(logits.size());
   std::iota(ids.begin(), ids.end(), 0u);
@@ -63,16 +101,49 @@ uint32_t choose_token(std::span<const float> logits, const SampleOptions& o, dou
     double reached = 0;
     for (count = 0; count < ids.size() && reached < o.top_p * sum; ++count) reached += weights[count];
     count = std::max<size_t>(1, count);
-    sum = std::accumulate(weights.begin(), weights.begin() + static_cast<ptrdiff_t>(count), 0.0);
   }
-  double left = uniform * sum;
-  for (size_t i = 0; i < count; ++i) {
-    if (left < weights[i]) return ids[i];
-    left -= weights[i];
+  ids.resize(count);
+  weights.resize(count);
+  if (o.min_p > 0) {  // the most probable token has the weight 1
+    size_t kept = 0;
+    for (size_t i = 0; i < count; ++i) {
+      if (weights[i] < o.min_p) continue;
+      ids[kept] = ids[i];
+      weights[kept++] = weights[i];
+    }
+    ids.resize(kept);
+    weights.resize(kept);
+  }
+  return {std::move(ids), std::move(weights)};
+}
+
+}  // namespace
+
+uint32_t choose_token(std::span<const float> logits, const SampleOptions& o, double uniform) {
+  const Choice c = choice(logits, o);
+  double left = uniform * std::accumulate(c.weights.begin(), c.weights.end(), 0.0);
+  for (size_t i = 0; i < c.ids.size(); ++i) {
+    if (left < c.weights[i]) return c.ids[i];
+    left -= c.weights[i];
   }
   // Rounding left a crumb: the last token that can be chosen at all.
-  while (count > 1 && weights[count - 1] == 0) --count;
-  return ids[count - 1];
+  size_t count = c.ids.size();
+  while (count > 1 && c.weights[count - 1] == 0) --count;
+  return c.ids[count - 1];
+}
+
+std::vector<std::pair<uint32_t, double>> candidates(std::span<const float> logits, const SampleOptions& o, size_t most) {
+  SampleOptions all = o;
+  if (all.temperature == 0) all.temperature = 1;  // the order is the same
+  const Choice c = choice(logits, all);
+  const double sum = std::accumulate(c.weights.begin(), c.weights.end(), 0.0);
+  std::vector<std::pair<uint32_t, double>> out;
+  for (size_t i = 0; i < c.ids.size(); ++i) {
+    if (c.weights[i] > 0) out.emplace_back(c.ids[i], std::log(c.weights[i] / sum));
+  }
+  std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  out.resize(std::min(out.size(), most));
+  return out;
 }
 
 Sampler::Sampler(const codegen::Executable& exe, const float* params)
@@ -116,12 +187,15 @@ std::span<const float> Sampler::next_logits(std::span<const uint32_t> ids) {
     tokens_[i] = static_cast<int32_t>(ids[i]);
   }
   const size_t V = static_cast<size_t>(m.V);
+  head_at_ = V;
   if (!m.causal) {
     begin();
     call_.first = 0;
     call_.last = static_cast<int32_t>(length);
     exe_.rows(&call_);
-    return {out_ + (static_cast<size_t>(length) - 1) * V, V};
+    const size_t last = (static_cast<size_t>(length) - 1) * static_cast<size_t>(m.columns());
+    head_at_ += last;
+    return {out_ + last, V};
   }
   for (; position_ < length; ++position_) {
     call_.first = static_cast<int32_t>(position_);
@@ -129,6 +203,29 @@ std::span<const float> Sampler::next_logits(std::span<const uint32_t> ids) {
     exe_.rows(&call_);
   }
   return {out_, V};
+}
+
+uint32_t Sampler::look_ahead(const std::vector<uint32_t>& ids, std::span<const float> logits, const SampleOptions& options) {
+  const int64_t position = position_;
+  const std::vector<float> state(lane_, lane_ + rows_floats(exe_.manifest));
+  auto restore = [&] {
+    std::copy(state.begin(), state.end(), lane_);
+    position_ = position;
+  };
+  uint32_t best = 0;
+  double highest = -std::numeric_limits<double>::infinity();
+  std::vector<uint32_t> longer = ids;
+  longer.push_back(0);
+  for (const auto& [id, log_probability] : candidates(logits, options, static_cast<size_t>(options.look_ahead))) {
+    longer.back() = id;
+    next_logits(longer);
+    const double score = log_probability - options.beta * static_cast<double>(head());
+    restore();
+    if (score <= highest) continue;
+    highest = score;
+    best = id;
+  }
+  return best;
 }
 
 SampleResult Sampler::sample(std::span<const uint32_t> prompt, const SampleOptions& options, const std::function<bool(uint32_t)>& on_token,
@@ -141,6 +238,8 @@ SampleResult Sampler::sample(std::span<const uint32_t> prompt, const SampleOptio
         fmt::format("the prompt has {} tokens, and the model has positions for T = {}; give a shorter prompt", prompt.size(), m.T));
   }
   std::vector<uint32_t> ids(prompt.begin(), prompt.end());
+  const size_t prompt_tokens = options.prompt_tokens < 0 ? prompt.size() : static_cast<size_t>(options.prompt_tokens);
+  if (options.look_ahead > 0 && !m.head) throw std::invalid_argument("look-ahead needs a model that was compiled with a head");
   SampleResult result;
   begin();
   while (static_cast<int64_t>(result.ids.size()) < options.max_tokens) {
@@ -153,8 +252,11 @@ SampleResult Sampler::sample(std::span<const uint32_t> prompt, const SampleOptio
       result.reason = fmt::format("the text ends here: the model has positions for T = {} tokens", m.T);
       return result;
     }
-    const std::span<const float> logits = next_logits(ids);
-    const uint32_t id = choose_token(logits, options, unit_interval(random_words(options.seed, 0x73616d706c65, ids.size())[0]));
+    const std::span<const float> given = next_logits(ids);
+    std::vector<float> logits(given.begin(), given.end());
+    penalise(logits, ids, prompt_tokens, options);
+    const bool ahead = options.look_ahead > 0 && static_cast<int64_t>(ids.size()) < m.T;
+    const uint32_t id = ahead ? look_ahead(ids, logits, options) : choose_token(logits, options, unit_interval(random_words(options.seed, 0x73616d706c65, ids.size())[0]));
     if (options.end_token && id == *options.end_token) {
       result.end = SampleResult::End::EndToken;
       return result;

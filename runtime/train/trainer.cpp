@@ -144,9 +144,11 @@ class Trainer {
     }
     if (options_.init_file.empty()) {
       init_params(pool_, m_, options_.seed, arrays_.params);
-      if (!options_.warm_file.empty()) sink_.note(warm_start(SafetensorsFile(options_.warm_file), m_, arrays_.params));
+      if (!options_.warm_file.empty()) sink_.note(warm_start(*open_tensor_file(options_.warm_file), m_, arrays_.params));
     } else {
-      load_params(SafetensorsFile(options_.init_file), m_, arrays_.params);
+      std::string left;
+      load_params(*open_tensor_file(options_.init_file), m_, arrays_.params, &left);
+      warn(left);
     }
     // Now rather than after an hour it shows whether the folder can be written to.
     write_checkpoint();

@@ -8,7 +8,6 @@ namespace cpuflow::tests {
 
 namespace {
 
-using fmt::format;
 
 const std::map<std::string, std::string> kFunctions = {
     {"blend", "blend(a, b, share = 0.5) = share * a + (1 - share) * tanh(b)"},
@@ -20,18 +19,18 @@ const std::map<std::string, std::string> kFunctions = {
 /// The terms of the loss: the cross-entropy and a few others.  `layered`: names of values and vectors that every layer has.
 std::string losses(BlockWriter& w, const std::vector<std::string>& layered, const std::vector<std::string>& layered_vectors,
                    std::vector<std::string>& functions) {
-  std::string out = "[loss]\nwhere = '''\nper[b,t] = nll(logits[b,t], targets[b,t])\nkeen[b,t] = sigmoid(hidden[b,t,0])\n'''\n";
+  std::string out = "[loss]\nwhere = '''\nper[b,t] = nll(logits[b,t], targets[b,t])\nkeen[b,t] = sigmoid(hidden[b,t,0])\ndrawn[b,t] = randint(V)\n'''\n";
   std::vector<std::string> terms = {w.any("'cross_entropy(logits, targets)'", "'mean(b, t: per[b,t])'", "'per'")};
   const int more = w.pick(4);
   for (int k = 0; k < more; ++k) {
-    switch (w.pick(14)) {
+    switch (w.pick(15)) {
       case 0: terms.push_back("'mean(b, t | t < T - 1: nll(logits[b,t], targets[b,t+1]))'"); break;
-      case 1: terms.push_back(format("'bag_of_future(logits, targets, window = {}, every = {}, pos_weight = 5)'", 1 + w.pick(4), 1 + w.pick(3))); break;
+      case 1: terms.push_back(fmt::format("'bag_of_future(logits, targets, window = {}, every = {}, pos_weight = 5)'", 1 + w.pick(4), 1 + w.pick(3))); break;
       case 2:
-        if (!layered.empty()) terms.push_back(format("'mean(l, b, t, i: (layers.{}[l,b,t,i] - 0.5)^2)'", layered[static_cast<size_t>(w.pick(static_cast<int>(layered.size())))]));
+        if (!layered.empty()) terms.push_back(fmt::format("'mean(l, b, t, i: (layers.{}[l,b,t,i] - 0.5)^2)'", layered[static_cast<size_t>(w.pick(static_cast<int>(layered.size())))]));
         break;
       case 3:
-        if (!layered_vectors.empty()) terms.push_back(format("'mean(l, i: layers.{}[l,i]^2)'", layered_vectors[static_cast<size_t>(w.pick(static_cast<int>(layered_vectors.size())))]));
+        if (!layered_vectors.empty()) terms.push_back(fmt::format("'mean(l, i: layers.{}[l,i]^2)'", layered_vectors[static_cast<size_t>(w.pick(static_cast<int>(layered_vectors.size())))]));
         break;
       case 4: terms.push_back("'mean(b, t: logsumexp(v: logits[b,t,v])^2)'"); break;
       case 5: terms.push_back("'mean(b, t | t < T - 2: (keen[b,t] - stop(mean(u in 0..3: per[b,t+u])))^2)'"); break;
@@ -42,21 +41,22 @@ std::string losses(BlockWriter& w, const std::vector<std::string>& layered, cons
       case 10: terms.push_back("'mean(b, t, v | t > 0: softplus(logits[b,t,v] - logits[b,t-1,v]))'"); break;
       case 11: terms.push_back("'mean(b, t: bce(hidden[b,t,0], targets[b,t] % 2, pos_weight = 3))'"); break;
       case 12: terms.push_back("'mean(b, t | targets[b,t] != 3: per[b,t])'"); break;
+      case 13: terms.push_back("'mean(b, t: nll(logits[b,t], drawn[b,t]))'"); break;
       default: terms.push_back("'mean(i, j: embed[i,j]^2)'");
     }
   }
   std::string total = "one";
   const char* const names[] = {"one", "two", "three", "four"};
   for (size_t k = 0; k < terms.size(); ++k) {
-    out += format("{} = {}\n", names[k], terms[k]);
-    if (k > 0) total += format(" {} {} * {}", w.any("+", "+", "-"), w.any("0.1", "0.5", "decay"), names[k]);
+    out += fmt::format("{} = {}\n", names[k], terms[k]);
+    if (k > 0) total += fmt::format(" {} {} * {}", w.any("+", "+", "-"), w.any("0.1", "0.5", "decay"), names[k]);
   }
   out += "total = '" + total + "'\n";
   if (w.chance(40)) {
     out += "[watch]\n";
     out += w.any("keenness = 'mean(b, t: keen[b,t])'\n", "confidence = 'mean(b, t: exp(max(v: logits[b,t,v]) - logsumexp(v: logits[b,t,v])))'\n");
     out += w.any("level = 'mean(b, t: keen[b,t])'\nspread = 'sqrt(mean(b, t: (keen[b,t] - level)^2))'\n",
-                 "together = 'mean(b, t: keen[b,t] * per[b,t]) - mean(b, t: keen[b,t]) * mean(b, t: per[b,t])'\n");
+                 "level = 'mean(b, t: keen[b,t])'\ncost = 'mean(b, t: per[b,t])'\ntogether = 'mean(b, t: (keen[b,t] - level) * (per[b,t] - cost))'\n");
   }
   return out;
 }
@@ -98,7 +98,7 @@ RandomModel random_model(unsigned seed) {
     const int statements = 1 + w.pick(5);
     for (int i = 0; i < statements; ++i) w.add_statement();
     w.finish();
-    blocks += format("[{}]\n{}forward = '''\n{}'''\n{}", key, repeated ? "repeat = \"L\"\n" : "", w.equations, params_table(key + ".params", w));
+    blocks += fmt::format("[{}]\n{}forward = '''\n{}'''\n{}", key, repeated ? "repeat = \"L\"\n" : "", w.equations, params_table(key + ".params", w));
     collect(w);
     if (key != "block") return;
     for (const Written& v : w.values) {
@@ -137,7 +137,7 @@ RandomModel random_model(unsigned seed) {
   collect(w);
   w.params = params + w.params;
   const std::string own = params_table("params", w);
-  std::string text = format("name = \"random\"\nallow = [\"future\", \"horizon\", \"end\", \"gradient\", \"range\", \"position\"]\n[dims]\nT = {}\nB = {}\nV = {}\nd = {}\ne = {}\nH = {}\ndh = \"d / H\"\nL = {}\n", s.T, B, s.V, s.d, s.e, s.H, s.L);
+  std::string text = fmt::format("name = \"random\"\nallow = [\"future\", \"horizon\", \"end\", \"gradient\", \"range\", \"position\"]\n[dims]\nT = {}\nB = {}\nV = {}\nd = {}\ne = {}\nH = {}\ndh = \"d / H\"\nL = {}\n", s.T, B, s.V, s.d, s.e, s.H, s.L);
   text += "[constants]\ntau = 0.6\ndecay = 0.9\nmarks = [1, 3, 2]\n" + own + blocks;
   std::sort(functions.begin(), functions.end());
   functions.erase(std::unique(functions.begin(), functions.end()), functions.end());
@@ -146,7 +146,7 @@ RandomModel random_model(unsigned seed) {
     if (f == "powernorm") {
       text += "[layers.powernorm]\nsizes = \"n, p = 2\"\nforward = 'x = x / (mean(abs(x)^p) + 1e-3)^(1 / p) * weight'\n[layers.powernorm.params]\nweight = { kind = \"vector(n)\", init = \"ones\" }\n";
     } else {
-      defined += format("{} = '''\n{}\n'''\n", f, kFunctions.at(f));
+      defined += fmt::format("{} = '''\n{}\n'''\n", f, kFunctions.at(f));
     }
   }
   if (!defined.empty()) text += "[functions]\n" + defined;

@@ -5,6 +5,7 @@
 #include "ir/parse.h"
 #include "ir/print.h"
 #include "modeldefs/frontend/build_graph.h"
+#include "passes/separate_evaluation.h"
 #include "runtime/cli/aligned_floats.h"
 #include "runtime/cli/single_pass.h"
 #include "tests/catch.h"
@@ -70,7 +71,7 @@ void compare(const Values& got, const Values& expected, const std::string& how, 
   }
   all_gradients = std::sqrt(all_gradients);
   for (const auto& [name, values] : got) {
-    const std::vector<double>& want = expected.at(name.starts_with("eval.") ? name.substr(5) : name);
+    const std::vector<double>& want = expected.at(name.starts_with("eval.") && !expected.contains(name) ? name.substr(5) : name);
     if (values.size() != want.size()) {
       out.push_back(fmt::format("{}: {} has {} elements, not {}", how, name, values.size(), want.size()));
       continue;
@@ -136,7 +137,8 @@ void check_text(const std::string& text, const ir::Graph& graph, Complaints& out
   }
   rewritten += text.substr(at);
   ir::Diagnostics diagnostics;
-  if (without_places(frontend::load_model_text(rewritten, "printed.toml", {}, diagnostics).graph) != without_places(graph)) out.push_back("the graph of the printed model is another");
+  const ir::Graph again = frontend::load_model_text(rewritten, "printed.toml", {}, diagnostics).graph;
+  if (without_places(passes::separate_evaluation(again, true)) != without_places(graph)) out.push_back("the graph of the printed model is another");
   const std::string once = ir::print(graph);
   if (ir::print(ir::parse(once)) != once) out.push_back("the graph's text does not parse to the same text");
 }

@@ -52,7 +52,7 @@ TEST_CASE("what is watched is logged at evaluations, and costs a training step n
   CHECK(lines_of(with, "train_sequence") == lines_of(without, "train_sequence"));
   CHECK(lines_of(with, "eval_sequence") > lines_of(without, "eval_sequence"));
   CHECK(function_of(with, "batch_sums_0").empty());
-  CHECK(!function_of(with, "watch_sums_0").empty());
+  CHECK(!function_of(with, "eval_sums_0").empty());
 
   const Result run = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / "run --steps 8 --eval-every 4"));
   INFO(run.err);

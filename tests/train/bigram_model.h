@@ -89,6 +89,7 @@ cpuflow::codegen::Executable make(int64_t batch = 8) {
   exe.eval_sequence = sequence<B, false>;
   exe.finish = finish;
   exe.loss_terms = loss_terms<B>;
+  exe.eval_terms = exe.loss_terms;
   exe.rows = rows;
   return exe;
 }

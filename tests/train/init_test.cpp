@@ -1,4 +1,5 @@
 #include "runtime/train/init.h"
+#include "runtime/safetensors.h"
 
 #include <algorithm>
 #include <cmath>
