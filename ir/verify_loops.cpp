@@ -239,6 +239,7 @@ class Verifier {
 
   void step(const Step& s) {
     scope_ = {};
+    whole_buffer_ = s.kind == Step::Kind::Fill || s.kind == Step::Kind::Shift;
     if (part_->loops) scope_.insert(part_->layer);
     switch (s.kind) {
       case Step::Kind::Nest:
@@ -361,6 +362,10 @@ class Verifier {
     for (size_t d = 0; d < p.indices.size(); ++d) {
       in_scope(p.indices[d]);
       if (b.strides[d] == 0) continue;
+      if (b.axes[d] == b.row && b.rows != Rows::All && !whole_buffer_) {
+        const bool own = p.indices[d].along(b.row) == 1 || (p.indices[d].computed != kNone && mentions(p.indices[d].computed, b.row));
+        check(region_->has_rows && region_->row == b.row && own, called(p.buffer) + " holds a part of its rows, and its row is not the region's");
+      }
       const Known r = affine(p.indices[d]);
       known = known && r;
       if (!r) continue;
@@ -432,7 +437,7 @@ class Verifier {
   const Part* part_ = nullptr;
   const Region* region_ = nullptr;
   int number_ = 0;  // of the region
-  bool by_row_ = false, in_before_ = false;
+  bool by_row_ = false, in_before_ = false, whole_buffer_ = false;
   std::string where_ = "program";
   std::set<Axis> scope_;  // loops around the step
   std::map<BufferId, Life> lives_;

@@ -409,6 +409,10 @@ void FunctionLowering::build(NodeId id) {
           if (index.along(n.to[0]) != 0) index = b_.scaled(ProgramBuilder::variable(n.from[i]), 1, offset);
         }
         Statement& s = start(id, {});
+        if (n.to[0].kind == AxisKind::Position) {  // the rows of each part are rows of their own
+          s.row = n.from[i].kind == AxisKind::Position ? std::optional<Axis>(n.from[i]) : std::nullopt;
+          s.reduces_rows = false;
+        }
         build_nest(s, out, {}, pull(n.inputs[i], env), Store::How::Set, place);
         offset += n.from[i].size;
       }

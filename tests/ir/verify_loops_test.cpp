@@ -94,6 +94,7 @@ TEST_CASE("a loop program that breaks an invariant is refused, with the region")
   complains("@5 (z) never leaves its nest and is read by another", "@8[t0:12] = 1.0", "@8[t0:12] = @5[t0:12]");
   complains("@8 (later) is read before anything is written there", "mul(@4[t0:12, 3], 2.0)", "mul(@8[t0:12], 2.0)");
   complains("the result of a product depends on what is summed", "n f1:8: @4[t0:12, f1:8]", "n f1:8: @4[t0:12, f0:8]");
+  complains("@4 (y) holds a part of its rows, and its row is not the region's", "mul(@4[t0:12, 3], 2.0)", "mul(@4[3, 3], 2.0)");
   complains("@3 (x) has another history than is moved", "rows 2", "rows 1");
   complains("a tile has between one row and all of them", "tiles 4 forward", "tiles 13 forward");
   complains("@2 (tokens) can only be read", "fill @3[0, 0] 48", "fill @2[0] 12");

@@ -5,6 +5,7 @@
 
 #include "runtime/random.h"
 #include "runtime/train/init.h"
+#include "runtime/train/stop_strings.h"
 #include "runtime/train/utf8_stream.h"
 #include "tests/catch.h"
 #include "tests/train/bigram_model.h"
@@ -63,6 +64,55 @@ TEST_CASE("tokens come with the probabilities that are asked for") {
   check_close(shares(logits, options_of(1, 0, 1e-9)), expected(logits, 1, {2}));
   check_close(shares(logits, options_of(1, 2, 0.999)), expected(logits, 1, {2, 4}));
   CHECK(rt::choose_token(logits, options_of(0), 0.99) == 2);
+}
+
+TEST_CASE("what is improbable beside the best is left out") {
+  const std::vector<float> logits{1.0f, 0.0f, 2.0f, -1.0f, 2.0f, 0.5f};  // e^-1 = 0.37 and e^-1.5 = 0.22 times the best
+  rt::SampleOptions o = options_of(1);
+  o.min_p = 0.3;
+  check_close(shares(logits, o), expected(logits, 1, {0, 2, 4}));
+  o.min_p = 0.2;
+  check_close(shares(logits, o), expected(logits, 1, {0, 2, 4, 5}));
+  o.min_p = 1;
+  check_close(shares(logits, o), expected(logits, 1, {2, 4}));
+}
+
+TEST_CASE("penalties and blocks change the logits of what was written") {
+  const std::vector<float> plain{2.0f, -2.0f, 1.0f, 0.0f};
+  const std::vector<uint32_t> ids{1, 0, 3, 0};  // two of the prompt
+  auto penalised = [&](auto set) {
+    rt::SampleOptions o;
+    set(o);
+    std::vector<float> logits = plain;
+    rt::penalise(logits, ids, 2, o);
+    return logits;
+  };
+  CHECK((penalised([](rt::SampleOptions&) {}) == plain));
+  CHECK((penalised([](rt::SampleOptions& o) { o.repetition_penalty = 2; }) == std::vector<float>{1, -4, 1, 0}));
+  CHECK((penalised([](rt::SampleOptions& o) { o.frequency_penalty = 0.5; }) == std::vector<float>{1.5f, -2, 1, -0.5f}));
+  CHECK((penalised([](rt::SampleOptions& o) { o.presence_penalty = 0.25; }) == std::vector<float>{1.75f, -2, 1, -0.25f}));
+  const std::vector<float> blocked = penalised([](rt::SampleOptions& o) { o.no_repeat_ngram = 2; });  // 0 was followed by 3
+  CHECK(blocked[3] == -INFINITY);
+  CHECK((std::vector<float>(blocked.begin(), blocked.begin() + 3) == std::vector<float>{2, -2, 1}));
+  CHECK((penalised([](rt::SampleOptions& o) { o.no_repeat_ngram = 3; }) == plain));
+}
+
+TEST_CASE("a text ends before a stop string, whatever pieces it comes in") {
+  rt::StopStrings stops({"The end", "\n\n"});
+  CHECK(stops.feed("Once. Th") == "Once. ");
+  CHECK(stops.feed("en\n") == "Then");
+  CHECK(stops.found().empty());
+  CHECK(stops.feed("T") == "\n");
+  CHECK(stops.feed("he e") == "");
+  CHECK(stops.feed("nd of it") == "");
+  CHECK(stops.found() == "The end");
+  CHECK(stops.feed("more") == "");
+  CHECK(stops.finish() == "");
+  rt::StopStrings none({});
+  CHECK(none.feed("abc") == "abc");
+  rt::StopStrings half({"xyz"});
+  CHECK(half.feed("axy") == "a");
+  CHECK(half.finish() == "xy");
 }
 
 TEST_CASE("extreme logits are no trouble, broken ones are refused") {

@@ -1,0 +1,83 @@
+// What `sample` can be asked for beyond a prompt and a temperature.
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "tests/catch.h"
+#include "tests/end_to_end/process.h"
+#include "tests/end_to_end/tiny_model.h"
+
+namespace {
+
+/// A run of the tiny model with 16 positions, of which nothing depends on where a sequence ends.
+Folder& trained() {
+  static Folder folder;
+  static bool done = false;
+  if (!done) {
+    folder.write("tiny.toml", kTinyModel);
+    folder.write("rows.toml", replaced(replaced(kTinyModel, "mix   = \"linear(d, d)\"", "mix   = \"linear(d, d)\"\nplace = \"table(T, d)\""), "x = embed[tokens]", "x = embed[tokens] + place[t]"));
+    folder.write("tiny.txt", tiny_text());
+    for (const char* name : {"tiny", "rows"}) {
+      const Result run = cpuflowc(words("train " + folder / (std::string(name) + ".toml") + " --data " + folder / "tiny.txt" + " --out " + folder / name + " --steps 60"));
+      INFO(run.err);
+      REQUIRE(run.status == 0);
+    }
+    done = true;
+  }
+  return folder;
+}
+
+nlohmann::json sampled(const std::string& run, const std::vector<std::string>& more) {
+  const Result result = cpuflowc(std::vector<std::string>{"sample", trained() / run, "Once there was", "--json"} + more);
+  INFO(result.err);
+  REQUIRE(result.status == 0);
+  return nlohmann::json::parse(result.out);
+}
+
+}  // namespace
+
+TEST_CASE("several texts have the seeds that follow each other") {
+  const nlohmann::json many = sampled("tiny", words("--samples 3 --seed 5 --tokens 6")), one = sampled("tiny", words("--seed 6 --tokens 6"));
+  REQUIRE(many.size() == 3);
+  CHECK(many[1]["seed"] == 6);
+  CHECK(many[1]["ids"] == one["ids"]);
+  CHECK(many[0]["ids"] != many[2]["ids"]);
+}
+
+TEST_CASE("a text goes on beyond the positions that it was trained with, where the model has more") {
+  const nlohmann::json far = sampled("tiny", words("--tokens 60 --ignore-end"));
+  CHECK(far["ids"].size() == 60);
+  CHECK(far["end"] == "--tokens");
+  // the beginning is what it was
+  const nlohmann::json near = sampled("tiny", words("--tokens 5 --ignore-end"));
+  for (size_t i = 0; i < 5; ++i) CHECK(far["ids"][i] == near["ids"][i]);
+  const Result rows = cpuflowc({"sample", trained() / "rows", "Once", "--tokens", "60", "--ignore-end"});
+  CHECK(rows.status == 0);
+  CHECK(contains(rows.err, "the text ends here: the model has positions for T = 16 tokens, and there are no more: place.weight has one row a position"));
+}
+
+TEST_CASE("stop strings and blocked n-grams") {
+  const nlohmann::json whole = sampled("tiny", words("--tokens 10 --temperature 0"));
+  const std::string text = whole["text"];
+  const std::string stop = text.substr(text.size() - 2);
+  const nlohmann::json cut = sampled("tiny", {"--tokens", "10", "--temperature", "0", "--stop", stop});
+  CHECK(cut["end"] == "--stop");
+  CHECK(cut["text"].get<std::string>() == text.substr(0, text.find(stop, std::string("Once there was").size())));
+  const nlohmann::json distinct = sampled("tiny", words("--tokens 12 --temperature 0 --no-repeat-ngram 2 --ignore-end"));
+  std::set<std::pair<int, int>> pairs;
+  const std::vector<int> ids = distinct["ids"];
+  for (size_t i = 1; i < ids.size(); ++i) CHECK(pairs.insert({ids[i - 1], ids[i]}).second);
+}
+
+TEST_CASE("look-ahead takes the candidate after which the head is lowest") {
+  // with a huge beta only the head decides: any other seed gives the same text
+  const std::vector<std::string> ahead{"--look-ahead", "6", "--head", "x[b,t,0]", "--beta", "1e6", "--tokens", "6", "--temperature", "2"};
+  const nlohmann::json a = sampled("tiny", ahead + words("--seed 1")), b = sampled("tiny", ahead + words("--seed 2"));
+  CHECK(a["ids"] == b["ids"]);
+  const nlohmann::json likely = sampled("tiny", {"--look-ahead", "6", "--head", "x[b,t,0]", "--beta", "0", "--tokens", "6"}), greedy = sampled("tiny", words("--temperature 0 --tokens 6"));
+  CHECK(likely["ids"] == greedy["ids"]);
+  CHECK(a["ids"] != greedy["ids"]);
+  auto error = [&](const std::vector<std::string>& more) { return cpuflowc(std::vector<std::string>{"sample", trained() / "tiny", "Once"} + more).err; };
+  CHECK(contains(error({"--look-ahead", "3"}), "also give --head EQUATION"));
+  CHECK(contains(error({"--head", "x[b,t,0]"}), "--head: goes with --look-ahead K"));
+  CHECK(contains(error({"--look-ahead", "3", "--head", "y[b,t,0]"}), "--head:1:14: error: unknown name 'y'"));
+}

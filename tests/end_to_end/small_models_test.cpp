@@ -1,0 +1,90 @@
+// Small models whose code goes wrong in ways of its own, against the interpreter.
+#include "runtime/cli/compile.h"
+#include "tests/catch.h"
+#include "tests/end_to_end/compiled_pass.h"
+#include "tests/end_to_end/process.h"
+#include "tests/end_to_end/tiny_model.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace cpuflow;
+
+namespace {
+
+/// `body`: the model's equations and losses, for parameters embed, mix and start.
+std::string model(const std::string& body) {
+  return "name = \"small\"\n[dims]\nT = 4\nB = 2\nV = 12\nd = 12\n[params]\nembed = \"table(V, d)\"\nmix = \"linear(d, d)\"\nstart = \"vector(d)\"\n[model]\nforward = '''\n" + body;
+}
+
+void check_against_interpreter(const std::string& text) {
+  const Folder folder;
+  folder.write("model.toml", text);
+  for (bool fuse : {true, false}) {
+    INFO((fuse ? "fused" : "unfused"));
+    cli::CompileOptions options;
+    options.model = folder / "model.toml";
+    options.fuse = fuse;
+    const cli::CompiledModel model = cli::compile_model(options);
+    const cli::PassInputs inputs = example_inputs(model.exe.manifest, 7);
+    const Tensors expected = by_name(cli::run_interpreter(model, inputs));
+    check_tensors(by_name(cli::run_compiled(model.exe, inputs)), expected);
+    for (const auto& [name, values] : by_name(cli::run_other_schedules(model.exe, inputs))) {
+      if (name.rfind("eval.", 0) != 0) continue;
+      const std::string known = expected.count(name) ? name : name.substr(5);
+      CHECK(std::abs(values[0] - expected.at(known)[0]) <= 1e-5 * (1 + std::abs(expected.at(known)[0])));
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("losses of neighbouring and of every third position meet in one gradient") {
+  check_against_interpreter(model("x = embed[tokens]\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\n"
+                                  "smooth = 'mean(b, t, v | t > 0: softplus(logits[b,t,v] - logits[b,t-1,v]))'\n"
+                                  "bag = 'bag_of_future(logits, targets, window = 3, every = 3, pos_weight = 5)'\ntotal = 'ce + smooth + bag'\n"));
+}
+
+TEST_CASE("the gradient of a recurrence that no token enters") {
+  check_against_interpreter(model("level[start,i] = start[i]\nlevel[t,i in 0..d] = max(0.8 * level[t-1,i], 0.1 * t)\nx = embed[tokens] + level\nlogits = mix(x) @ transpose(embed)\n'''\n"
+                                  "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
+}
+
+TEST_CASE("a watched mean that is a loss as well is trained on") {
+  check_against_interpreter(model("x = embed[tokens]\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nwhere = 'per[b,t] = nll(logits[b,t], targets[b,t])'\nce = 'mean(b, t: per[b,t])'\n"
+                                  "total = 'ce'\n[watch]\nlevel = 'mean(b, t: per[b,t])'\nspread = 'mean(b, t: (per[b,t] - level)^2)'\n"));
+}
+
+TEST_CASE("dropout drops in training only, by draws that the interpreter makes as well") {
+  const std::string text = model("x = dropout(embed[tokens], 0.25)\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n");
+  check_against_interpreter(text);
+  const Folder folder;
+  folder.write("with.toml", text);
+  folder.write("without.toml", replaced(text, "dropout(embed[tokens], 0.25)", "embed[tokens]"));
+  std::map<std::string, Tensors> passes, others;
+  for (const char* name : {"with", "without"}) {
+    cli::CompileOptions options;
+    options.model = folder / (std::string(name) + ".toml");
+    const cli::CompiledModel compiled = cli::compile_model(options);
+    const cli::PassInputs inputs = example_inputs(compiled.exe.manifest, 7);
+    passes[name] = by_name(cli::run_compiled(compiled.exe, inputs));
+    others[name] = by_name(cli::run_other_schedules(compiled.exe, inputs));
+  }
+  CHECK((passes["with"]["logits"] == passes["without"]["logits"]));
+  CHECK((others["with"]["eval.loss.ce"] == others["without"]["eval.loss.ce"]));
+  CHECK((passes["with"]["loss.ce"] != passes["without"]["loss.ce"]));
+}
+
+TEST_CASE("a quarter of what dropout sees is dropped, and what is left keeps the mean") {
+  const Folder folder;
+  // the loss is the mean of what is left of ones, and so is its gradient
+  folder.write("model.toml", replaced(replaced(model("x = embed[tokens]\nkept = dropout(0 * x + 1, 0.25)\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'mean(kept) + 0 * cross_entropy(logits, targets)'\n"
+                                                     "zeros = 'mean(b, t, i: kept[b,t,i] == 0)'\ntotal = 'ce'\n"), "T = 4", "T = 256"), "B = 2", "B = 4"));
+  cli::CompileOptions options;
+  options.model = folder / "model.toml";
+  const cli::CompiledModel compiled = cli::compile_model(options);
+  const Tensors got = by_name(cli::run_compiled(compiled.exe, example_inputs(compiled.exe.manifest, 7)));
+  // 12288 draws: a standard deviation of 0.0039 of the share of zeros
+  CHECK(std::abs(got.at("loss.zeros")[0] - 0.25) < 0.016);
+  CHECK(std::abs(got.at("loss.ce")[0] - 1) < 0.02);
+}
