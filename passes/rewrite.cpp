@@ -1,5 +1,6 @@
 #include "passes/rewrite.h"
 
+#include "ir/op_kit.h"
 #include "ir/schedule.h"
 
 #include <set>
@@ -35,7 +36,9 @@ std::vector<NodeId> rewrite_into(Graph& out, const Graph& in, const Replace& rep
     out.at = node.loc;
     if (node.op == Op::Carry) {
       NodeId init = node.inputs.size() > 1 ? map[node.inputs[1]] : kNoNode;
-      if (map[node.inputs[0]] != kNoNode) {
+      if (node.inputs[0] == n) {  // nothing is added on the way: what it begins with is everywhere
+        map[n] = spread(out, init != kNoNode ? init : node.dtype == DType::Real ? out.real(0) : out.integer(0), node.axes);
+      } else if (map[node.inputs[0]] != kNoNode) {
         map[n] = out.carry(map[node.inputs[0]], node.from[0], node.ints[0], init);
       } else {
         map[n] = out.carry_open(node.axes, node.dtype, node.from[0], node.ints[0], init);

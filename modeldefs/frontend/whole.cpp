@@ -489,7 +489,7 @@ Value Evaluator::dropout(const Expr& e, Frame& f) {
   if (!p || *p < 0 || *p >= 1) throw Fault{e.args[1].at, "the probability is a constant of at least 0 and less than 1"};
   if (*p == 0 || x.zero) return x;
   // A draw of 1, which the generator never gives, stands for evaluation: everything is kept, and as it is.
-  NodeId draw = nodes_.graph.random(ir::kDropoutStream + std::to_string(draws_++), nodes_[x.node].axes);
+  NodeId draw = nodes_.graph.random(ir::kDropoutStream + std::to_string(draws_++), ir::union_of(nodes_[x.node].axes, {batch()}));  // each sequence drops for itself
   NodeId scale = nodes_.select(nodes_.compare(Op::Lt, draw, nodes_.real(1)), nodes_.real(1 / (1 - *p)), nodes_.real(1));
   NodeId factor = nodes_.select(nodes_.compare(Op::Lt, draw, nodes_.real(*p)), nodes_.real(0), scale);
   x.node = nodes_.arithmetic(Op::Mul, nodes_.to_real(x.node), factor);

@@ -60,6 +60,15 @@ ExprId FunctionLowering::load_value(NodeId id, const Env& env) {
   return e;
 }
 
+/// A value that `prepare` computes.
+ExprId FunctionLowering::load_shared(NodeId id, const Env& env) {
+  const Node& n = g_[id];
+  const BufferId buffer = b_.shared_value(id);
+  const ExprId e = b_.load(buffer, indices_of(b_.program.buffers[buffer], env));
+  if (n.dtype == DType::Bool) return b_.apply(Op::Ne, DType::Bool, {e, b_.constant(0, DType::Real)});
+  return n.dtype == DType::Int && n.op != Op::Argmax ? b_.apply(Op::Floor, DType::Int, {e}) : e;
+}
+
 ExprId FunctionLowering::pull(NodeId id, const Env& outer) {
   const Node& n = g_[id];
   Env env;  // of the node's own axes
@@ -70,18 +79,15 @@ ExprId FunctionLowering::pull(NodeId id, const Env& outer) {
   if (n.op == Op::Input) return b_.load(b_.input(id), indices_of(b_.program.buffers[b_.input(id)], env));
   if (!own(id) && b_.rate[id] != Rate::Static) {
     if (b_.rate[id] == Rate::Step) {
-      if (b_.is_view(id) || n.op == Op::ToReal || n.dtype != DType::Real) return compute(id, env);
-      BufferId buffer = b_.shared_value(id);
-      return b_.load(buffer, indices_of(b_.program.buffers[buffer], env));
+      const bool chosen = n.op == Op::Argmax || n.op == Op::TopkMask;
+      if (b_.is_view(id) || n.op == Op::ToReal || (n.dtype != DType::Real && !chosen)) return compute(id, env);
+      return load_shared(id, env);
     }
     throw InternalError(fmt::format("{}: '{}' is read by '{}', which runs at another time", n.loc.str(), b_.name_of(id), name_));
   }
   const bool leaf = n.op == Op::Constant || n.op == Op::Iota || n.op == Op::Literal;
   if (b_.rate[id] == Rate::Static && rate_ != Rate::Step && !leaf && !is_elementwise(n.op) && !b_.is_view(id) && n.op != Op::Gather && n.op != Op::Carry) {
-    BufferId buffer = b_.shared_value(id);
-    ExprId e = b_.load(buffer, indices_of(b_.program.buffers[buffer], env));
-    if (n.dtype == DType::Bool) return b_.apply(Op::Ne, DType::Bool, {e, b_.constant(0, DType::Real)});
-    return n.dtype == DType::Int && n.op != Op::Argmax ? b_.apply(Op::Floor, DType::Int, {e}) : e;
+    return load_shared(id, env);
   }
   if (b_.rate[id] == Rate::Static && rate_ != Rate::Step && n.dtype == DType::Real && !n.axes.empty() && is_elementwise(n.op) &&
       (op_is_costly(n.op) || element_count(n.axes) <= 65536) && n.op != Op::ToReal && n.op != Op::Select) {
@@ -93,10 +99,7 @@ ExprId FunctionLowering::pull(NodeId id, const Env& outer) {
       costly = op_is_costly(g_[m].op);
       open.insert(open.end(), g_[m].inputs.begin(), g_[m].inputs.end());
     }
-    if (costly) {
-      BufferId buffer = b_.shared_value(id);
-      return b_.load(buffer, indices_of(b_.program.buffers[buffer], env));
-    }
+    if (costly) return load_shared(id, env);
   }
   return compute(id, env);
 }

@@ -74,6 +74,7 @@ class FunctionLowering {
   ir::ExprId compute(ir::NodeId id, const Env& env);
   bool lie_together(ir::NodeId id, const ir::Axes& axes) const;
   ir::ExprId load_value(ir::NodeId id, const Env& env);
+  ir::ExprId load_shared(ir::NodeId id, const Env& env);
   struct Bounded {
     ir::Index index;
     ir::ExprId condition;

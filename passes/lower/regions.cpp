@@ -38,9 +38,9 @@ void FunctionLowering::find_layer_homes() {
     if (layer_home_[id] >= 0) first.try_emplace(layer_home_[id], id);
   }
   std::vector<std::set<int>> after(g_.size());
-  for (NodeId id = 0; id < g_.size(); ++id) {
+  auto find = [&](NodeId id) {
     const Node& n = g_[id];
-    if (!needed_[id]) continue;
+    const int before = layer_home_[id];
     std::set<int> waits, within;
     for (NodeId i : n.inputs) {
       waits.insert(after[i].begin(), after[i].end());
@@ -63,6 +63,14 @@ void FunctionLowering::find_layer_homes() {
       if (h != layer_home_[id]) waits.insert(h);
     }
     after[id] = std::move(waits);
+    return layer_home_[id] != before;
+  };
+  // a recurrence over positions reads a value that comes later here
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (NodeId id = 0; id < g_.size(); ++id) {
+      if (needed_[id] && find(id)) changed = true;
+    }
   }
 }
 
@@ -220,7 +228,14 @@ void FunctionLowering::assign_regions() {
       if (waits[v].empty()) ready.insert({units[v][0], v});
     }
   }
-  if (placed != units.size()) throw InternalError(name_ + ": statements wait for each other");
+  if (placed == units.size()) return;
+  std::string names;
+  for (size_t u = 0; u < units.size(); ++u) {
+    if (waits[u].empty()) continue;
+    names += fmt::format("\n  '{}' waits for", b_.name_of(statements_[units[u][0]].node));
+    for (size_t v : waits[u]) names += fmt::format(" '{}'", b_.name_of(statements_[units[v][0]].node));
+  }
+  throw InternalError(name_ + ": statements wait for each other:" + names);
 }
 
 namespace {

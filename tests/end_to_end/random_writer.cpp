@@ -107,7 +107,7 @@ std::string BlockWriter::whole(int n, int depth) {
     case 10: functions.push_back("blend"); return fmt::format("blend({}, {}, share = {})", named(n), sub(), any("0.25", "decay", "1 / (1 + t)"));
     case 11: { int m = 0; const std::string a = any_value(m); return fmt::format("tanh({}({}))", linear(m, n), a); }
     case 12: { int m = 0; const std::string a = any_value(m); return fmt::format("sin({} @ {})", a, matrix(m, n)); }
-    case 13: return fmt::format("{}({})", declare("n", any("layernorm", "rmsnorm") + "(" + size(n) + ")"), sub());
+    case 13: return fmt::format("{}({} + {})", declare("n", any("layernorm", "rmsnorm") + "(" + size(n) + ")"), sub(), named(n));
     case 14: functions.push_back("powernorm"); return fmt::format("{}({})", declare("n", "powernorm(" + size(n) + ")"), named(n));
     case 15: return fmt::format("-{}", named(n)) ;
     case 16: return fmt::format("{} * {}", named(n), declare("r", "scalar", any("", ", init = \"ones\"")));

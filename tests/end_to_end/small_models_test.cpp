@@ -88,3 +88,27 @@ TEST_CASE("a quarter of what dropout sees is dropped, and what is left keeps the
   CHECK(std::abs(got.at("loss.zeros")[0] - 0.25) < 0.016);
   CHECK(std::abs(got.at("loss.ce")[0] - 1) < 0.02);
 }
+
+TEST_CASE("a gradient that passes all layers unchanged") {
+  check_against_interpreter(replaced(model("x = blocks(embed[tokens])\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "[params]",
+                                     "L = 3\n[block]\nrepeat = \"L\"\nforward = 'x = x + W(tanh(shift))'\n[block.params]\nW = \"linear(d, d)\"\nshift = \"vector(d)\"\n[params]"));
+}
+
+TEST_CASE("a recurrence of a layer that only a loss reads") {
+  check_against_interpreter(replaced(model("x = blocks(embed[tokens])\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\nnear = 'mean(l, b, t, i: layers.h[l,b,t,i]^2)'\ntotal = 'ce + near'\n"), "[params]",
+                                     "L = 3\n[block]\nrepeat = \"L\"\nforward = '''\nh = tanh(x + W(h[t-1]))\nx = 0.9 * x\n'''\n[block.params]\nW = \"linear(d, d)\"\n[params]"));
+}
+
+TEST_CASE("the least of what no token enters, where a parameter decides") {
+  check_against_interpreter(model("level[t,i in 0..d] = sigmoid(start[i]) * level[t-1,i] + 2^(-1 - i)\nleast[t,i in 0..d] = min(s | s <= t: level[s,3]) * embed[tokens[t],i]\nlogits = mix(least) @ transpose(embed)\n'''\n"
+                                  "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
+}
+
+TEST_CASE("sums over earlier positions of three factors, in chunks and in one piece") {
+  for (const char* T : {"T = 128", "T = 96", "T = 61"}) {
+    INFO(T);
+    check_against_interpreter(replaced(model("x = embed[tokens]\nq, k = tanh(mix(x)), sigmoid(x)\nread[t,j] = sum(s, i | s <= t: q[t,i] * k[s,i] * x[s,j]) / (t + 1)\n"
+                                             "before[t,j] = sum(s, i | s < t, tokens[s] != 3: q[t,i] * k[s,i] * tanh(x[s,j])) / (t + 1)\nlogits = mix(read + before) @ transpose(embed)\n'''\n"
+                                             "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "T = 4", T));
+  }
+}
