@@ -16,14 +16,6 @@ constexpr uint32_t kSmallest = 16, kLargest = 64;
 // A sum in chunks has more loops: it must save this much.
 constexpr double kWorthwhile = 1.3;
 
-/// The largest chunk that divides the positions; 0 if there is none.
-uint32_t chunk_size(uint32_t positions) {
-  for (uint32_t size = kLargest; size >= kSmallest; --size) {
-    if (positions % size == 0 && positions > size) return size;
-  }
-  return 0;
-}
-
 double count(const Axes& axes) { return static_cast<double>(element_count(axes)); }
 
 /// The two sides of `s <= t` or `s < t`, with s among the summed axes.
@@ -143,6 +135,13 @@ class ChunkedSum {
 };
 
 }  // namespace
+
+uint32_t chunk_size(uint32_t positions) {
+  for (uint32_t size = kLargest; size >= kSmallest; --size) {
+    if (positions % size == 0 && positions > size) return size;
+  }
+  return 0;
+}
 
 Graph chunk_sums(const Graph& in) {
   std::vector<NodeId> whole;  // rows carry a state from position to position

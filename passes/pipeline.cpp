@@ -1,6 +1,7 @@
 #include "passes/pipeline.h"
 
 #include "ir/diagnostics.h"
+#include "passes/band_windows.h"
 #include "passes/canonicalise.h"
 #include "passes/chunk_sums.h"
 #include "passes/compensate_sums.h"
@@ -26,6 +27,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"restrict_rows", "before differentiate: what few positions need has gradients at few positions", restrict_rows},
       {"derive_rows", "before sums are brought into their form for whole sequences", derive_rows},
       {"split_chunks", "before sums are brought into their form: positions of a chunk are an axis then", split_chunks},
+      {"band_windows", "before sums are brought into their form: a window's positions are an axis then", band_windows},
       {"chunk_sums", "before sums of three factors are brought into products for all pairs of positions", chunk_sums},
       {"normalise_sums", "before differentiate: the gradient of a prefix sum is a prefix sum", normalise_sums},
       {"canonicalise_sums", "sums that were written in two ways are one now, and must be numbered as one", canonicalise},

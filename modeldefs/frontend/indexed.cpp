@@ -270,7 +270,8 @@ Value Evaluator::reduced(const Expr& e, const Value& body, const Axes& over, int
     // over nothing the maximum is 0 and the shares are 0 / 1: infinite powers and 0 / 0 would spoil gradients
     const bool empty = may_be_empty(inner, over);
     if (empty) most = nodes_.select(nodes_.compare(Op::Eq, most, nodes_.real(kLowest)), zero, most);
-    NodeId powers = nodes_.select(inner, nodes_.unary(Op::Exp, nodes_.sub(x, most)), zero);
+    // what the condition excludes has the power 0, not an infinite one that is left out: infinity times 0 would spoil gradients
+    NodeId powers = nodes_.select(inner, nodes_.unary(Op::Exp, nodes_.sub(scores, most)), zero);
     NodeId total = nodes_.reduce(Op::Sum, powers, over);
     if (empty) total = nodes_.select(nodes_.compare(Op::Eq, total, zero), nodes_.real(1), total);
     NodeId share = nodes_.arithmetic(Op::Div, powers, total);
@@ -295,7 +296,7 @@ Value Evaluator::reduced(const Expr& e, const Value& body, const Axes& over, int
   NodeId value = nodes_.reduce(name == "min" ? Op::Min : Op::Max, limited, over);
   if (name == "logsumexp") {
     NodeId most = nodes_.unary(Op::Stop, value);
-    NodeId powers = nodes_.select(inner, nodes_.unary(Op::Exp, nodes_.sub(x, most)), zero);
+    NodeId powers = nodes_.select(inner, nodes_.unary(Op::Exp, nodes_.sub(limited, most)), zero);
     value = nodes_.add(most, nodes_.unary(Op::Log, nodes_.reduce(Op::Sum, powers, over)));
   }
   out.node = nodes_.select(around, value, zero);

@@ -78,7 +78,7 @@ void compare(const Values& got, const Values& expected, const std::string& how, 
     }
     std::vector<double> difference(want.size());
     for (size_t i = 0; i < want.size(); ++i) difference[i] = values[i] - want[i];
-    const double floor = name.starts_with("grad.") ? 1e-3 * all_gradients : 1e-3, error = norm(difference) / std::max(norm(want), std::max(floor, 1e-30));
+    const double floor = name.starts_with("grad.") ? 1e-3 * all_gradients : 1e-2, error = norm(difference) / std::max(norm(want), std::max(floor, 1e-30));
     if (!(error <= 2e-5)) out.push_back(fmt::format("{}: {} differs by {:.1e}", how, name, error));
   }
 }

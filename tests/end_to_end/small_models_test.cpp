@@ -112,3 +112,20 @@ TEST_CASE("sums over earlier positions of three factors, in chunks and in one pi
                                              "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "T = 4", T));
   }
 }
+
+TEST_CASE("attention within a window, in a band and in one piece") {
+  for (const char* T : {"T = 96", "T = 61"}) {
+    INFO(T);
+    check_against_interpreter(replaced(model("x = embed[tokens]\nq, k, v = reshape(mix(x), 3, 4), reshape(tanh(x), 3, 4), reshape(sigmoid(x), 3, 4)\n"
+                                             "a[t,h,s] = softmax(s | s <= t, t - s < 7: sum(c: q[t,h,c] * k[s,h,c]) / 2 - 0.1 * (t - s))\no[t,h,c] = sum(s: a[t,h,s] * v[s,h,c])\n"
+                                             "most[t,i] = max(s | s <= t, t - s <= 4: x[s,i])\nnear[t,i] = sum(s | s < t, t - s < 5, tokens[s] != 2: x[s,i] * tanh(x[t,i]))\n"
+                                             "logits = mix(reshape(o, d) + 0.3 * most + 0.1 * near) @ transpose(embed)\n'''\n"
+                                             "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "T = 4", T));
+  }
+}
+
+TEST_CASE("a score far above all that attention may see spoils nothing") {
+  // each position has a score of 400 more than the one before, and earlier positions may not see it
+  check_against_interpreter(model("x = embed[tokens]\nscore[t,s] = 400 * s + sum(c: x[t,c] * x[s,c])\na[t,s] = softmax(s | s <= t: score[t,s])\no[t,i] = sum(s: a[t,s] * x[s,i])\nlogits = mix(o) @ transpose(embed)\n'''\n"
+                                  "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
+}

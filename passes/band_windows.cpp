@@ -1,0 +1,192 @@
+#include "passes/band_windows.h"
+
+#include "passes/chunk_sums.h"
+#include "passes/restrict_rows.h"
+#include "passes/rewrite.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+namespace cpuflow::passes {
+using namespace ir;
+
+namespace {
+
+// A band has more loops than a square, and copies of what it reads: it must save this much.
+constexpr double kWorthwhile = 1.5;
+
+bool counts(const Graph& g, NodeId id, Axis& axis) {
+  if (g[id].op != Op::Iota || g[id].value != 0 || g[id].axes[0].kind != AxisKind::Position) return false;
+  axis = g[id].axes[0];
+  return true;
+}
+
+/// The positions t and s of a condition `s <= t` and `t - s < W`.
+struct Window {
+  Axis t, s;
+  int64_t size = 0;
+};
+
+/// The window outside of which a condition does not hold.
+std::optional<Window> window_of(const Graph& g, NodeId condition, const Axis& s) {
+  std::optional<Axis> not_later;  // t, where s <= t
+  std::map<Axis, int64_t> sizes;  // t - s < W
+  for (NodeId id : conjuncts(g, condition)) {
+    const Node& c = g[id];
+    if (c.op != Op::Le && c.op != Op::Lt) continue;
+    Axis a, b;
+    if (counts(g, c.inputs[0], a) && counts(g, c.inputs[1], b) && a == s) not_later = b;
+    const Node &difference = g[c.inputs[0]], &limit = g[c.inputs[1]];
+    if (difference.op != Op::Sub || limit.op != Op::Constant) continue;
+    if (counts(g, difference.inputs[0], a) && counts(g, difference.inputs[1], b) && b == s) {
+      sizes[a] = static_cast<int64_t>(limit.value) + (c.op == Op::Le ? 1 : 0);
+    }
+  }
+  if (!not_later || !sizes.count(*not_later) || not_later->size != s.size || sizes[*not_later] < 1) return std::nullopt;
+  return Window{*not_later, s, sizes[*not_later]};
+}
+
+/// The window outside of which a value is `otherwise`.
+std::optional<Window> support(const Graph& g, NodeId id, const Axis& s, double otherwise) {
+  const Node& n = g[id];
+  if (!contains(n.axes, s)) return std::nullopt;
+  switch (n.op) {
+    case Op::Select:
+      if (g[n.inputs[2]].op == Op::Constant && g[n.inputs[2]].value == otherwise) {
+        if (auto w = window_of(g, n.inputs[0], s)) return w;
+        return support(g, n.inputs[1], s, otherwise);
+      }
+      return std::nullopt;
+    case Op::Rename: {
+      Axis before = s;
+      for (size_t k = 0; k < n.to.size(); ++k) {
+        if (n.to[k] == s) before = n.from[k];
+      }
+      auto w = support(g, n.inputs[0], before, otherwise);
+      if (!w) return std::nullopt;
+      for (size_t k = 0; k < n.from.size(); ++k) {
+        if (n.from[k] == w->t) w->t = n.to[k];
+      }
+      w->s = s;
+      return w;
+    }
+    case Op::Mul:
+    case Op::Div:
+    case Op::Neg:
+      if (otherwise != 0) return std::nullopt;
+      for (NodeId i : n.inputs) {
+        if (auto w = support(g, i, s, 0)) return w;
+        if (n.op == Op::Div) break;
+      }
+      return std::nullopt;
+    default:
+      return std::nullopt;
+  }
+}
+
+/// Values at (chunk, row) instead of t, and (chunk, reach) instead of s.
+class Band {
+ public:
+  Band(Graph& g, const Window& w, uint32_t chunk)
+      : g_(g), w_(w), size_(chunk), reach_size_(chunk + static_cast<uint32_t>(w.size) - 1) {
+    auto axis = [&](unsigned role, uint32_t size) { return Axis{AxisKind::Position, static_cast<uint16_t>(kSplitOrdinal + 0x2000 + 4 * w.t.ordinal + role), size}; };
+    chunk_ = axis(0, w.t.size / chunk);
+    row_ = axis(1, chunk);
+    reach_ = axis(2, reach_size_);
+    // position s of a place in the reach: it may lie before the first
+    at_ = g.binary(Op::Add, g.binary(Op::Mul, g.iota(chunk_), g.integer(size_)), g.iota(reach_, 1 - w.size));
+    inside_ = g.binary(Op::Le, g.integer(0), at_);
+  }
+
+  /// The reduction `n` over s (and perhaps more), as a value at t; kNoNode where something in it cannot be seen in a band.
+  NodeId reduction(const Node& n, double otherwise) {
+    NodeId x = value(n.inputs[0], w_.s);
+    if (x == kNoNode) return kNoNode;
+    x = g_.select(inside_, x, g_.real(otherwise));
+    Axes over = without(n.from, {w_.s});
+    over.push_back(reach_);
+    return g_.reshape(g_.reduce(n.op, x, over), {chunk_, row_}, {w_.t});
+  }
+
+ private:
+  NodeId value(NodeId id, const Axis& s) {
+    auto [it, fresh] = made_.try_emplace({id, s}, kNoNode);
+    return fresh ? made_[{id, s}] = make(id, s) : it->second;
+  }
+
+  NodeId make(NodeId id, const Axis& s) {
+    const Node n = g_[id];
+    const bool has_t = contains(n.axes, w_.t), has_s = contains(n.axes, s);
+    if (!has_t && !has_s) return id;
+    if (n.op == Op::Iota) {
+      if (has_s) return n.value == 0 ? at_ : g_.binary(Op::Add, at_, g_.integer(static_cast<int64_t>(n.value)));
+      return g_.reshape(id, {w_.t}, {chunk_, row_});
+    }
+    if (is_elementwise(n.op)) {
+      Node copy = n;
+      for (NodeId& i : copy.inputs) {
+        i = value(i, s);
+        if (i == kNoNode) return kNoNode;
+      }
+      return g_.add(std::move(copy));
+    }
+    if (has_t != has_s) return has_t ? g_.reshape(id, {w_.t}, {chunk_, row_}) : g_.gather(id, s, at_);
+    if (n.op == Op::Rename) {
+      Axis before = s;
+      Axes from, to;
+      for (size_t k = 0; k < n.to.size(); ++k) {
+        if (n.to[k] == w_.t) return kNoNode;
+        if (n.to[k] == s) {
+          before = n.from[k];
+          continue;
+        }
+        from.push_back(n.from[k]);
+        to.push_back(n.to[k]);
+      }
+      const NodeId x = value(n.inputs[0], before);
+      return x == kNoNode || from.empty() ? x : g_.rename(x, from, to);
+    }
+    const bool reduces = n.op == Op::Sum || n.op == Op::Max || n.op == Op::Min || n.op == Op::Prod;
+    if (!reduces || contains(n.from, w_.t) || contains(n.from, s)) return kNoNode;
+    const NodeId x = value(n.inputs[0], s);
+    return x == kNoNode ? x : g_.reduce(n.op, x, n.from);
+  }
+
+  Graph& g_;
+  Window w_;
+  uint32_t size_, reach_size_;
+  Axis chunk_, row_, reach_;
+  NodeId at_, inside_;
+  std::map<std::pair<NodeId, Axis>, NodeId> made_;
+};
+
+NodeId in_band(Graph& g, const Node& n) {
+  if ((n.op != Op::Sum && n.op != Op::Max && n.op != Op::Min) || n.dtype != DType::Real) return kNoNode;
+  for (const Axis& s : n.from) {
+    if (s.kind != AxisKind::Position) continue;
+    const Node& x = g[n.inputs[0]];
+    const bool limited = n.op != Op::Sum;
+    if (limited && (x.op != Op::Select || g[x.inputs[2]].op != Op::Constant)) continue;
+    const double otherwise = limited ? g[x.inputs[2]].value : 0;
+    const std::optional<Window> w = support(g, n.inputs[0], s, otherwise);
+    if (!w || !contains(n.axes, w->t)) continue;
+    const uint32_t chunk = chunk_size(w->t.size);
+    if (chunk == 0 || kWorthwhile * static_cast<double>(chunk + w->size) > w->t.size) continue;
+    return Band(g, *w, chunk).reduction(n, otherwise);
+  }
+  return kNoNode;
+}
+
+}  // namespace
+
+Graph band_windows(const Graph& in) {
+  std::vector<NodeId> whole;  // a row looks back by itself
+  for (const Output& o : in.outputs) {
+    if (o.name != "rows.logits") whole.push_back(o.node);
+  }
+  const std::vector<bool> wanted = reachable(in, whole);
+  return rewrite(in, [&](Graph& out, const Node& n, NodeId id, const std::vector<NodeId>&) -> NodeId { return wanted[id] ? in_band(out, n) : kNoNode; });
+}
+
+}  // namespace cpuflow::passes
