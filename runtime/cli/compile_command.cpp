@@ -9,6 +9,7 @@
 #include "ir/parse.h"
 #include "ir/print.h"
 #include "passes/pipeline.h"
+#include "passes/time_plan.h"
 #include "runtime/atomic_file.h"
 #include "runtime/cli/audit.h"
 #include "runtime/cli/model_options.h"
@@ -81,6 +82,18 @@ std::vector<std::string> write_files(const CompiledModel& model, const std::stri
   return written;
 }
 
+/// The first line of a statement, cut where a terminal would break it.
+std::string one_line(std::string text) {
+  text = text.substr(0, text.find('\n'));
+  return text.size() > 90 ? text.substr(0, 87) + "..." : text;
+}
+
+std::vector<passes::StatementCost> time_costs(const CompiledModel& model) {
+  passes::PipelineOptions options;
+  options.stop_after = "canonicalise_sums";
+  return passes::time_plan(passes::run_pipeline(model.parsed, options), model.exe.manifest.T);
+}
+
 void print_report(const CompileCommand& command, CompileOptions options) {
   if (options.target.empty())
     options.run = true;
@@ -99,7 +112,12 @@ void print_report(const CompileCommand& command, CompileOptions options) {
     nlohmann::ordered_json report = compile_json(model, options.fuse);
     report["audits"] = audit_json(audit_model(model.path, options.overrides));
     report["files"] = files;
-    if (command.explain) report["explanation"] = model.explanation.lines;
+    if (command.explain) {
+      report["explanation"] = model.explanation.lines;
+      for (const passes::StatementCost& s : time_costs(model)) {
+        report["time"].push_back({{"file", s.loc.source->path}, {"line", s.loc.line()}, {"statement", one_line(s.loc.text())}, {"how", s.how}, {"flops", s.flops}});
+      }
+    }
     print_out(report.dump(2) + "\n");
     return;
   }
@@ -114,6 +132,12 @@ void print_report(const CompileCommand& command, CompileOptions options) {
                                                      : fmt::format("Compiled by {} in {:.0f} ms.", record.compiler, record.ms_compile)));
   }
   if (command.explain) {
+    print_out("\nHow time is run (FLOP a token, forward, in all layers)\n");
+    for (const passes::StatementCost& s : time_costs(model)) {
+      const std::string path = s.loc.source->path;
+      print_out(fmt::format("  {:>16} {:>12}  {}\n", fmt::format("{}:{}", path.substr(path.rfind('/') + 1), s.loc.line()), with_commas(s.flops), one_line(s.loc.text())));
+      if (!s.how.empty()) print_out(fmt::format("  {:30} {}\n", "", s.how));
+    }
     print_out("\nDecisions\n");
     for (const std::string& line : model.explanation.lines) print_out("  " + line + "\n");
   }
