@@ -17,7 +17,7 @@ mix   = "linear(d, d)"
 [model]
 forward = '''
 x = embed[tokens]
-x = x + mix(tanh(cumsum(x) / (t + 1)))
+x = x + dropout(mix(tanh(cumsum(x) / (t + 1))), 0.1)
 logits = x @ transpose(embed)
 '''
 
