@@ -113,10 +113,12 @@ class Builder {
   }
 
   void add_head(Frame& f) {
-    const std::string text = "head_[b,t] = " + head_ + "\nwith_head_ = concat(logits, stack(head_))\n";
-    auto source = std::make_shared<ir::SourceText>(ir::SourceText{"--head", text});
-    const std::vector<Statement> statements = parse_statements({source, 0, static_cast<uint32_t>(text.size())}, diagnostics_);
-    diagnostics_.stop_if_errors();
+    std::vector<Statement> statements;
+    for (const std::string& text : {"head_[b,t] = " + head_, std::string("with_head_ = concat(logits, stack(head_))")}) {
+      auto source = std::make_shared<ir::SourceText>(ir::SourceText{"--head", text});
+      for (Statement& s : parse_statements({source, 0, static_cast<uint32_t>(text.size())}, diagnostics_)) statements.push_back(std::move(s));
+      diagnostics_.stop_if_errors();
+    }
     const std::optional<Value> v = evaluator_.run(statements, f);
     diagnostics_.stop_if_errors();
     if (!v || v->features.size() != 1 || v->features[0].size != program_.V + 1) {
