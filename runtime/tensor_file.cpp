@@ -164,40 +164,34 @@ const TensorInfo& TensorFile::expect(std::string_view name, std::span<const int6
   return tensor;
 }
 
-std::vector<float> TensorFile::floats(std::string_view name) const {
+template <class To, class Convert>
+std::vector<To> TensorFile::elements(std::string_view name, Convert convert) const {
   const TensorInfo& tensor = info(name);
   std::vector<std::byte> scratch;
   const std::span<const std::byte> bytes = data(tensor, scratch);
-  std::vector<float> out(tensor.elements());
-  for_each_element(tensor.type, bytes.data(), out.size(), [&](uint64_t i, auto value) { out[i] = real_from<float>(value); });
+  std::vector<To> out(tensor.elements());
+  for_each_element(tensor.type, bytes.data(), out.size(), [&](uint64_t i, auto value) { out[i] = convert(tensor, i, value); });
   return out;
+}
+
+std::vector<float> TensorFile::floats(std::string_view name) const {
+  return elements<float>(name, [](const TensorInfo&, uint64_t, auto value) { return real_from<float>(value); });
 }
 
 std::vector<double> TensorFile::doubles(std::string_view name) const {
-  const TensorInfo& tensor = info(name);
-  std::vector<std::byte> scratch;
-  const std::span<const std::byte> bytes = data(tensor, scratch);
-  std::vector<double> out(tensor.elements());
-  for_each_element(tensor.type, bytes.data(), out.size(),
-                   [&](uint64_t i, auto value) { out[i] = real_from<double>(value); });
-  return out;
+  return elements<double>(name, [](const TensorInfo&, uint64_t, auto value) { return real_from<double>(value); });
 }
 
 std::vector<int32_t> TensorFile::int32s(std::string_view name) const {
-  const TensorInfo& tensor = info(name);
-  std::vector<std::byte> scratch;
-  const std::span<const std::byte> bytes = data(tensor, scratch);
-  std::vector<int32_t> out(tensor.elements());
-  for_each_element(tensor.type, bytes.data(), out.size(), [&](uint64_t i, auto value) {
+  return elements<int32_t>(name, [&](const TensorInfo& tensor, uint64_t i, auto value) -> int32_t {
     if constexpr (std::is_integral_v<decltype(value)>) {
       if (!std::in_range<int32_t>(value))
         fail(fmt::format("tensor '{}': element {} is {}, which does not fit into 32 bits", name, i, value));
-      out[i] = static_cast<int32_t>(value);
+      return static_cast<int32_t>(value);
     } else {
       fail(fmt::format("tensor '{}' is {}, and integers are needed", name, tensor_type_name(tensor.type)));
     }
   });
-  return out;
 }
 
 std::unique_ptr<TensorFile> open_tensor_file(const std::string& path) {

@@ -63,6 +63,11 @@ class TensorFile {
 
   std::string path_;
   std::vector<TensorInfo> tensors_;
+
+ private:
+  /// All elements, each by `convert(tensor, index, value in the file's type)`.
+  template <class To, class Convert>
+  std::vector<To> elements(std::string_view name, Convert convert) const;
 };
 
 /// Opens a safetensors file, or a checkpoint of PyTorch (TorchFile), whatever its name is.

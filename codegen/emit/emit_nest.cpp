@@ -1,8 +1,7 @@
 #include "codegen/emit/emit_nest.h"
 
-#include "ir/random_draw.h"
-
 #include "ir/op.h"
+#include "ir/random_draw.h"
 
 #include <fmt/format.h>
 

@@ -8,8 +8,8 @@
 
 #include "ir/diagnostics.h"
 #include "modeldefs/frontend/build_graph.h"
-#include "passes/separate_evaluation.h"
 #include "passes/rewrite.h"
+#include "passes/separate_evaluation.h"
 
 namespace cpuflow::cli {
 namespace {
@@ -21,12 +21,18 @@ using Overrides = std::map<std::string, std::string>;
 
 constexpr int64_t kFewPositions = 24;
 
+/// The model as it is evaluated: audits ask about the text that it writes.
+Model load_evaluated(const std::string& path, const Overrides& overrides, ir::Diagnostics& diagnostics) {
+  Model model = frontend::load_model(path, overrides, diagnostics);
+  model.graph = passes::separate_evaluation(model.graph, false);
+  return model;
+}
+
 /// The model at other sizes, or nothing where it does not exist at these.
 std::optional<Model> try_load(const std::string& path, const Overrides& overrides) {
   ir::Diagnostics diagnostics;
   try {
-    Model model = frontend::load_model(path, overrides, diagnostics);
-    model.graph = passes::separate_evaluation(model.graph, false);
+    Model model = load_evaluated(path, overrides, diagnostics);
     if (diagnostics.has_errors()) return std::nullopt;
     return model;
   } catch (const ir::ModelError&) {
@@ -111,8 +117,7 @@ Overrides quick_sizes(const std::string& path, const Overrides& overrides, const
 
 Sizes load_sizes(const std::string& path, const Overrides& overrides) {
   ir::Diagnostics diagnostics;
-  Sizes out{frontend::load_model(path, overrides, diagnostics), {}, {}, {}, {}, {}};
-  out.full.graph = passes::separate_evaluation(out.full.graph, false);
+  Sizes out{load_evaluated(path, overrides, diagnostics), {}, {}, {}, {}, {}};
   std::optional<Model> unused;
   diagnostics.stop_if_errors();
   const int64_t T = out.full.T;
