@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +25,18 @@ namespace {
 const std::vector<std::string> kAvx2Features = {"sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx",  "avx2",
                                                 "fma",  "f16c",  "bmi",    "bmi2",   "lzcnt",  "movbe"};
 const std::vector<std::string> kAvx512Features = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512cd"};
+const std::vector<std::string> kBf16Features = {"avx512bf16"};
+const std::vector<std::string> kAmxFeatures = {"amx-tile", "amx-bf16"};
+
+/// Whether the operating system lets this process use tiles; asking is what grants it, for all threads.
+bool may_use_tiles() {
+#if defined(__x86_64__) && defined(SYS_arch_prctl)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA of the kernel's asm/prctl.h
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
 
 /// The instruction sets of the processor that the operating system lets programs use, by clang's names.
 std::set<std::string> host_features() {
@@ -50,6 +63,7 @@ std::set<std::string> host_features() {
   }
   const bool saves_ymm = (xcr0 & 0x6) == 0x6;
   const bool saves_zmm = (xcr0 & 0xE6) == 0xE6;
+  const bool saves_tiles = (xcr0 & 0x60000) == 0x60000;
   if (saves_ymm) {
     add(leaf1, 28, "avx");
     add(leaf1, 12, "fma");
@@ -66,7 +80,12 @@ std::set<std::string> host_features() {
       add(b, 30, "avx512bw");
       add(b, 31, "avx512vl");
     }
+    if (saves_tiles && ((d >> 24) & 1) && may_use_tiles()) {
+      add(d, 24, "amx-tile");
+      add(d, 22, "amx-bf16");
+    }
   }
+  if (saves_zmm && __get_cpuid_count(7, 1, &a, &b, &c, &d)) add(a, 5, "avx512bf16");
   if (__get_cpuid(0x80000001, &a, &b, &c, &d)) add(c, 5, "lzcnt");
 #endif
   return found;
@@ -123,18 +142,20 @@ size_t cache_bytes(int level, int sysconf_name, size_t otherwise) {
 }  // namespace
 
 const std::vector<std::string>& target_names() {
-  static const std::vector<std::string> names = {"portable", "avx2", "avx512"};
+  static const std::vector<std::string> names = {"portable", "avx2", "avx512", "avx512bf16", "amx"};
   return names;
 }
 
 CpuTarget target_by_name(std::string_view name) {
   CpuTarget target;
   target.name = name;
-  if (name == "portable") return target;
-  if (name == "avx2" || name == "avx512") {
-    target.lanes = name == "avx2" ? 8 : 16;
-    target.features = kAvx2Features;
-    if (name == "avx512") target.features.insert(target.features.end(), kAvx512Features.begin(), kAvx512Features.end());
+  const std::vector<std::pair<std::string, const std::vector<std::string>*>> steps = {
+      {"portable", nullptr}, {"avx2", &kAvx2Features}, {"avx512", &kAvx512Features}, {"avx512bf16", &kBf16Features}, {"amx", &kAmxFeatures}};
+  for (const auto& [step, more] : steps) {  // each has what those before it have
+    if (more) target.features.insert(target.features.end(), more->begin(), more->end());
+    if (step != name) continue;
+    target.lanes = step == "portable" ? 4 : step == "avx2" ? 8 : 16;
+    target.fast_bf16 = step == "avx512bf16" || step == "amx";
     return target;
   }
   std::string near = nearest_name(name, target_names());

@@ -8,9 +8,10 @@ namespace cpuflow::ir {
 
 /// The processor that code is generated for; plain data, so that a pass can be tested for a machine that is not here.
 struct CpuTarget {
-  std::string name = "portable";      // "portable" | "avx2" | "avx512"
+  std::string name = "portable";      // "portable" | "avx2" | "avx512" | "avx512bf16" | "amx"
   int lanes = 4;                      // float32 values in one vector register
   std::vector<std::string> features;  // instruction sets above the architecture's baseline, by clang's names ("avx2", "fma", ...)
+  bool fast_bf16 = false;             // products of bf16 numbers are instructions; else they are made of float32 ones
   size_t l1d_bytes = 32 << 10;        // caches of one core, and
   size_t l2_bytes = 512 << 10;        //
   size_t l3_bytes = 16 << 20;         // what all cores share; 0: there is none

@@ -16,4 +16,10 @@ int64_t stride_along(const LoopProgram& program, const Place& place, const Axis&
   return stride;
 }
 
+int64_t panel_floats(const LoopProgram& program, int64_t k, int64_t n, bool bf16) {
+  constexpr int64_t kUnitTile = 16;  // as in codegen/prelude/bf16.h
+  const int64_t columns = (n + program.panel - 1) / program.panel * program.panel;
+  return columns * (bf16 ? ((k + 1) / 2 + kUnitTile - 1) / kUnitTile * kUnitTile : k);
+}
+
 }  // namespace cpuflow::ir

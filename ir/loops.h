@@ -94,6 +94,7 @@ struct Product {
   Axis m, k, n;
   Place a, b, c;  // b: the first element of the panels, without k and n
   bool accumulate = false;
+  bool bf16 = false;  // operands are rounded to bf16, sums are float32
   NodeId node = kNoNode;
 };
 
@@ -103,6 +104,7 @@ struct Pack {
   Axes loops;
   Axis k, n;
   Place src, dst;  // dst: the first element of the panels
+  bool bf16 = false;  // two numbers that follow each other along k share the place of a float
   NodeId node = kNoNode;
 };
 
@@ -181,6 +183,9 @@ struct LoopProgram {
   std::vector<Function> functions;
   int64_t shared_floats = 0, grad_floats = 0, loss_floats = 0;
 };
+
+/// Floats that the panels of a k x n matrix take.
+int64_t panel_floats(const LoopProgram& program, int64_t k, int64_t n, bool bf16);
 
 /// Whether a region over these rows runs for a range of them in a function that has one: the positions of the sequence.
 inline bool ranged(const Axis& row) { return row.kind == AxisKind::Position && row.ordinal == 0; }

@@ -210,6 +210,7 @@ class LoopParser : LineScanner {
       s.nest.lane = static_cast<int>(setting("lanes"));
     } else if (accept_word("product")) {
       s.kind = Step::Kind::Product;
+      s.product.bf16 = accept_word("bf16");
       s.product.accumulate = accept_word("into");
       s.product.loops = axes();
       take_word("m"), s.product.m = axis();
@@ -223,6 +224,7 @@ class LoopParser : LineScanner {
       s.product.node = label();
     } else if (accept_word("pack")) {
       s.kind = Step::Kind::Pack;
+      s.pack.bf16 = accept_word("bf16");
       if (accept_word("new")) s.pack.part = one_of({"rows", "columns"}, "which part") == 0 ? Pack::Part::NewRows : Pack::Part::NewColumns;
       s.pack.loops = axes();
       take_word("k"), s.pack.k = axis();

@@ -98,13 +98,13 @@ class Printer {
         break;
       case Step::Kind::Product: {
         const Product& p = s.product;
-        out_ += fmt::format("{}product{} [{}] m {} k {} n {}: {} = {} {}{}\n", in, p.accumulate ? " into" : "", axes(p.loops), p.m.str(), p.k.str(), p.n.str(),
+        out_ += fmt::format("{}product{}{} [{}] m {} k {} n {}: {} = {} {}{}\n", in, p.bf16 ? " bf16" : "", p.accumulate ? " into" : "", axes(p.loops), p.m.str(), p.k.str(), p.n.str(),
                             place(p.c), place(p.a), place(p.b), label(p.node));
         break;
       }
       case Step::Kind::Pack: {
         static const char* parts[] = {"", " new rows", " new columns"};
-        out_ += fmt::format("{}pack{} [{}] k {} n {}: {} = {}{}\n", in, parts[static_cast<int>(s.pack.part)], axes(s.pack.loops), s.pack.k.str(), s.pack.n.str(),
+        out_ += fmt::format("{}pack{}{} [{}] k {} n {}: {} = {}{}\n", in, s.pack.bf16 ? " bf16" : "", parts[static_cast<int>(s.pack.part)], axes(s.pack.loops), s.pack.k.str(), s.pack.n.str(),
                             place(s.pack.dst), place(s.pack.src), label(s.pack.node));
         break;
       }

@@ -25,7 +25,7 @@ void verify(const Graph& graph);
 ///   none, is read only where those are;
 /// - parameters, tokens, sums and literals are only read, results only written; gradients are read by `finish` only, shared values written by
 ///   `prepare` only;
-/// - a plain store writes each element once; a product's columns are neighbours, and its panels as large as it reads them;
+/// - a plain store writes each element once; a product's columns are neighbours, and its panels as large as it reads them and of its format;
 /// - values of one function that are in use at the same time share no memory; what is kept between calls shares none at all, and
 ///   everything fits the scratch that the function asks for.
 /// Throws InternalError that names the invariant, the function and the region.

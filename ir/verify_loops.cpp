@@ -321,8 +321,9 @@ class Verifier {
     check(!mentions(p.c, p.k), "the result of a product depends on what is summed");
     check(!mentions(p.b, p.k) && !mentions(p.b, p.n), "the panels of a product are named by their first element");
     check(stride_along(p_, p.c, p.n) == 1 || p.n.size == 1, "the columns of a product are not neighbours in memory");
-    const int64_t panels = (p.n.size + p_.panel - 1) / p_.panel * p_.panel * static_cast<int64_t>(p.k == region_->row && region_->has_rows ? 1 : p.k.size);
+    const int64_t panels = panel_floats(p_, p.k == region_->row && region_->has_rows ? 1 : p.k.size, p.n.size, p.bf16);
     check(panels <= p_.buffers[p.b.buffer].floats, called(p.b.buffer) + " is smaller than the panels that a product reads");
+    holds_units(p.b.buffer, p.bf16);
     read(p.a), read(p.b), write(p.c);
   }
 
@@ -335,7 +336,14 @@ class Verifier {
     place(p.src, where_), place(p.dst, where_);
     check(!mentions(p.dst, p.k) && !mentions(p.dst, p.n), "panels are named by their first element");
     if (p.part != Pack::Part::Whole) check(p_.buffers[p.dst.buffer].persistent && function_->row_range, "only panels that are kept are packed in part");
+    holds_units(p.dst.buffer, p.bf16);
     read(p.src), write(p.dst);
+  }
+
+  /// Panels are packed and multiplied in one format.
+  void holds_units(BufferId panels, bool bf16) {
+    const auto [it, first] = units_.try_emplace(panels, bf16);
+    check(it->second == bf16, called(panels) + " holds panels of floats for one, of bf16 for another");
   }
 
   void choose(const Choose& c) {
@@ -442,6 +450,7 @@ class Verifier {
   std::set<Axis> scope_;  // loops around the step
   std::map<BufferId, Life> lives_;
   std::map<BufferId, int> written_;   // the region that wrote last
+  std::map<BufferId, bool> units_;    // panels, and whether they are of bf16
   std::set<BufferId> writes_here_;    // anywhere in the region
   std::set<BufferId> across_;         // read in a layer before it is written there
 };

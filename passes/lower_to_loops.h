@@ -16,6 +16,7 @@ struct ParamPlace {
 
 struct LowerOptions {
   bool fuse = true;                     // false: every operation has loops of its own over whole tensors
+  bool bf16 = false;                    // products take operands rounded to bf16, where that is harmless (float32_products)
   int lanes = 8;                        // floats of a vector of the target
   int64_t tile = 64;                    // rows of a tile
   int64_t large_floats = 640 * 1024;    // a value of more floats a sequence is never stored whole

@@ -12,6 +12,7 @@
 namespace cpuflow::embedded {
 extern const std::string_view kernel_prelude;
 extern const std::string_view kernel_products;
+extern const std::string_view kernel_bf16;
 extern const std::string_view kernel_loops;
 extern const std::string_view kernel_abi;
 }  // namespace cpuflow::embedded
@@ -39,6 +40,10 @@ class Emitter {
     out_ += "\n";
     out_ += embedded::kernel_products;
     out_ += "\n";
+    if (std::any_of(p_.functions.begin(), p_.functions.end(), multiplies_bf16)) {
+      out_ += embedded::kernel_bf16;
+      out_ += "\n";
+    }
     out_ += embedded::kernel_loops;
     out_ += "\nnamespace {\n\n";
     literals();
@@ -54,6 +59,17 @@ class Emitter {
   }
 
  private:
+  /// Whether the function packs or multiplies bf16.
+  static bool multiplies_bf16(const Function& f) {
+    auto bf16 = [](const Step& s) { return s.product.bf16 || s.pack.bf16; };
+    return std::any_of(f.parts.begin(), f.parts.end(), [&](const Part& part) {
+      return std::any_of(part.regions.begin(), part.regions.end(), [&](const Region& r) {
+        return std::any_of(r.before.begin(), r.before.end(), bf16) ||
+               std::any_of(r.groups.begin(), r.groups.end(), [&](const Group& g) { return std::any_of(g.steps.begin(), g.steps.end(), bf16); });
+      });
+    });
+  }
+
   void literals() {
     for (BufferId id = 0; id < p_.buffers.size(); ++id) {
       const Buffer& b = p_.buffers[id];
@@ -251,10 +267,11 @@ class Emitter {
     const int64_t a_m = stride_along(p_, p.a, p.m), a_k = stride_along(p_, p.a, p.k), c_m = stride_along(p_, p.c, p.m);
     std::string m = m_rows ? rows(r, by_row) : std::to_string(p.m.size), k = k_rows ? rows(r, by_row) : std::to_string(p.k.size);
     std::string a = pointer(p.a, names, r, {p.m, p.k}), b = pointer(p.b, names, r, {}), c = pointer(p.c, names, r, {p.m, p.n});
+    const char* bf16 = p.bf16 ? "_bf16" : "";
     if (a_k == 1 && !k_rows) {
-      line(indent, fmt::format("kernel::product<{}, {}, {}>({}, {}, {}, {}, {}, {});", p.n.size, p.k.size, p.accumulate, m, a, a_m, b, c, c_m));
+      line(indent, fmt::format("kernel::product{}<{}, {}, {}>({}, {}, {}, {}, {}, {});", bf16, p.n.size, p.k.size, p.accumulate, m, a, a_m, b, c, c_m));
     } else {
-      line(indent, fmt::format("kernel::product_t<{}, {}>({}, {}, {}, {}, {}, {}, {});", p.n.size, p.accumulate, m, k, a, a_k, b, c, c_m));
+      line(indent, fmt::format("kernel::product_t{}<{}, {}>({}, {}, {}, {}, {}, {}, {});", bf16, p.n.size, p.accumulate, m, k, a, a_k, b, c, c_m));
     }
   }
 
@@ -262,15 +279,16 @@ class Emitter {
     const bool k_rows = r.has_rows && p.k == r.row && !before;
     std::string src = pointer(p.src, names, r, {p.k, p.n}), dst = pointer(p.dst, names, r, {});
     const int64_t stride_k = stride_along(p_, p.src, p.k), stride_n = stride_along(p_, p.src, p.n);
+    const char* bf16 = p.bf16 ? "_bf16" : "";
     if (p.part == Pack::Part::NewColumns) {
-      line(indent, fmt::format("kernel::pack_columns({}, {}, {}, {}, call->first, call->last, {});", src, stride_k, stride_n, p.k.size, dst));
+      line(indent, fmt::format("kernel::pack_columns{}({}, {}, {}, {}, call->first, call->last, {});", bf16, src, stride_k, stride_n, p.k.size, dst));
       return;
     }
     if (p.part == Pack::Part::NewRows) {
-      line(indent, fmt::format("kernel::pack_rows({}, {}, {}, {}, {}, call->first, call->last, {});", src, stride_k, stride_n, p.k.size, p.n.size, dst));
+      line(indent, fmt::format("kernel::pack_rows{}({}, {}, {}, {}, {}, call->first, call->last, {});", bf16, src, stride_k, stride_n, p.k.size, p.n.size, dst));
       return;
     }
-    line(indent, fmt::format("kernel::pack({}, {}, {}, {}, {}, {});", src, stride_k, stride_n, k_rows ? rows(r, false) : std::to_string(p.k.size), p.n.size, dst));
+    line(indent, fmt::format("kernel::pack{}({}, {}, {}, {}, {}, {});", bf16, src, stride_k, stride_n, k_rows ? rows(r, false) : std::to_string(p.k.size), p.n.size, dst));
   }
 
   void choose(int indent, const Choose& c, const Names& names) {
@@ -340,6 +358,7 @@ class Emitter {
   void function(const Function& f) {
     out_ += fmt::format("\nextern \"C\" void {}(const cpuflow_call* call) {{\n", f.name);
     int number = 0;
+    if (multiplies_bf16(f)) line(2, "const kernel::Tiles tiles;");
     // rows that are not there yet may be multiplied by zero, so they must be numbers
     if (f.row_range && f.state_floats > 0) line(2, fmt::format("if (call->first == 0) kernel::fill(call->lane, {}, 0.0f);", f.state_floats));
     for (const Part& part : f.parts) {

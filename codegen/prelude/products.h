@@ -21,6 +21,12 @@ constexpr int kBlock = kLanes == 8 ? 6 : kLanes == 16 ? 8 : 4;  // rows of a blo
 constexpr int kCached = 32 * kBlock;                            // rows whose piece stays in the second cache
 constexpr int kCopied = 16 * kBlock;                            // the same for rows that are copied
 
+/// What the four bytes of an operand hold: one float (here), or two bf16 (bf16.h).  Copies and panels do not care.
+struct Singles {
+  static KERNEL_INLINE vf splat_at(const float* p) { return splat<vf>(*p); }
+  static KERNEL_INLINE vf multiply_add(vf x, vf y, vf sum) { return fma(x, y, sum); }
+};
+
 /// Size of a packed K x N matrix in floats.
 constexpr long packed_floats(int K, int N) { return static_cast<long>((N + kPanel - 1) / kPanel) * kPanel * K; }
 
@@ -44,7 +50,7 @@ struct Blocks {
 };
 
 /// Blocks of R rows and P panels.  Every instance costs compile time: there are few.
-template <int R, int P, bool kFromCopy>
+template <class Units, int R, int P, bool kFromCopy>
 __attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
   constexpr int kRegs = 2 * P;
   const long a_row = blocks.a_row, b_panel = blocks.b_panel, c_row = blocks.c_row;
@@ -60,9 +66,9 @@ __attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
       for (int j = 0; j < kRegs; ++j) row[j] = load<vf>(b + j / 2 * b_panel + u * kPanel + j % 2 * kLanes);
       KERNEL_UNROLL
       for (int r = 0; r < R; ++r) {
-        const vf x = splat<vf>(kFromCopy ? a[u * kBlock + r] : a[r * a_row + u]);
+        const vf x = Units::splat_at(kFromCopy ? a + u * kBlock + r : a + r * a_row + u);
         KERNEL_UNROLL
-        for (int j = 0; j < kRegs; ++j) sum[r][j] = fma(x, row[j], sum[r][j]);
+        for (int j = 0; j < kRegs; ++j) sum[r][j] = Units::multiply_add(x, row[j], sum[r][j]);
       }
     };
     KERNEL_UNROLL
@@ -134,7 +140,7 @@ struct Piece {
 
 /// `large` blocks of kBlock rows and `small` ones of four, below each other, against every panel.  a_copy: between the blocks of a copied
 /// A; rows: of the last block.  next: the A that is copied after this piece (k rows, next_step apart, of `next_floats`), or null.
-template <bool kFromCopy>
+template <class Units, bool kFromCopy>
 KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& piece, int N, long a_copy, const float* next, long next_step,
                                   int next_floats) {
   const long large_next = kFromCopy ? a_copy : kBlock * piece.a_row, small_next = kFromCopy ? a_copy : 4 * piece.a_row;
@@ -155,8 +161,8 @@ KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& p
         if (blocks.count == 0) continue;
         blocks.rows = part == 0 ? size : rows;
         blocks.a_next = a_next;
-        if (kBlock == 4 || size == kBlock) multiply_blocks<kBlock, 1, kFromCopy>(blocks);
-        if (kBlock != 4 && size == 4) multiply_blocks<4, 1, kFromCopy>(blocks);
+        if (kBlock == 4 || size == kBlock) multiply_blocks<Units, kBlock, 1, kFromCopy>(blocks);
+        if (kBlock != 4 && size == 4) multiply_blocks<Units, 4, 1, kFromCopy>(blocks);
         blocks.fetch = min(blocks.fetch + blocks.count * (blocks.k / 4 * blocks.fetch_step), blocks.fetch_end);
         blocks.a += blocks.count * a_next;
         blocks.c += static_cast<long>(blocks.count) * size * blocks.c_row;
@@ -168,6 +174,7 @@ KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& p
 }
 
 /// One or two rows: several panels at once keep the multipliers busy.
+template <class Units>
 KERNEL_OUTER void multiply_few(int m, const Piece& piece, int N) {
   const int panels = m == 1 ? 4 : 2;
   Blocks blocks = piece.blocks();
@@ -176,8 +183,8 @@ KERNEL_OUTER void multiply_few(int m, const Piece& piece, int N) {
   for (; n + panels * kPanel <= N; n += panels * kPanel) {
     blocks.columns = panels * kPanel;
     blocks.fetch = blocks.fetch_end = blocks.b;
-    if (m == 1) multiply_blocks<1, 4, false>(blocks);
-    if (m == 2) multiply_blocks<2, 2, false>(blocks);
+    if (m == 1) multiply_blocks<Units, 1, 4, false>(blocks);
+    if (m == 2) multiply_blocks<Units, 2, 2, false>(blocks);
     blocks.b += panels * blocks.b_panel;
     blocks.c += panels * kPanel;
   }
@@ -186,7 +193,7 @@ KERNEL_OUTER void multiply_few(int m, const Piece& piece, int N) {
     blocks.fetch = blocks.fetch_end = blocks.b;
     for (int i = 0; i < m; ++i) {
       blocks.a = piece.a + i * piece.a_row;
-      multiply_blocks<1, 1, false>(blocks);
+      multiply_blocks<Units, 1, 1, false>(blocks);
       blocks.c += blocks.c_row;
     }
     blocks.b += blocks.b_panel;
@@ -195,18 +202,19 @@ KERNEL_OUTER void multiply_few(int m, const Piece& piece, int N) {
 }
 
 /// m rows: as many large blocks as fit, then small ones, then few rows.
+template <class Units>
 KERNEL_OUTER void multiply_rows(int m, Piece piece, int N) {
   int large = m / kBlock, rest = m % kBlock;
   if (kBlock == 6 && large > 0 && (rest == 2 || rest == 3)) --large, rest += kBlock;  // 8 = 4 + 4
   const int small = kBlock == 4 ? 0 : rest / 4;
   rest -= 4 * small;
-  if (large + small > 0) multiply_panels<false>(large, small, kBlock, piece, N, 0, nullptr, 0, 0);
+  if (large + small > 0) multiply_panels<Units, false>(large, small, kBlock, piece, N, 0, nullptr, 0, 0);
   for (int row = m - rest; row < m;) {
     const int few = min(2, m - row);
     Piece part = piece;
     part.a += row * piece.a_row;
     part.c += row * piece.c_row;
-    multiply_few(few, part, N);
+    multiply_few<Units>(few, part, N);
     row += few;
   }
 }
@@ -215,10 +223,10 @@ KERNEL_OUTER void multiply_rows(int m, Piece piece, int N) {
 KERNEL_OUTER void multiply(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
   for (long first = 0; first < m; first += kCached) {
     for (int k = 0; k < K; k += kDepth) {
-      multiply_rows(min(kCached, static_cast<int>(m - first)),
-                    {min(kDepth, K - k), a + first * a_row + k, a_row, b + static_cast<long>(k) * kPanel, static_cast<long>(K) * kPanel,
-                     c + first * c_row, c_row, add || k > 0},
-                    N);
+      multiply_rows<Singles>(min(kCached, static_cast<int>(m - first)),
+                             {min(kDepth, K - k), a + first * a_row + k, a_row, b + static_cast<long>(k) * kPanel,
+                              static_cast<long>(K) * kPanel, c + first * c_row, c_row, add || k > 0},
+                             N);
     }
   }
 }
@@ -264,7 +272,7 @@ KERNEL_OUTER void multiply_transposed(int m, int N, int K, bool add, const float
       const float* const from = a + k * a_k + first;
       const float* const next = k + kDepth < K ? from + kDepth * a_k : first + kCopied < m ? a + first + kCopied : nullptr;
       copy_blocks(rows, m - first, large, depth, from, a_k, copied);
-      multiply_panels<true>(
+      multiply_panels<Singles, true>(
           large, small, last,
           {depth, copied, 0, b + static_cast<long>(k) * kPanel, static_cast<long>(K) * kPanel, c + first * c_row, c_row, add || k > 0}, N,
           copy_stride(depth), next, a_k, min(kCopied, m));

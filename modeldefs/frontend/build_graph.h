@@ -23,7 +23,7 @@ struct Model {
   std::vector<codegen::ParamInfo> params;  // checkpoint names, written out for every layer; offsets are aligned to 16 floats
   std::vector<std::string> losses, watch;  // in the order of the file
   codegen::TrainSettings train;
-  std::string precision = "auto";
+  std::string precision = "fp32";  // of the operands of products: "fp32", "bf16", or "auto", the faster one here
   std::vector<Phase> phases;
   std::vector<std::string> allow;  // audits that may be refuted
 };

@@ -92,7 +92,7 @@ struct ModelFile {
   std::vector<Statement> loss_shared;  // `where` of [loss]
   std::vector<TermDef> losses, watch;
   codegen::TrainSettings train;
-  std::string precision = "auto";
+  std::string precision = "fp32";
   std::vector<Phase> phases;
   std::vector<std::string> allow;
 };

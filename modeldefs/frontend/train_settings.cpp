@@ -64,10 +64,8 @@ void set_accumulate(TrainSettings& train, const std::string& value, const ir::So
 }
 
 void set_precision(ModelFile& file, const std::string& value, const ir::SourceLoc& at, ir::Diagnostics& diagnostics) {
-  if (value == "bf16") {
-    diagnostics.error(at, "precision \"bf16\" is not there yet: write \"fp32\" or \"auto\"");
-  } else if (value != "fp32" && value != "auto") {
-    diagnostics.error(at, "'precision' must be \"fp32\" or \"auto\", not \"" + value + "\"");
+  if (value != "fp32" && value != "bf16" && value != "auto") {
+    diagnostics.error(at, "'precision' must be \"fp32\", \"bf16\" or \"auto\", not \"" + value + "\"");
   } else {
     file.precision = value;
   }

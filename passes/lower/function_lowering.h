@@ -92,10 +92,11 @@ class FunctionLowering {
   Statement& start(ir::NodeId id, const ir::Axes& over);
   void build_nest(Statement& s, const ir::Axes& out, const ir::Axes& over, ir::ExprId value, ir::Store::How how, ir::Place place);
   bool build_product(Statement& s);
+  bool takes_bf16(const Statement& s);
   void build_choose(Statement& s);
   void build_scatter(Statement& s);
   void choose_lane(ir::Nest& nest, ir::Axes out, ir::Axes over);
-  ir::Place pack_operand(Statement& s, const ir::Place& src, ir::NodeId operand, const ir::Axis& k, const ir::Axis& n, bool in_tile);
+  ir::Place pack_operand(Statement& s, const ir::Place& src, ir::NodeId operand, const ir::Axis& k, const ir::Axis& n, bool in_tile, bool bf16);
   bool in_scope(const Statement& s, const ir::Axis& axis) const;
   void find_reads(Statement& s);
   void add_reads(Statement& s, ir::ExprId e);

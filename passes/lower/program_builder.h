@@ -27,6 +27,7 @@ class ProgramBuilder {
   std::vector<int> stage;           // how many sums over all sequences of the micro-batch must be complete before a value is known
   std::vector<int> layer_cycle;     // strongly connected component through layer carries, or -1
   std::vector<int> position_cycle;  // component through the other carries, or -1
+  std::map<ir::NodeId, std::string> float32;  // products that keep float32 operands in a program that uses bf16, and why
   std::set<ir::NodeId> step_values;  // values of rate Step (or costly static ones) that a function reads: `prepare` computes them
   std::vector<ir::Step> packs;       // of step values and parameters, after them
   std::map<ir::NodeId, ir::BufferId> accumulators;  // of sums over sequences: in Grads or Losses
@@ -69,6 +70,9 @@ class ProgramBuilder {
   std::map<ir::Expr, ir::ExprId> interned_;
   std::map<std::string, ir::BufferId> by_key_;
 };
+
+/// Products whose operands must not be rounded, and why: what an argmax, a top-k or a rounding reads of them, without another product between.
+std::map<ir::NodeId, std::string> float32_products(const ir::Graph& graph);
 
 /// Whether computing the operation again and again costs more than reading its value.
 bool op_is_costly(ir::Op op);

@@ -163,12 +163,13 @@ void FunctionLowering::build_nest(Statement& s, const Axes& out, const Axes& ove
   s.steps.push_back(std::move(step));
 }
 
-Place FunctionLowering::pack_operand(Statement& s, const Place& src, NodeId operand, const Axis& k, const Axis& n, bool in_tile) {
+Place FunctionLowering::pack_operand(Statement& s, const Place& src, NodeId operand, const Axis& k, const Axis& n, bool in_tile, bool bf16) {
   Step step;
   step.kind = Step::Kind::Pack;
   step.pack.k = k;
   step.pack.n = n;
   step.pack.src = src;
+  step.pack.bf16 = bf16;
   step.pack.node = s.node;
   const bool step_rate = b_.rate[operand] <= Rate::Step;
   const bool once = step_rate && rate_ != Rate::Step;  // packed by `prepare`, for all functions
@@ -179,8 +180,7 @@ Place FunctionLowering::pack_operand(Statement& s, const Place& src, NodeId oper
     }
   }
   std::sort(vary.begin(), vary.end());
-  const int64_t panel = b_.program.panel;
-  const int64_t floats = (static_cast<int64_t>(n.size) + panel - 1) / panel * panel * k.size;
+  const int64_t floats = panel_floats(b_.program, k.size, n.size, bf16);
   Buffer dst;
   dst.name = b_.program.buffers[src.buffer].name + (step_rate ? "_packed" : "_panels");
   dst.space = step_rate ? Space::Shared : Space::Lane;
@@ -197,7 +197,7 @@ Place FunctionLowering::pack_operand(Statement& s, const Place& src, NodeId oper
   for (const Axis& a : vary) indices.push_back(ProgramBuilder::variable(a));
   if (once) {
     for (const Step& p : b_.packs) {
-      if (p.pack.src == src && p.pack.k == k && p.pack.n == n) return p.pack.dst;
+      if (p.pack.src == src && p.pack.k == k && p.pack.n == n && p.pack.bf16 == bf16) return p.pack.dst;
     }
     step.pack.loops = vary;
     step.pack.dst = {b_.add_buffer(dst), indices};
@@ -208,6 +208,14 @@ Place FunctionLowering::pack_operand(Statement& s, const Place& src, NodeId oper
   step.pack.dst = {b_.add_buffer(dst), indices};
   (in_tile ? s.steps : s.before).push_back(step);
   return step.pack.dst;
+}
+
+bool FunctionLowering::takes_bf16(const Statement& s) {
+  if (!b_.options.bf16 || (rate_ != Rate::Sequence)) return false;
+  const auto exact = b_.float32.find(s.node);
+  if (s.cycle < 0 && exact == b_.float32.end()) return true;
+  decline(s.node, "multiplies float32 numbers: " + (s.cycle >= 0 ? std::string("rounding would add up in the state that it carries") : exact->second));
+  return false;
 }
 
 bool FunctionLowering::build_product(Statement& s) {
@@ -284,7 +292,8 @@ bool FunctionLowering::build_product(Statement& s) {
       fill.fill.place = c;
       (s.reduces_rows || s.cycle >= 0 ? s.before : s.steps).push_back(fill);
     }
-    p.b = pack_operand(s, b, y, *pk, *pn, k_rows || each_row);
+    p.bf16 = takes_bf16(s);
+    p.b = pack_operand(s, b, y, *pk, *pn, k_rows || each_row, p.bf16);
     s.whole_tile = s.row && s.cycle < 0 && !each_row;
     Step step;
     step.kind = Step::Kind::Product;

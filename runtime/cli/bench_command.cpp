@@ -8,6 +8,7 @@
 
 #include "runtime/cli/bench_program.h"
 #include "runtime/cli/model_options.h"
+#include "runtime/cli/precision.h"
 #include "runtime/cli/report.h"
 #include "runtime/thread_pool.h"
 
@@ -63,6 +64,7 @@ void bench(const BenchOptions& options, Status&) {
   if (options.model->unfused) throw UsageError("bench compares fused with unfused code; leave out --unfused");
   CompileOptions compile = options.model->compile_options("bench");
   const int threads = options.threads > 0 ? options.threads : rt::available_threads();
+  settle_precision(compile, threads);
   auto program = [&](bool fuse, bool profile) {
     compile.fuse = fuse;
     compile.profile = profile;
@@ -111,6 +113,7 @@ void bench(const BenchOptions& options, Status&) {
       {"model", fused_model.exe.manifest.model},
       {"sizes", fused_model.exe.manifest.dims},
       {"target", fused_model.target.name},
+      {"precision", fused_model.bf16 ? "bf16" : "fp32"},
       {"threads", threads},
       {"repetitions", options.repetitions},
       {"fused", side_json(fused_samples, fused_model, shares)},

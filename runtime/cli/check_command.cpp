@@ -17,6 +17,8 @@ struct CheckOptions {
   double tolerance = 0;  // 0: the default of the way of execution
 };
 
+constexpr double kBf16Tolerance = 0.08;  // the error of a gradient whose cosine with the expected one is 0.997
+
 /// How one tensor compares.
 struct Comparison {
   std::string what;    // the tensor, and how it was computed
@@ -95,14 +97,14 @@ void check(const CheckOptions& options, Status& status) {
   const CompiledModel model = compile_and_warn(compile);
   const PassInputs inputs = read_pass_inputs(file, model.exe.manifest);
   const bool interpret = options.model->interpret();
-  const double tolerance = options.tolerance > 0 ? options.tolerance : interpret ? 1e-6 : 1e-5;
+  const double tolerance = options.tolerance > 0 ? options.tolerance : interpret ? 1e-6 : model.bf16 ? kBf16Tolerance : 1e-5;
   std::vector<Comparison> comparisons = interpret
                                             ? compare_all(file, run_interpreter(model, inputs), {})
                                             : compare_all(file, run_compiled(model.exe, inputs), run_other_schedules(model.exe, inputs));
 
   const std::string how =
       interpret ? "interpreter"
-                : fmt::format("{}, {}, {}", options.model->unfused ? "unfused" : "fused", model.target.name, options.model->exec);
+                : fmt::format("{}, {}, {}, {}", options.model->unfused ? "unfused" : "fused", model.bf16 ? "bf16" : "fp32", model.target.name, options.model->exec);
   std::stable_sort(comparisons.begin(), comparisons.end(),
                    [](const Comparison& a, const Comparison& b) { return std::isnan(a.error) ? !std::isnan(b.error) : a.error > b.error; });
   size_t failed = 0;
@@ -151,7 +153,7 @@ void add_check(CLI::App& app, Status& status) {
   auto options = std::make_shared<CheckOptions>();
   options->model = add_model_options(*sub);
   sub->add_option("--golden", options->golden, "expected values")->required();
-  sub->add_option("--tolerance", options->tolerance, "largest error; default 1e-5, for --exec interpret 1e-6")->check(CLI::PositiveNumber);
+  sub->add_option("--tolerance", options->tolerance, "largest error; default 1e-5, with --precision bf16 0.08, for --exec interpret 1e-6")->check(CLI::PositiveNumber);
   sub->callback([options, &status] { check(*options, status); });
 }
 

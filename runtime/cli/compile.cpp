@@ -158,6 +158,7 @@ CompiledModel compile_model(const CompileOptions& options) {
   passes::LowerOptions lower;
   lower.fuse = options.fuse;
   lower.lanes = c.target.lanes;
+  lower.bf16 = c.bf16 = model.precision == "bf16";
   lower.vocabulary = model.V;
   lower.params = param_places(model);
   for (const codegen::ParamInfo& p : model.params) lower.param_floats = std::max(lower.param_floats, (p.offset + p.count + 15) / 16 * 16);
@@ -173,7 +174,7 @@ CompiledModel compile_model(const CompileOptions& options) {
     start = std::chrono::steady_clock::now();
     std::string sizes;
     for (const auto& [name, value] : model.dims) sizes += fmt::format(" {}={}", name, value);
-    c.header = fmt::format("{} for {}:{}", model.name, c.target.name, sizes);
+    c.header = fmt::format("{} for {}, {}:{}", model.name, c.target.name, lower.bf16 ? "bf16" : "fp32", sizes);
     codegen::EmitOptions emit;
     emit.header = {c.header, options.fuse ? "fused" : "unfused", "Compile on its own: clang++ -std=c++20 -O3 -ffp-contract=off -c, with the target's instruction sets."};
     emit.profile = options.profile;

@@ -50,6 +50,7 @@ struct CompiledModel {
   ir::LoopProgram program;
   std::string cpp;
   ir::CpuTarget target;
+  bool bf16 = false;       // products take operands rounded to bf16
   passes::Explanation explanation;
   std::vector<std::string> warnings;
   std::vector<PassTime> times;      // passes, lowering, emission, clang

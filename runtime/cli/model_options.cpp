@@ -17,7 +17,9 @@ std::shared_ptr<ModelOptions> add_model_options(CLI::App& app) {
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
   app.add_flag("--unfused", options->unfused, "every operation has loops of its own (what bench compares with)");
-  app.add_option("--target", options->target, "portable | avx2 | avx512; default: the best that this machine has")
+  app.add_option("--precision", options->precision, "of the operands of products: fp32 | bf16 | auto (train and bench measure); default: the model file's")
+      ->check(CLI::IsMember({"fp32", "bf16", "auto"}));
+  app.add_option("--target", options->target, "portable | avx2 | avx512 | avx512bf16 | amx; default: the best that this machine has")
       ->envname("CPUFLOW_TARGET");
   app.add_option("--exec", options->exec,
                  "orc: clang in this process | dlopen: an installed compiler | interpret: the reference interpreter")
@@ -44,6 +46,7 @@ CompileOptions ModelOptions::compile_options(const std::string& command, bool ma
   CompileOptions out;
   out.model = model;
   out.overrides = parse_settings(settings);
+  if (!precision.empty()) out.overrides["train.precision"] = precision;
   out.fuse = !unfused;
   out.target = target;
   const std::vector<std::string>& targets = ir::target_names();

@@ -13,7 +13,7 @@ struct ModelOptions {
   std::string model;
   std::vector<std::string> settings;  // name=value
   bool unfused = false, json = false;
-  std::string target, exec = "orc";
+  std::string precision, target, exec = "orc";
   bool interpret() const { return exec == "interpret"; }
   /// Throws UsageError for a setting without `=`, an unknown target, and for `--exec interpret` unless the command has it.
   CompileOptions compile_options(const std::string& command, bool may_interpret = false) const;

@@ -164,6 +164,7 @@ nlohmann::ordered_json manifest_json(const CompiledModel& model) {
   return {{"model", m.model},
           {"sizes", m.dims},
           {"target", model.target.name},
+          {"precision", model.bf16 ? "bf16" : "fp32"},
           {"features", model.target.features},
           {"B", m.B},
           {"T", m.T},

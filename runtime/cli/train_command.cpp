@@ -12,6 +12,7 @@
 #include "runtime/cli/audit.h"
 #include "runtime/cli/loaded_run.h"
 #include "runtime/cli/nonfinite.h"
+#include "runtime/cli/precision.h"
 #include "runtime/data/corpus.h"
 #include "runtime/train/signals.h"
 #include "runtime/train/trainer.h"
@@ -112,6 +113,11 @@ Prepared prepare(const TrainCommand& command) {
   if (command.resume && holds_run(command.out)) {
     const RunRecord record = read_run(command.out);
     if (!user_set_v && record.settings.contains("V")) compile.overrides["V"] = record.settings.at("V");
+    if (const auto began = record.settings.find("train.precision"); began != record.settings.end()) {
+      std::string& asked = compile.overrides["train.precision"];
+      if (!asked.empty() && asked != "auto" && asked != began->second) log_line(fmt::format("note: the run goes on in {}, as it began", began->second));
+      asked = began->second;
+    }
     if (record.has_tokenizer && command.sources.tokenizer.empty()) run_tokenizer = tokenizer_path(command.out);
   }
   const frontend::Model loaded_model = loaded(compile);
@@ -135,6 +141,9 @@ Prepared prepare(const TrainCommand& command) {
     const rt::CheckpointFolder folder(command.out);
     if (folder.exists()) out.phase = std::min(static_cast<size_t>(folder.open(true).state.phase), out.phases.size() - 1);
   }
+  CompileOptions first = in_phase(compile, out.phases[out.phase]);
+  settle_precision(first, command.threads);
+  if (first.overrides.contains("train.precision")) compile.overrides["train.precision"] = first.overrides["train.precision"];
   out.compile = compile;
   out.model = compile_and_warn(in_phase(compile, out.phases[out.phase]));
   if (!command.resume) {

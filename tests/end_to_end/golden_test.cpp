@@ -51,6 +51,17 @@ TEST_CASE("models with attention, recurrences, chunks and sums over the batch eq
   }
 }
 
+TEST_CASE("products of bf16 numbers keep the direction of every gradient, on every target that runs here") {
+  for (const std::string& target : cpuflow::ir::target_names()) {
+    if (!cpuflow::ir::runs_here(cpuflow::ir::target_by_name(target))) continue;
+    check_golden("v5ln-odd", {"--precision", "bf16", "--target", target});
+  }
+  check_golden("v5ln-odd", {"--precision", "bf16", "--unfused"});
+  for (const char* name : {"gpt2", "gru", "v5_causal", "v74_causal", "v85"}) check_golden(name, {"--precision", "bf16"}, name);
+  // they are rounded
+  CHECK(cpuflowc({"check", "v5ln", "--golden", golden("v5ln"), "--precision", "bf16", "--tolerance", "1e-4"}).status == 1);
+}
+
 TEST_CASE("code from an installed compiler equals the golden file") { check_golden("v5ln-odd", {"--exec", "dlopen"}); }
 
 TEST_CASE("the interpreter equals the golden files in double precision") {

@@ -122,6 +122,34 @@ TEST_CASE("a run that was ended by a signal resumes as if nothing had happened")
   }
 }
 
+TEST_CASE("a run in bf16 has the same bits on every number of threads, and stays in bf16") {
+  Folder& folder = prepared();
+  for (const char* threads : {"1", "2", "4"}) {
+    const Result result = cpuflowc(train(folder, std::string("bf16-") + threads, std::string("--steps 20 --seed 5 --precision bf16 --threads ") + threads));
+    INFO(result.err);
+    REQUIRE(result.status == 0);
+    CHECK(contains(result.err, "bf16"));
+    check_same_run(folder / "bf16-1", folder / (std::string("bf16-") + threads));
+  }
+  CHECK((tensors(folder / "bf16-1") != tensors(folder / "whole")));
+  CHECK(contains(read_text(folder / "bf16-1/run.json"), "\"train.precision\": \"bf16\""));
+  const Result resumed = cpuflowc(train(folder, "bf16-1", "--steps 20 --seed 5 --precision fp32 --resume"));
+  CHECK(resumed.status == 0);
+  CHECK(contains(resumed.err, "the run goes on in bf16, as it began"));
+}
+
+TEST_CASE("precision auto is measured once, and the run keeps what was found") {
+  Folder& folder = prepared();
+  const Result result = cpuflowc(train(folder, "auto", "--steps 3 --precision auto"));
+  INFO(result.err);
+  REQUIRE(result.status == 0);
+  CHECK(contains(result.err, "precision: "));
+  CHECK(contains(read_text(folder / "auto/run.json"), contains(result.err, "precision: bf16") ? "\"bf16\"" : "\"fp32\""));
+  const Result resumed = cpuflowc(train(folder, "auto", "--steps 3 --precision auto --resume"));
+  CHECK(resumed.status == 0);
+  CHECK(!contains(resumed.err, "measured"));
+}
+
 TEST_CASE("a damaged checkpoint is refused") {
   Folder& folder = prepared();
   const std::string copy = folder / "damaged";

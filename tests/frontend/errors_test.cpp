@@ -186,7 +186,7 @@ TEST_CASE("training settings") {
   };
   CHECK(train("learning = 1").at(0).find("30:1 error unknown key 'learning' in [train]") == 0);
   CHECK(train("lrr = 1").at(0) == "30:1 error unknown key 'lrr' in [train]; did you mean 'lr'?");
-  CHECK(train("precision = \"bf16\"").at(0) == "30:13 error precision \"bf16\" is not there yet: write \"fp32\" or \"auto\"");
+  CHECK(train("precision = \"bf17\"").at(0) == "30:13 error 'precision' must be \"fp32\", \"bf16\" or \"auto\", not \"bf17\"");
   CHECK(train("accumulate = \"all\"").at(0) == "30:14 error 'accumulate' must be \"sum\" or \"mean\", not \"all\"");
   CHECK(train("batch = 0").at(0) == "30:9 error 'batch' must be a whole number of at least 1");
   CHECK(train("betas = 0.9").at(0) == "30:9 error 'betas' must be two numbers, as in [0.9, 0.95]");

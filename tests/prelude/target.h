@@ -31,7 +31,6 @@ struct Reductions {
 
 struct Target {
   const char* name;
-  bool (*runs_here)();
   int lanes;
   int panel;
   const Function* functions;
@@ -51,6 +50,13 @@ struct Target {
   void (*pack_rows)(const float* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst);
   void (*multiply)(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
   void (*multiply_transposed)(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
+  /// The same in units of two bf16.
+  long (*packed_bf16)(int K, int N);
+  void (*pack_bf16)(const float* src, long stride_k, long stride_n, int K, int N, float* dst);
+  void (*pack_columns_bf16)(const float* src, long stride_k, long stride_n, int K, int first, int last, float* dst);
+  void (*pack_rows_bf16)(const float* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst);
+  void (*multiply_bf16)(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
+  void (*multiply_transposed_bf16)(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
   /// product<40, 24, add> and product_t<40, add>.
   void (*product_40_24)(int m, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
   void (*product_t_40)(int m, int k, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
@@ -60,6 +66,6 @@ struct Target {
   float (*read_sum)(const float* x, long n);
 };
 
-extern const Target portable, avx2, avx512;
+extern const Target portable, avx2, avx512, avx512bf16, amx;
 
 }  // namespace prelude_test

@@ -6,6 +6,7 @@
 #include "codegen/abi/kernel_abi.h"
 #include "codegen/prelude/kernel_prelude.h"
 #include "codegen/prelude/products.h"
+#include "codegen/prelude/bf16.h"
 #include "codegen/prelude/loops.h"
 #include "tests/prelude/target.h"
 
@@ -90,17 +91,6 @@ const IntFunction int_functions[] = {
     INTEGER("select", kernel::select(kernel::not_(x < y), x, y)),
 };
 
-bool runs_here() {
-#if defined(__AVX512F__)
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma");
-#elif defined(__AVX2__)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-  return true;
-#endif
-}
-
 Reductions reductions(const float* x, float bound) {
   const vf v = kernel::load<vf>(x);
   return {kernel::hsum(v), kernel::hprod(v), kernel::hmax(v), kernel::hmin(v), kernel::any_true(v > bound)};
@@ -132,13 +122,22 @@ void product_t_40(int m, int k, bool add, const float* a, long a_k, const float*
     kernel::product_t<40, false>(m, k, a, a_k, b, c, c_row);
 }
 
+void multiply_bf16(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
+  const kernel::Tiles tiles;
+  kernel::multiply_bf16(m, N, K, add, a, a_row, b, c, c_row);
+}
+
+void multiply_transposed_bf16(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
+  const kernel::Tiles tiles;
+  kernel::multiply_transposed_bf16(m, N, K, add, a, a_k, b, c, c_row);
+}
+
 }  // namespace
 
 #define CPUFLOW_TEXT_2(name) #name
 #define CPUFLOW_TEXT(name) CPUFLOW_TEXT_2(name)
 extern const Target TARGET = {
     CPUFLOW_TEXT(TARGET),
-    runs_here,
     kLanes,
     kernel::kPanel,
     functions,
@@ -157,6 +156,12 @@ extern const Target TARGET = {
     kernel::pack_rows,
     kernel::multiply,
     kernel::multiply_transposed,
+    kernel::packed_bf16,
+    kernel::pack_bf16,
+    kernel::pack_columns_bf16,
+    kernel::pack_rows_bf16,
+    multiply_bf16,
+    multiply_transposed_bf16,
     product_40_24,
     product_t_40,
     kernel::topk_mask,

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "ir/cpu_target.h"
 #include "tests/catch.h"
 #include "tests/prelude/target.h"
 
@@ -32,8 +33,8 @@ std::vector<float> random_floats(size_t n, Random& random) {
 
 template <class F>
 void for_targets(F f) {
-  for (const Target* t : {&portable, &avx2, &avx512}) {
-    if (t->runs_here())
+  for (const Target* t : {&portable, &avx2, &avx512, &avx512bf16, &amx}) {
+    if (cpuflow::ir::runs_here(cpuflow::ir::target_by_name(t->name)))
       f(*t);
     else
       WARN("skipped: this machine does not run the target " << t->name);
@@ -64,14 +65,23 @@ class Guarded {
   float* data_ = nullptr;
 };
 
+/// x as bf16: the upper half of its bits, to nearest, halves to even.
+float rounded_to_bf16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  bits = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
 /// One product of m x K with K x N; `transposed`: A is stored K x m.  A and the packed B end before a page that cannot be read.
 struct Problem {
   int m, N, K;
-  bool transposed;
+  bool transposed, bf16;
   long a_row, c_row;
   std::vector<float> a, b, c;
 
-  Problem(int m_, int N_, int K_, bool transposed_, Random& random) : m(m_), N(N_), K(K_), transposed(transposed_) {
+  Problem(int m_, int N_, int K_, bool transposed_, Random& random, bool bf16_ = false) : m(m_), N(N_), K(K_), transposed(transposed_), bf16(bf16_) {
     a_row = (transposed ? m : K) + 3;
     c_row = N + 5;
     const int rows = transposed ? K : m, columns = transposed ? m : K;
@@ -80,18 +90,22 @@ struct Problem {
     c = random_floats((m - 1) * c_row + N, random);
   }
 
-  float a_at(int i, int k) const { return transposed ? a[k * a_row + i] : a[i * a_row + k]; }
+  float operand(float x) const { return bf16 ? rounded_to_bf16(x) : x; }
+  float a_at(int i, int k) const { return operand(transposed ? a[k * a_row + i] : a[i * a_row + k]); }
+  float b_at(int k, int n) const { return operand(b[static_cast<size_t>(k) * N + n]); }
 
   std::vector<float> packed(const Target& target) const {
-    std::vector<float> out(target.packed_floats(K, N));
-    target.pack(b.data(), N, 1, K, N, out.data());
+    std::vector<float> out((bf16 ? target.packed_bf16 : target.packed_floats)(K, N));
+    (bf16 ? target.pack_bf16 : target.pack)(b.data(), N, 1, K, N, out.data());
     return out;
   }
 
   std::vector<float> run(const Target& target, bool add) const {
     std::vector<float> out = c;
     const Guarded guarded_a(a), panels(packed(target));
-    (transposed ? target.multiply_transposed : target.multiply)(m, N, K, add, guarded_a.data(), a_row, panels.data(), out.data(), c_row);
+    const auto multiply = bf16 ? (transposed ? target.multiply_transposed_bf16 : target.multiply_bf16)
+                               : (transposed ? target.multiply_transposed : target.multiply);
+    multiply(m, N, K, add, guarded_a.data(), a_row, panels.data(), out.data(), c_row);
     return out;
   }
 
@@ -108,7 +122,7 @@ struct Problem {
         }
         double sum = add ? c[at] : 0, size = std::fabs(sum);
         for (int k = 0; k < K; ++k) {
-          const double term = static_cast<double>(a_at(i, k)) * b[static_cast<size_t>(k) * N + n];
+          const double term = static_cast<double>(a_at(i, k)) * b_at(k, n);
           sum += term;
           size += std::fabs(term);
         }
@@ -160,19 +174,65 @@ TEST_CASE("packing lays out panels, for every stride") {
   });
 }
 
+TEST_CASE("packing in units of two bf16, for every stride") {
+  Random random;
+  for_targets([&](const Target& target) {
+    for (int K : {1, 3, 8, 33, 64, 97}) {
+      for (int N : {1, 16, 31, 32, 70}) {
+        const std::vector<float> b = random_floats(static_cast<size_t>(K) * N, random);
+        std::vector<float> transposed(b.size()), spread(2 * b.size()), out(target.packed_bf16(K, N));
+        const int units = (K + 31) / 32 * 16;  // the rows of whole tiles
+        REQUIRE(out.size() == static_cast<size_t>((N + target.panel - 1) / target.panel * target.panel * units));
+        std::vector<uint16_t> want(2 * out.size()), got(want.size());
+        for (int k = 0; k < K; ++k) {
+          for (int n = 0; n < N; ++n) {
+            const float x = b[k * N + n], rounded = rounded_to_bf16(x);
+            uint32_t bits;
+            std::memcpy(&bits, &rounded, sizeof bits);
+            want[2 * (n / target.panel * target.panel * units + k / 2 * target.panel + n % target.panel) + k % 2] = static_cast<uint16_t>(bits >> 16);
+            transposed[n * K + k] = x;
+            spread[2 * (k * N + n)] = x;
+          }
+        }
+        INFO(target.name << " K " << K << " N " << N);
+        auto same = [&] {
+          std::memcpy(got.data(), out.data(), out.size() * sizeof(float));
+          return got == want;
+        };
+        auto packs = [&](const std::vector<float>& src, long stride_k, long stride_n) {
+          std::fill(out.begin(), out.end(), NAN);
+          target.pack_bf16(src.data(), stride_k, stride_n, K, N, out.data());
+          return same();
+        };
+        CHECK(packs(b, N, 1));
+        CHECK(packs(transposed, 1, K));
+        CHECK(packs(spread, 2 * N, 2));
+        auto in_parts = [&](auto pack_part, int count) {
+          std::fill(out.begin(), out.end(), 0.0f);
+          for (int first = 0, last = 1; first < count; first = last, last = std::min(count, 2 * last + 1)) pack_part(first, last);
+          return same();
+        };
+        CHECK(in_parts([&](int first, int last) { target.pack_columns_bf16(transposed.data(), 1, K, K, first, last, out.data()); }, N));
+        CHECK(in_parts([&](int first, int last) { target.pack_rows_bf16(b.data(), N, 1, K, N, first, last, out.data()); }, K));
+      }
+    }
+  });
+}
+
 TEST_CASE("products of all shapes") {
   Random random;
   for_targets([&](const Target& target) {
     for (int m : {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 17, 32, 98}) {
       for (int N : {1, 8, 15, 16, 17, 32, 33, 65, 100, 129}) {
         for (int K : {1, 2, 5, 64, 255, 257, 520}) {
-          for (bool transposed : {false, true}) {
-            const Problem p(m, N, K, transposed, random);
+          for (int kind = 0; kind < 4; ++kind) {
+            const bool transposed = kind % 2, bf16 = kind / 2;
+            const Problem p(m, N, K, transposed, random, bf16);
             for (bool add : {false, true}) {
               const double e = p.error(p.run(target, add), add);
               if (!(e < kTolerance))
-                FAIL_CHECK(target.name << " m " << m << " N " << N << " K " << K << " add " << add << " transposed " << transposed << ": "
-                                       << e);
+                FAIL_CHECK(target.name << " m " << m << " N " << N << " K " << K << " add " << add << " transposed " << transposed << " bf16 " << bf16
+                                       << ": " << e);
             }
           }
         }
@@ -184,9 +244,9 @@ TEST_CASE("products of all shapes") {
 TEST_CASE("products of many rows") {
   Random random;
   for_targets([&](const Target& target) {
-    for (bool transposed : {false, true}) {
+    for (int kind = 0; kind < 4; ++kind) {
       for (int m : {128, 193, 519}) {
-        const Problem p(m, 48, 300, transposed, random);
+        const Problem p(m, 48, kind / 2 ? 1100 : 300, kind % 2, random, kind / 2);
         CHECK(p.error(p.run(target, true), true) < kTolerance);
       }
     }
@@ -210,6 +270,28 @@ TEST_CASE("a row's bits do not depend on the rows beside it") {
           CHECK(std::memcmp(out.data(), whole.data(), out.size() * sizeof(float)) == 0);
         }
       }
+    }
+  });
+}
+
+TEST_CASE("bf16: halves go to even, and what is no number stays none") {
+  // 1 x 1 products by 1 give the rounded number back
+  const float values[] = {1.0f, 1.00390625f, 1.01171875f, -1.00390625f, 3.3895314e38f, 1e-20f, 0.0f, INFINITY, -INFINITY};
+  const float rounded[] = {1.0f, 1.0f, 1.015625f, -1.0f, 3.3895314e38f, rounded_to_bf16(1e-20f), 0.0f, INFINITY, -INFINITY};
+  for_targets([&](const Target& target) {
+    const float one = 1;
+    std::vector<float> panels(target.packed_bf16(1, 1));
+    target.pack_bf16(&one, 1, 1, 1, 1, panels.data());
+    for (int m : {1, 9}) {  // by vectors, by tiles
+      auto times_one = [&](float x) {
+        const std::vector<float> a(static_cast<size_t>(m), x);
+        std::vector<float> c(static_cast<size_t>(m));
+        target.multiply_bf16(m, 1, 1, false, a.data(), 1, panels.data(), c.data(), 1);
+        return c.back();
+      };
+      INFO(target.name << " m " << m);
+      for (size_t i = 0; i < std::size(values); ++i) CHECK(times_one(values[i]) == rounded[i]);
+      CHECK(std::isnan(times_one(NAN)));
     }
   });
 }

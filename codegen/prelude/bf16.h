@@ -1,0 +1,379 @@
+// Products whose operands are rounded to bf16 (to nearest, halves to even) and whose sums are float32.  Appended to products.h in generated code.
+//
+// Two bf16 that follow each other along the inner axis share four bytes, a unit, the first one in the lower half.  Panels and copies are those of
+// float32 products with units in the place of floats.  A unit is kept where a float would be, and never used as one.
+#ifndef CPUFLOW_KERNEL_BF16_H
+#define CPUFLOW_KERNEL_BF16_H
+
+namespace CPUFLOW_KERNEL_NAMESPACE {
+
+// ---- units -----------------------------------------------------------------------------------------------------------------------
+
+#if !defined(__AVX512BF16__)
+/// The upper half of each float, rounded; the lower half is 0.
+KERNEL_INLINE vi rounded_half(vf x) {
+  const vi bits = bits_as<vi>(x), odd = (bits >> 16) & 1;
+  return (select(x == x, bits + 0x7fff + odd, bits | 0x400000)) & int32_t(0xffff0000);
+}
+KERNEL_INLINE vi low_half_of(vi high) { return bits_as<vi>(bits_as<uint32_t __attribute__((vector_size(4 * kLanes)))>(high) >> 16); }
+#if defined(__AVX512F__)
+#define KERNEL_EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define KERNEL_ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#elif defined(__AVX2__) && defined(__FMA__)
+#define KERNEL_EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define KERNEL_ODD 1, 3, 5, 7, 9, 11, 13, 15
+#else
+#define KERNEL_EVEN 0, 2, 4, 6
+#define KERNEL_ODD 1, 3, 5, 7
+#endif
+#endif
+
+/// Units of (first[i], second[i]).
+KERNEL_INLINE vf unit_of_pairs(vf first, vf second) {
+#if defined(__AVX512BF16__)
+  vi halves;
+  __asm__("vcvtne2ps2bf16 %2, %1, %0" : "=v"(halves) : "v"(second), "v"(first));
+  typedef short vs __attribute__((vector_size(64)));
+  return bits_as<vf>(__builtin_shufflevector(bits_as<vs>(halves), bits_as<vs>(halves), 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24,
+                                             9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
+#else
+  return bits_as<vf>(low_half_of(rounded_half(first)) | rounded_half(second));
+#endif
+}
+
+/// Units of (x[0], x[1]), (x[2], x[3]), ..; x is low, then high.
+KERNEL_INLINE vf unit_of_neighbours(vf low, vf high) {
+#if defined(__AVX512BF16__)
+  vf units;
+  __asm__("vcvtne2ps2bf16 %2, %1, %0" : "=v"(units) : "v"(high), "v"(low));
+  return units;
+#else
+  return unit_of_pairs(__builtin_shufflevector(low, high, KERNEL_EVEN), __builtin_shufflevector(low, high, KERNEL_ODD));
+#endif
+}
+
+/// sum + x.first * y.first + x.second * y.second, unit by unit.
+KERNEL_INLINE vf dot_units(vf x, vf y, vf sum) {
+#if defined(__AVX512BF16__)
+  __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
+  return sum;
+#else
+  const vi a = bits_as<vi>(x), b = bits_as<vi>(y);
+  const vi upper = splati<vf>(int32_t(0xffff0000));
+  sum = fma(bits_as<vf>(a & upper), bits_as<vf>(b & upper), sum);
+  return fma(bits_as<vf>(a << 16), bits_as<vf>(b << 16), sum);
+#endif
+}
+
+struct Pairs {
+  static KERNEL_INLINE vf splat_at(const float* p) { return bits_as<vf>(splati<vf>(loadi<float>(reinterpret_cast<const int32_t*>(p)))); }
+  static KERNEL_INLINE vf multiply_add(vf x, vf y, vf sum) { return dot_units(x, y, sum); }
+};
+
+/// The first kLanes floats at p; 0 for those from `count` on.
+KERNEL_INLINE vf load_first(const float* p, int count) {
+  if (count >= kLanes) return load<vf>(p);
+  float part[kLanes] = {};
+  KERNEL_ROLLED
+  for (int i = 0; i < count; ++i) part[i] = p[i];
+  return load<vf>(part);
+}
+
+constexpr int units_of(int K) { return (K + 1) / 2; }
+constexpr int kUnitTile = 16;  // a panel has a multiple of so many units along the inner axis: those without an element are 0
+constexpr int padded_units(int K) { return (units_of(K) + kUnitTile - 1) / kUnitTile * kUnitTile; }
+
+/// Size of a packed K x N matrix of units in floats.
+constexpr long packed_bf16(int K, int N) { return static_cast<long>((N + kPanel - 1) / kPanel) * kPanel * padded_units(K); }
+
+/// The units of k floats that follow each other; as many as `units`.
+KERNEL_INLINE void copy_row_units(const float* a, int k, int units, float* out) {
+  KERNEL_ROLLED
+  for (int u = 0; u < units; u += kLanes) {
+    store(out + u, unit_of_neighbours(load_first(a + 2 * u, k - 2 * u), load_first(a + 2 * u + kLanes, k - 2 * u - kLanes)));
+  }
+}
+
+// ---- packing -------------------------------------------------------------------------------------------------------------------
+
+/// Writes one number of packed units; the other of its unit stays as it is.
+inline void pack_half(float value, int k, long at, float* dst) {
+  typedef unsigned short half __attribute__((may_alias));
+  int32_t unit = 0;
+  const vf units = unit_of_pairs(splat<vf>(value), splat<vf>(value));
+  __builtin_memcpy(&unit, &units, sizeof unit);
+  reinterpret_cast<half*>(dst + at)[k % 2] = static_cast<half>(unit & 0xffff);
+}
+
+/// As pack_columns, in units.
+inline void pack_columns_bf16(const float* src, long stride_k, long stride_n, int K, int first, int last, float* dst) {
+  for (int n = first; n < last; ++n) {
+    const long column = static_cast<long>(n / kPanel) * padded_units(K) * kPanel + n % kPanel;
+    for (int k = 0; k < K; ++k) pack_half(src[k * stride_k + n * stride_n], k, column + static_cast<long>(k / 2) * kPanel, dst);
+  }
+}
+
+/// As pack_rows, in units.
+inline void pack_rows_bf16(const float* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst) {
+  for (int k = first; k < last; ++k) {
+    for (int n = 0; n < N; ++n) {
+      pack_half(src[k * stride_k + n * stride_n], k, (static_cast<long>(n / kPanel) * padded_units(K) + k / 2) * kPanel + n % kPanel, dst);
+    }
+  }
+}
+
+/// Packs B[k][n] = src[k * stride_k + n * stride_n] into packed_bf16(K, N) floats.
+inline void pack_bf16(const float* src, long stride_k, long stride_n, int K, int N, float* dst) {
+  const int units = padded_units(K);
+  for (int n = 0; n < N; n += kPanel, dst += static_cast<long>(units) * kPanel) {
+    const int columns = min(kPanel, N - n);
+    const float* from = src + n * stride_n;
+    int u = 0;
+    if (columns == kPanel && stride_n == 1) {
+      for (; 2 * u + 1 < K; ++u) {
+        const float* row = from + 2 * u * stride_k;
+        store(dst + u * kPanel, unit_of_pairs(load<vf>(row), load<vf>(row + stride_k)));
+        store(dst + u * kPanel + kLanes, unit_of_pairs(load<vf>(row + kLanes), load<vf>(row + stride_k + kLanes)));
+      }
+    } else if (columns == kPanel && stride_k == 1) {
+      for (; 2 * (u + kLanes) <= K; u += kLanes) {
+        KERNEL_ROLLED
+        for (int half = 0; half < kPanel; half += kLanes) {
+          vf x[kLanes];
+          KERNEL_UNROLL
+          for (int i = 0; i < kLanes; ++i) {
+            const float* p = from + (half + i) * stride_n + 2 * u;
+            x[i] = unit_of_neighbours(load<vf>(p), load<vf>(p + kLanes));
+          }
+          transpose(x);
+          KERNEL_UNROLL
+          for (int i = 0; i < kLanes; ++i) store(dst + (u + i) * kPanel + half, x[i]);
+        }
+      }
+    }
+    for (; u < units; ++u) {
+      float pair[2][kPanel] = {};
+      for (int j = 0; j < 2 && 2 * u + j < K; ++j) {
+        for (int i = 0; i < columns; ++i) pair[j][i] = from[(2 * u + j) * stride_k + i * stride_n];
+      }
+      store(dst + u * kPanel, unit_of_pairs(load<vf>(pair[0]), load<vf>(pair[1])));
+      store(dst + u * kPanel + kLanes, unit_of_pairs(load<vf>(pair[0] + kLanes), load<vf>(pair[1] + kLanes)));
+    }
+  }
+}
+
+// ---- products by vectors -----------------------------------------------------------------------------------------------------------
+
+/// product_bf16() in vector registers.
+KERNEL_OUTER void multiply_pairs(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
+  constexpr int kRow = kDepth + 16;
+  alignas(64) float copied[kCached * kRow];
+  for (long first = 0; first < m; first += kCached) {
+    const int rows = min(kCached, static_cast<int>(m - first));
+    for (int k = 0; k < K; k += 2 * kDepth) {
+      const int depth = min(2 * kDepth, K - k), units = units_of(depth);
+      for (int i = 0; i < rows; ++i) copy_row_units(a + (first + i) * a_row + k, depth, units, copied + i * kRow);
+      multiply_rows<Pairs>(rows,
+                           {units, copied, kRow, b + static_cast<long>(k / 2) * kPanel, static_cast<long>(padded_units(K)) * kPanel,
+                            c + first * c_row, c_row, add || k > 0},
+                           N);
+    }
+  }
+}
+
+/// product_t_bf16() in vector registers.
+KERNEL_OUTER void multiply_pairs_transposed(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
+  constexpr int kRow = kDepth + 16;
+  alignas(64) float copied[(kCopied + kLanes) * kRow];
+  for (int first = 0; first < m; first += kCopied) {
+    const int rows = min(kCopied, m - first);
+    for (int k = 0; k < K; k += 2 * kDepth) {
+      const int depth = min(2 * kDepth, K - k), units = units_of(depth);
+      for (int i = 0; i < rows; i += kLanes) {
+        for (int u = 0; u < units; u += kLanes) {
+          vf x[kLanes];
+          KERNEL_ROLLED
+          for (int j = 0; j < kLanes; ++j) {
+            const int row = k + 2 * (u + j);
+            const float* p = a + row * a_k + first + i;
+            x[j] = unit_of_pairs(row < K ? load_first(p, rows - i) : vf{}, row + 1 < K ? load_first(p + a_k, rows - i) : vf{});
+          }
+          transpose(x);
+          KERNEL_UNROLL
+          for (int j = 0; j < kLanes; ++j) store(copied + (i + j) * kRow + u, x[j]);
+        }
+      }
+      multiply_rows<Pairs>(rows,
+                           {units, copied, kRow, b + static_cast<long>(k / 2) * kPanel, static_cast<long>(padded_units(K)) * kPanel,
+                            c + first * c_row, c_row, add || k > 0},
+                           N);
+    }
+  }
+}
+
+// ---- products by tiles -------------------------------------------------------------------------------------------------------------
+
+#if defined(__AMX_TILE__) && defined(__AMX_BF16__)
+constexpr bool kTiles = true;
+
+/// While it lives, this thread's tiles have 16 rows of 16 units.
+class Tiles {
+ public:
+  Tiles() {
+    struct alignas(64) {
+      unsigned char palette = 1, start_row = 0, reserved[14] = {};
+      unsigned short row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+      unsigned char rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    } config;
+    __asm__ volatile("ldtilecfg %0" : : "m"(config));
+  }
+  Tiles(const Tiles&) = delete;
+  Tiles& operator=(const Tiles&) = delete;
+  ~Tiles() { __asm__ volatile("tilerelease"); }
+};
+
+constexpr int kTile = 16;               // rows, and units of a row
+constexpr int kTileFloats = kTile * kTile;
+constexpr int kTileRows = 8 * kTile;    // rows of A that are copied at once
+constexpr int kTileSteps = 16;          // tiles along the inner axis of a piece: a panel's share fills two thirds of the first cache
+
+// The memory clobber keeps the stores of what a tile loads before the load.
+#define KERNEL_TILE_LOAD(tile, p, row) __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(p), "r"((row) * sizeof(float)) : "memory")
+#define KERNEL_TILE_STORE(tile, p, row) __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(p), "r"((row) * sizeof(float)) : "memory")
+#define KERNEL_TILE_ZERO(tile) __asm__ volatile("tilezero %tmm" #tile)
+#define KERNEL_TILE_DOT(sum, a, b) __asm__ volatile("tdpbf16ps %tmm" #b ", %tmm" #a ", %tmm" #sum)
+
+/// c (R x C tiles) (+)= `steps` tiles of A by a panel.  a: tiles one after the other, a_next floats between those below each other.
+template <int R, int C>
+__attribute__((noinline)) void multiply_tiles(int steps, const float* a, long a_next, const float* b, float* c, long c_row, bool add) {
+  if (add) {
+    KERNEL_TILE_LOAD(0, c, c_row);
+    if constexpr (C == 2) KERNEL_TILE_LOAD(1, c + kTile, c_row);
+    if constexpr (R == 2) KERNEL_TILE_LOAD(2, c + kTile * c_row, c_row);
+    if constexpr (R == 2 && C == 2) KERNEL_TILE_LOAD(3, c + kTile * c_row + kTile, c_row);
+  } else {
+    KERNEL_TILE_ZERO(0);
+    if constexpr (C == 2) KERNEL_TILE_ZERO(1);
+    if constexpr (R == 2) KERNEL_TILE_ZERO(2);
+    if constexpr (R == 2 && C == 2) KERNEL_TILE_ZERO(3);
+  }
+  KERNEL_ROLLED
+  for (int i = 0; i < steps; ++i, a += kTileFloats, b += kTile * kPanel) {
+    KERNEL_TILE_LOAD(4, a, long{kTile});
+    KERNEL_TILE_LOAD(6, b, long{kPanel});
+    KERNEL_TILE_DOT(0, 4, 6);
+    if constexpr (C == 2) {
+      KERNEL_TILE_LOAD(7, b + kTile, long{kPanel});
+      KERNEL_TILE_DOT(1, 4, 7);
+    }
+    if constexpr (R == 2) {
+      KERNEL_TILE_LOAD(5, a + a_next, long{kTile});
+      KERNEL_TILE_DOT(2, 5, 6);
+      if constexpr (C == 2) KERNEL_TILE_DOT(3, 5, 7);
+    }
+  }
+  KERNEL_TILE_STORE(0, c, c_row);
+  if constexpr (C == 2) KERNEL_TILE_STORE(1, c + kTile, c_row);
+  if constexpr (R == 2) KERNEL_TILE_STORE(2, c + kTile * c_row, c_row);
+  if constexpr (R == 2 && C == 2) KERNEL_TILE_STORE(3, c + kTile * c_row + kTile, c_row);
+}
+
+/// One block of up to 32 rows and columns; what is not whole goes by way of a block that is.
+inline void multiply_tile_block(int rows, int columns, int steps, const float* a, long a_next, const float* b, float* c, long c_row, bool add) {
+  alignas(64) float whole[2 * kTile * kPanel];
+  const int R = rows > kTile ? 2 : 1, C = columns > kTile ? 2 : 1;
+  const bool edge = rows != R * kTile || columns != C * kTile;
+  float* const out = edge ? whole : c;
+  const long out_row = edge ? kPanel : c_row;
+  if (edge && add) {
+    for (int i = 0; i < rows; ++i) __builtin_memcpy(whole + i * kPanel, c + i * c_row, static_cast<unsigned long>(columns) * sizeof(float));
+  }
+  if (R == 2 && C == 2) multiply_tiles<2, 2>(steps, a, a_next, b, out, out_row, add);
+  if (R == 2 && C == 1) multiply_tiles<2, 1>(steps, a, a_next, b, out, out_row, add);
+  if (R == 1 && C == 2) multiply_tiles<1, 2>(steps, a, a_next, b, out, out_row, add);
+  if (R == 1 && C == 1) multiply_tiles<1, 1>(steps, a, a_next, b, out, out_row, add);
+  if (edge) {
+    for (int i = 0; i < rows; ++i) __builtin_memcpy(c + i * c_row, whole + i * kPanel, static_cast<unsigned long>(columns) * sizeof(float));
+  }
+}
+
+/// Copies rows x k of A into tiles: [rows / 16][kTileSteps][16][16].
+template <bool kTransposed>
+KERNEL_INLINE void copy_tiles(int rows, int k, const float* a, long a_stride, float* out) {
+  for (int i = 0; i < rows; i += kTile, out += kTileSteps * kTileFloats) {
+    for (int j = 0; j < k; j += 2 * kTile) {
+      float* const tile = out + j / (2 * kTile) * kTileFloats;
+      if constexpr (kTransposed) {
+        vf x[kTile];
+        KERNEL_ROLLED
+        for (int u = 0; u < kTile; ++u) {
+          const int row = j + 2 * u;
+          const float* p = a + row * a_stride + i;
+          x[u] = unit_of_pairs(row < k ? load_first(p, rows - i) : vf{}, row + 1 < k ? load_first(p + a_stride, rows - i) : vf{});
+        }
+        transpose(x);
+        KERNEL_UNROLL
+        for (int u = 0; u < kTile; ++u) store(tile + u * kTile, x[u]);
+      } else {
+        for (int r = 0; r < min(kTile, rows - i); ++r) copy_row_units(a + (i + r) * a_stride + j, k - j, kTile, tile + r * kTile);
+      }
+    }
+  }
+}
+
+template <bool kTransposed>
+KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const float* a, long a_stride, const float* b, float* c, long c_row) {
+  alignas(64) float copied[kTileRows * kTileSteps * kTile];
+  const long panel = static_cast<long>(padded_units(K)) * kPanel;
+  for (int first = 0; first < m; first += kTileRows) {
+    const int rows = min(kTileRows, m - first);
+    for (int k = 0; k < K; k += kTileSteps * 2 * kTile) {
+      const int depth = min(kTileSteps * 2 * kTile, K - k), steps = (depth + 2 * kTile - 1) / (2 * kTile);
+      copy_tiles<kTransposed>(rows, depth, kTransposed ? a + k * a_stride + first : a + first * a_stride + k, a_stride, copied);
+      const float* from = b + static_cast<long>(k / 2) * kPanel;
+      for (int n = 0; n < N; n += kPanel, from += panel) {
+        for (int i = 0; i < rows; i += 2 * kTile) {
+          multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, copied + i * kTileSteps * kTile, kTileSteps * kTileFloats, from,
+                              c + (first + i) * c_row + n, c_row, add || k > 0);
+        }
+      }
+    }
+  }
+}
+#else
+constexpr bool kTiles = false;
+struct Tiles {
+  Tiles() {}
+};
+template <bool kTransposed>
+KERNEL_INLINE void multiply_by_tiles(int, int, int, bool, const float*, long, const float*, float*, long) {}
+#endif
+
+constexpr int kFewRows = 4;  // up to so many rows the copy of A and the idle rows of a tile cost more than tiles gain
+
+/// multiply() with operands in bf16.
+KERNEL_OUTER void multiply_bf16(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
+  if (kTiles && m > kFewRows) multiply_by_tiles<false>(m, N, K, add, a, a_row, b, c, c_row);
+  else multiply_pairs(m, N, K, add, a, a_row, b, c, c_row);
+}
+
+/// multiply_transposed() with operands in bf16.
+KERNEL_OUTER void multiply_transposed_bf16(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
+  if (kTiles) multiply_by_tiles<true>(m, N, K, add, a, a_k, b, c, c_row);
+  else multiply_pairs_transposed(m, N, K, add, a, a_k, b, c, c_row);
+}
+
+/// product() with operands in bf16; b is packed by pack_bf16, and Tiles are alive.
+template <int N, int K, bool kAdd>
+KERNEL_INLINE void product_bf16(int m, const float* a, long a_row, const float* b, float* c, long c_row) {
+  multiply_bf16(m, N, K, kAdd, a, a_row, b, c, c_row);
+}
+
+/// product_t() with operands in bf16.
+template <int N, bool kAdd>
+KERNEL_INLINE void product_t_bf16(int m, int k, const float* a, long a_k, const float* b, float* c, long c_row) {
+  multiply_transposed_bf16(m, N, k, kAdd, a, a_k, b, c, c_row);
+}
+
+}  // namespace CPUFLOW_KERNEL_NAMESPACE
+#endif

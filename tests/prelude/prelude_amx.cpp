@@ -1,0 +1,2 @@
+#define TARGET amx
+#include "tests/prelude/target_body.h"
