@@ -4,6 +4,7 @@
 // quotient: on a shared machine the clock and the neighbours change from minute to minute.
 #include "codegen/prelude/kernel_prelude.h"
 #include "codegen/prelude/products.h"
+#include "codegen/prelude/bf16.h"
 
 #include <benchmark/benchmark.h>
 
@@ -13,6 +14,8 @@
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "ir/cpu_target.h"
 
 namespace {
 
@@ -104,6 +107,42 @@ void product_t(benchmark::State& state) {
                   [&] { kernel::product_t<N, true>(m, k, a.data(), a_k, packed.data(), c.data(), N); });
 }
 
+/// The same products with operands in bf16; `of_peak` is of the float32 peak.
+template <int K, int N>
+void product_bf16(benchmark::State& state) {
+  const kernel::Tiles tiles;
+  const int m = static_cast<int>(state.range(0));
+  Floats a = numbers(static_cast<size_t>(m) * K, 1), b = numbers(static_cast<size_t>(K) * N, 2);
+  Floats c(static_cast<size_t>(m) * N), packed(kernel::packed_bf16(K, N));
+  kernel::pack_bf16(b.data(), N, 1, K, N, packed.data());
+  measure_product(state, 2.0 * m * K * N, 2.0 * (K * N + 2 * m * (K + N)),
+                  [&] { kernel::product_bf16<N, K, false>(m, a.data(), K, packed.data(), c.data(), N); });
+}
+
+template <int N, int kPad>
+void product_t_bf16(benchmark::State& state) {
+  const kernel::Tiles tiles;
+  const int m = static_cast<int>(state.range(0)), k = static_cast<int>(state.range(1));
+  const long a_k = m + kPad;
+  Floats a = numbers(static_cast<size_t>(k * a_k), 1), b = numbers(static_cast<size_t>(k) * N, 2);
+  Floats c(static_cast<size_t>(m) * N), packed(kernel::packed_bf16(k, N));
+  kernel::pack_bf16(b.data(), N, 1, k, N, packed.data());
+  measure_product(state, 2.0 * m * k * N, 2.0 * (k * N + 2 * m * (k + 2 * N)),
+                  [&] { kernel::product_t_bf16<N, true>(m, k, a.data(), a_k, packed.data(), c.data(), N); });
+}
+
+void pack_bf16(benchmark::State& state) {
+  const int K = static_cast<int>(state.range(0)), N = static_cast<int>(state.range(1));
+  const bool transposed = state.range(2) != 0;
+  Floats b = numbers(static_cast<size_t>(K) * N, 2);
+  Floats packed(kernel::packed_bf16(K, N));
+  for (auto _ : state) {
+    kernel::pack_bf16(b.data(), transposed ? 1 : N, transposed ? K : 1, K, N, packed.data());
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(state.iterations() * 6 * K * N);
+}
+
 void pack(benchmark::State& state) {
   const int K = static_cast<int>(state.range(0)), N = static_cast<int>(state.range(1));
   const bool transposed = state.range(2) != 0;
@@ -165,6 +204,14 @@ BENCHMARK(product<100, 100>)->Arg(33);
 BENCHMARK(product_t<256, 0>)->Args({192, 256})->Args({128, 256})->Args({256, 256})->Args({64, 256})->Args({256, 64});
 BENCHMARK(product_t<192, 0>)->Args({256, 256});
 BENCHMARK(product_t<256, 16>)->Args({4096, 128})->Args({4096, 256});
+BENCHMARK(product_bf16<256, 192>)->Arg(64)->Arg(32)->Arg(1);
+BENCHMARK(product_bf16<64, 256>)->Arg(64)->Arg(32)->Arg(1);
+BENCHMARK(product_bf16<128, 256>)->Arg(64)->Arg(32)->Arg(1);
+BENCHMARK(product_bf16<256, 4096>)->Arg(128)->Arg(32)->Arg(1);
+BENCHMARK(product_bf16<4096, 256>)->Arg(128)->Arg(32);
+BENCHMARK(product_t_bf16<256, 0>)->Args({192, 256})->Args({128, 256})->Args({256, 64});
+BENCHMARK(product_t_bf16<256, 16>)->Args({4096, 128})->Args({4096, 256});
+BENCHMARK(pack_bf16)->Args({256, 4096, 0})->Args({256, 4096, 1})->Args({128, 256, 0});
 BENCHMARK(pack)->Args({256, 4096, 0})->Args({256, 4096, 1})->Args({128, 256, 0})->Args({128, 256, 1});
 FUNCTION(exp);
 FUNCTION(log);
@@ -182,4 +229,8 @@ BENCHMARK_CAPTURE(
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  cpuflow::ir::host_target();  // asks the operating system for tiles
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+}

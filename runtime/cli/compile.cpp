@@ -214,7 +214,8 @@ CompiledModel compile_model(const CompileOptions& options) {
   if (options.eval && !c.exe.eval_terms) c.exe.eval_terms = c.exe.loss_terms;
   if (options.rows) {
     c.exe.rows = kernel("rows");
-    c.exe.manifest.causal = rows_agree(c.exe);
+    // rounding to bf16 makes differences of its own when rows are multiplied one by one
+    c.exe.manifest.causal = rows_agree(c.exe, c.bf16 ? 2e-2 : 1e-4);
     if (!c.exe.manifest.causal) {
       c.warnings.push_back("note: positions that are computed one by one give other logits than a whole sequence: sampling recomputes the whole text for every token");
     }

@@ -9,7 +9,7 @@
 
 namespace cpuflow::cli {
 
-bool rows_agree(const codegen::Executable& exe) {
+bool rows_agree(const codegen::Executable& exe, double tolerance) {
   const codegen::Manifest& m = exe.manifest;
   const int64_t rows = std::min<int64_t>(m.T, 64);
   const uint64_t T = static_cast<uint64_t>(m.T), V = static_cast<uint64_t>(m.columns()), lane = m.rows_lane_floats;
@@ -54,7 +54,7 @@ bool rows_agree(const codegen::Executable& exe) {
     difference += std::pow(static_cast<double>(at_once[i]) - in_steps[i], 2);
     size += std::pow(static_cast<double>(at_once[i]), 2);
   }
-  return !(std::sqrt(difference) > 1e-3 * std::sqrt(size));
+  return !(std::sqrt(difference) > tolerance * std::sqrt(size));
 }
 
 }  // namespace cpuflow::cli
