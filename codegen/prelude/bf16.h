@@ -300,23 +300,25 @@ inline void multiply_tile_block(int rows, int columns, int steps, const float* a
 /// Copies rows x k of A into tiles: [rows / 16][kTileSteps][16][16].
 template <bool kTransposed>
 KERNEL_INLINE void copy_tiles(int rows, int k, const float* a, long a_stride, float* out) {
+  if constexpr (!kTransposed) {
+    for (int i = 0; i < rows; ++i, a += a_stride) {
+      float* const row = out + i / kTile * kTileSteps * kTileFloats + i % kTile * kTile;
+      for (int j = 0; j < k; j += 2 * kTile) copy_row_units(a + j, k - j, kTile, row + j / (2 * kTile) * kTileFloats);
+    }
+    return;
+  }
   for (int i = 0; i < rows; i += kTile, out += kTileSteps * kTileFloats) {
     for (int j = 0; j < k; j += 2 * kTile) {
-      float* const tile = out + j / (2 * kTile) * kTileFloats;
-      if constexpr (kTransposed) {
-        vf x[kTile];
-        KERNEL_ROLLED
-        for (int u = 0; u < kTile; ++u) {
-          const int row = j + 2 * u;
-          const float* p = a + row * a_stride + i;
-          x[u] = unit_of_pairs(row < k ? load_first(p, rows - i) : vf{}, row + 1 < k ? load_first(p + a_stride, rows - i) : vf{});
-        }
-        transpose(x);
-        KERNEL_UNROLL
-        for (int u = 0; u < kTile; ++u) store(tile + u * kTile, x[u]);
-      } else {
-        for (int r = 0; r < min(kTile, rows - i); ++r) copy_row_units(a + (i + r) * a_stride + j, k - j, kTile, tile + r * kTile);
+      vf x[kTile];
+      KERNEL_ROLLED
+      for (int u = 0; u < kTile; ++u) {
+        const int row = j + 2 * u;
+        const float* p = a + row * a_stride + i;
+        x[u] = unit_of_pairs(row < k ? load_first(p, rows - i) : vf{}, row + 1 < k ? load_first(p + a_stride, rows - i) : vf{});
       }
+      transpose(x);
+      KERNEL_UNROLL
+      for (int u = 0; u < kTile; ++u) store(out + j / (2 * kTile) * kTileFloats + u * kTile, x[u]);
     }
   }
 }
