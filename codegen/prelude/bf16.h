@@ -342,6 +342,36 @@ KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const float* 
     }
   }
 }
+
+constexpr long kBf16PeakFlops = 4L * 2 * kTile * kTile * 2 * kTile;  // of one iteration of bf16_peak
+
+/// n iterations of independent products of tiles on numbers of every kind.
+__attribute__((noinline)) inline float bf16_peak(long n) {
+  const Tiles tiles;
+  alignas(64) float operands[4 * kTileFloats];
+  uint32_t state = 1;
+  for (float& unit : operands) {  // bf16 between 1/2 and 2, of both signs
+    state = state * 1664525u + 1013904223u;
+    unit = bits_as<float>((state & 0x80ff80ffu) | 0x3f003f00u);
+  }
+  KERNEL_TILE_LOAD(4, operands, long{kTile});
+  KERNEL_TILE_LOAD(5, operands + kTileFloats, long{kTile});
+  KERNEL_TILE_LOAD(6, operands + 2 * kTileFloats, long{kTile});
+  KERNEL_TILE_LOAD(7, operands + 3 * kTileFloats, long{kTile});
+  KERNEL_TILE_ZERO(0);
+  KERNEL_TILE_ZERO(1);
+  KERNEL_TILE_ZERO(2);
+  KERNEL_TILE_ZERO(3);
+  KERNEL_ROLLED
+  for (long i = 0; i < n; ++i) {
+    KERNEL_TILE_DOT(0, 4, 6);
+    KERNEL_TILE_DOT(1, 4, 7);
+    KERNEL_TILE_DOT(2, 5, 6);
+    KERNEL_TILE_DOT(3, 5, 7);
+  }
+  KERNEL_TILE_STORE(0, operands, long{kTile});
+  return operands[0];
+}
 #else
 constexpr bool kTiles = false;
 struct Tiles {
@@ -349,6 +379,22 @@ struct Tiles {
 };
 template <bool kTransposed>
 KERNEL_INLINE void multiply_by_tiles(int, int, int, bool, const float*, long, const float*, float*, long) {}
+
+constexpr long kBf16PeakFlops = 2 * kPeakFlops;
+
+/// n iterations of independent dot products.
+__attribute__((noinline)) inline float bf16_peak(long n) {
+  vf x[kPeakChains] = {};
+  const vf units = bits_as<vf>(splati<vf>(0x3f813f91));
+  KERNEL_ROLLED
+  for (long i = 0; i < n; ++i) {
+    KERNEL_UNROLL
+    for (int j = 0; j < kPeakChains; ++j) x[j] = dot_units(units, units, x[j]);
+  }
+  vf total = x[0];
+  for (int i = 1; i < kPeakChains; ++i) total += x[i];
+  return hsum(total);
+}
 #endif
 
 constexpr int kFewRows = 4;  // up to so many rows the copy of A and the idle rows of a tile cost more than tiles gain

@@ -6,6 +6,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "runtime/atomic_file.h"
+#include "runtime/cli/bench_page.h"
 #include "runtime/cli/bench_program.h"
 #include "runtime/cli/model_options.h"
 #include "runtime/cli/precision.h"
@@ -20,6 +22,7 @@ constexpr std::array kWorks{Work::Forward, Work::ForwardBackward, Work::Step, Wo
 struct BenchOptions {
   std::shared_ptr<ModelOptions> model;
   int threads = 0, repetitions = 5;
+  std::string html;
 };
 
 /// Tokens a second, one figure a repetition.
@@ -37,23 +40,33 @@ void measure(BenchProgram& program, Work work, Samples& samples) {
   samples[work].push_back(static_cast<double>(tokens) / seconds.count());
 }
 
-/// Share of the time of one forward and backward pass that each region takes, largest first.
-std::vector<std::pair<std::string, double>> region_shares(BenchProgram& program) {
+/// One region of a forward and backward pass.
+struct RegionTime {
+  std::string name;  // function, number in it, value
+  double share = 0;  // of the time
+  double flops = 0, bytes = 0;  // a token
+};
+
+/// Where the time of one forward and backward pass goes, the longest first.
+std::vector<RegionTime> region_times(BenchProgram& program) {
   program.run(Work::ForwardBackward);  // the first one touches the memory for the first time
   const std::vector<uint64_t> before = program.profile();
   program.run(Work::ForwardBackward);
-  std::vector<std::pair<std::string, double>> shares;
+  const double T = static_cast<double>(program.model().exe.manifest.T);
+  std::vector<RegionTime> times;
+  std::map<std::string, int> numbers;
   double total = 0;
   for (size_t i = 0; i < program.model().costs.size(); ++i) {
     const passes::RegionCosts& region = program.model().costs[i];
+    const int number = numbers[region.function]++;
     const double ticks = static_cast<double>(program.profile()[i] - before[i]);
     if (ticks == 0) continue;
-    shares.push_back({region.function + "/" + region.region, ticks});
+    times.push_back({fmt::format("{} {} {}", region.function, number, region.region), ticks, region.product_flops / T, region.bytes / T});
     total += ticks;
   }
-  for (auto& [name, ticks] : shares) ticks /= total;
-  std::stable_sort(shares.begin(), shares.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
-  return shares;
+  for (RegionTime& t : times) t.share /= total;
+  std::stable_sort(times.begin(), times.end(), [](const RegionTime& a, const RegionTime& b) { return a.share > b.share; });
+  return times;
 }
 
 /// FLOPs of a token in products: the smaller of the two programs', so that work that fusing repeats is not counted as useful.
@@ -74,7 +87,7 @@ void bench(const BenchOptions& options, Status&) {
     return std::make_unique<BenchProgram>(compile_and_warn(compile), threads, 1);
   };
   const std::unique_ptr<BenchProgram> fused = program(true, false), unfused = program(false, false);
-  PeakMeter meter(threads);
+  PeakMeter meter(fused->model().target, fused->model().bf16, threads);
   std::vector<double> peaks;
   Samples fused_samples, unfused_samples;
   for (const Work work : kWorks) {  // warm up
@@ -91,10 +104,10 @@ void bench(const BenchOptions& options, Status&) {
   }
   peaks.push_back(meter.flops_per_second());
   const double peak = median(peaks);
-  const std::vector<std::pair<std::string, double>> shares = region_shares(*program(true, true)),
-                                                    unfused_shares = region_shares(*program(false, true));
+  const std::vector<RegionTime> times = region_times(*program(true, true)), unfused_times = region_times(*program(false, true));
 
   const CompiledModel &fused_model = fused->model(), &unfused_model = unfused->model();
+  const char* precision = fused_model.bf16 ? "bf16" : "fp32";
   auto side_json = [&](const Samples& samples, const CompiledModel& model, const auto& regions) {
     nlohmann::ordered_json out;
     for (const auto& [work, values] : samples) {
@@ -108,28 +121,40 @@ void bench(const BenchOptions& options, Status&) {
           {"executed_flops_per_token", token_cost(model, function).product_flops}};
     }
     out["regions"] = nlohmann::ordered_json::array();
-    for (const auto& [name, share] : regions) out["regions"].push_back({{"name", name}, {"share", share}});
+    const double seconds = 1 / median(samples.at(Work::ForwardBackward));  // a token
+    for (const RegionTime& r : regions) {
+      out["regions"].push_back({{"name", r.name},
+                                {"share", r.share},
+                                {"us_per_token", 1e6 * r.share * seconds},
+                                {"flops_per_token", r.flops},
+                                {"bytes_per_token", r.bytes},
+                                {"peak_fraction", r.flops / (r.share * seconds) / peak}});
+    }
     return out;
   };
   nlohmann::ordered_json report{
       {"model", fused_model.exe.manifest.model},
       {"sizes", fused_model.exe.manifest.dims},
       {"target", fused_model.target.name},
-      {"precision", fused_model.bf16 ? "bf16" : "fp32"},
+      {"precision", precision},
       {"threads", threads},
       {"repetitions", options.repetitions},
-      {"fused", side_json(fused_samples, fused_model, shares)},
-      {"unfused", side_json(unfused_samples, unfused_model, unfused_shares)},
+      {"fused", side_json(fused_samples, fused_model, times)},
+      {"unfused", side_json(unfused_samples, unfused_model, unfused_times)},
       {"peak", {{"flops_per_s", peak}, {"best_flops_per_s", *std::max_element(peaks.begin(), peaks.end())}, {"threads", threads}}}};
   for (const Work work : kWorks) report["flops_per_token"][work_name(work)] = useful_flops(fused_model, unfused_model, work);
+  report["decisions"] = fused_model.explanation.lines;
+  if (!options.html.empty()) {
+    rt::write_file_atomically(options.html, bench_page(report));
+    log_line(fmt::format("written: {}", options.html));
+  }
   if (options.model->json) {
     print_out(report.dump(2) + "\n");
     return;
   }
   print_out(fmt::format("{} on {} thread{}, {}; medians of {} interleaved repetitions\n", fused_model.header, threads,
                         threads == 1 ? "" : "s", options.model->exec, options.repetitions));
-  print_out(fmt::format("float32 peak measured beside them: {:.1f} GFLOP/s ({} multiply-adds at once on every thread)\n\n", peak / 1e9,
-                        fused_model.target.lanes));
+  print_out(fmt::format("{} peak of {} measured beside them: {:.1f} GFLOP/s\n\n", precision, fused_model.target.name, peak / 1e9));
   print_out(fmt::format("{:18} {:>16} {:>10} {:>16} {:>10} {:>8} {:>12} {:>12}\n", "tokens/s", "fused", "of peak", "unfused", "of peak",
                         "ratio", "FLOP/token", "bytes/token"));
   for (const Work work : kWorks) {
@@ -144,8 +169,10 @@ void bench(const BenchOptions& options, Status&) {
       "counted);\n"
       "elementwise operations are not counted.  Decoding runs one sequence on one thread and is compared with one thread's peak.\n"
       "bytes/token: what the fused loops load and store outside registers.\n\nWhere the time of forward and backward goes, fused\n");
-  for (const auto& [name, share] : shares) {
-    if (share >= 0.005) print_out(fmt::format("  {:60} {:5.1f}%\n", name, 100 * share));
+  for (const auto& r : report["fused"]["regions"]) {
+    if (r["share"] < 0.005) continue;
+    print_out(fmt::format("  {:40} {:5.1f}% {:8.2f} us/token {:>10} FLOP {:>10} bytes {:6.1f}% of peak\n", r["name"].get<std::string>(), 100 * r["share"].get<double>(),
+                          r["us_per_token"].get<double>(), short_number(r["flops_per_token"]), short_number(r["bytes_per_token"]), 100 * r["peak_fraction"].get<double>()));
   }
 }
 
@@ -153,10 +180,11 @@ void bench(const BenchOptions& options, Status&) {
 
 void add_bench(CLI::App& app, Status& status) {
   CLI::App* sub = app.add_subcommand("bench", "Speed of fused and unfused code, side by side, beside this machine's measured peak.");
-  sub->footer("Example:\n  cpuflowc bench v5ln --threads 2\n  cpuflowc bench v5ln --json > speed.json\n");
+  sub->footer("Example:\n  cpuflowc bench v5ln --threads 2\n  cpuflowc bench v5ln --json > speed.json\n  cpuflowc bench v5ln --precision bf16 --html speed.html\n");
   auto options = std::make_shared<BenchOptions>();
   options->model = add_model_options(*sub);
   sub->add_option("--threads", options->threads, "default: what affinity and the cgroup's quota allow")->check(CLI::Range(1, 1024));
+  sub->add_option("--html", options->html, "the figures as one page with pictures, for a browser")->type_name("FILE");
   sub->add_option("--repetitions", options->repetitions, "of each measurement")->capture_default_str()->check(CLI::Range(1, 1000));
   sub->callback([options, &status] { bench(*options, status); });
 }

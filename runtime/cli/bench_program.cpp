@@ -1,5 +1,7 @@
 #include "runtime/cli/bench_program.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -12,6 +14,7 @@
 namespace cpuflow::embedded {
 extern const std::string_view kernel_prelude;
 extern const std::string_view kernel_products;
+extern const std::string_view kernel_bf16;
 }
 
 namespace cpuflow::cli {
@@ -164,28 +167,29 @@ int64_t BenchProgram::run(Work work) {
   return b.sequences * b.m.T;
 }
 
-PeakMeter::PeakMeter(int threads) : pool_(threads) {
-  const ir::CpuTarget target = ir::host_target();
+PeakMeter::PeakMeter(const ir::CpuTarget& target, bool bf16, int threads) : pool_(threads) {
   codegen::JitOptions options;
   options.features = target.features;
   options.vector_bits = target.lanes * 32;
-  const std::string text = std::string(embedded::kernel_prelude) + "\n" + std::string(embedded::kernel_products) +
-                           "\nextern \"C\" float peak_run(long n) { return kernel::fma_peak(n); }\n"
-                           "extern \"C\" long peak_flops() { return kernel::kPeakFlops; }\n";
+  std::string text = std::string(embedded::kernel_prelude) + "\n" + std::string(embedded::kernel_products) + "\n";
+  if (bf16) text += std::string(embedded::kernel_bf16) + "\n";
+  text += fmt::format("extern \"C\" float peak_run(long n) {{ return kernel::{}(n); }}\nextern \"C\" long peak_flops() {{ return kernel::{}; }}\n",
+                      bf16 ? "bf16_peak" : "fma_peak", bf16 ? "kBf16PeakFlops" : "kPeakFlops");
   library_ = codegen::load_cpp(text, "peak.cpp", options);
   run_ = reinterpret_cast<float (*)(long)>(library_->symbol("peak_run"));
   flops_ = reinterpret_cast<long (*)()>(library_->symbol("peak_flops"));
+  constexpr double kFlops = 2e9;  // about 10 ms of a core, ten times as many with tiles
+  iterations_ = std::max(1L, static_cast<long>(kFlops * (bf16 ? 10 : 1) / static_cast<double>(flops_())));
 }
 
 double PeakMeter::flops_per_second() {
-  constexpr long kIterations = 4'000'000;
   const size_t threads = static_cast<size_t>(pool_.size());
   std::vector<float> results(threads * 16);  // a cache line each
   const auto start = std::chrono::steady_clock::now();
   pool_.parallel_for(
-      threads, [&](size_t i, int) { results[16 * i] = run_(kIterations); }, rt::ThreadPool::Assign::Static);
+      threads, [&](size_t i, int) { results[16 * i] = run_(iterations_); }, rt::ThreadPool::Assign::Static);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  return static_cast<double>(threads) * static_cast<double>(kIterations) * static_cast<double>(flops_()) / seconds.count();
+  return static_cast<double>(threads) * static_cast<double>(iterations_) * static_cast<double>(flops_()) / seconds.count();
 }
 
 }  // namespace cpuflow::cli

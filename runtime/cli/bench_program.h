@@ -30,15 +30,17 @@ class BenchProgram {
   std::unique_ptr<Buffers> buffers_;
 };
 
-/// float32 multiply-adds a second (each two operations) of this machine, on `threads` threads at once.
+/// Multiply-adds a second (each two operations) of this machine with a target's instructions, on `threads` threads at once: of float32
+/// numbers, or of bf16 ones.
 class PeakMeter {
  public:
-  explicit PeakMeter(int threads);
+  PeakMeter(const ir::CpuTarget& target, bool bf16, int threads);
   /// One measurement of about 0.1 s.
   double flops_per_second();
 
  private:
   std::unique_ptr<codegen::Library> library_;
+  long iterations_ = 0;
   float (*run_)(long) = nullptr;
   long (*flops_)() = nullptr;
   rt::ThreadPool pool_;

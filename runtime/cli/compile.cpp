@@ -159,6 +159,9 @@ CompiledModel compile_model(const CompileOptions& options) {
   lower.fuse = options.fuse;
   lower.lanes = c.target.lanes;
   lower.bf16 = c.bf16 = model.precision == "bf16";
+  if (c.bf16 && !c.target.fast_bf16) {
+    c.warnings.push_back(fmt::format("note: {} has no instructions for bf16: products of rounded numbers are slower than float32 ones here", c.target.name));
+  }
   lower.vocabulary = model.V;
   lower.params = param_places(model);
   for (const codegen::ParamInfo& p : model.params) lower.param_floats = std::max(lower.param_floats, (p.offset + p.count + 15) / 16 * 16);

@@ -242,7 +242,7 @@ TEST_CASE("files of ids and a given tokenizer train the same model as the text")
 
 TEST_CASE("bench measures fused beside unfused code") {
   Folder& folder = prepared();
-  const Result result = cpuflowc({"bench", folder / "tiny.toml", "--repetitions", "1", "--threads", "1", "--json"});
+  const Result result = cpuflowc({"bench", folder / "tiny.toml", "--repetitions", "1", "--threads", "1", "--json", "--html", folder / "speed.html"});
   INFO(result.err);
   REQUIRE(result.status == 0);
   const nlohmann::json report = nlohmann::json::parse(result.out);
@@ -251,4 +251,13 @@ TEST_CASE("bench measures fused beside unfused code") {
     CHECK(!report[side]["regions"].empty());
   }
   CHECK(report["peak"]["flops_per_s"].get<double>() > 0);
+  double shares = 0;
+  for (const auto& region : report["fused"]["regions"]) shares += region["share"].get<double>();
+  CHECK(std::abs(shares - 1) < 1e-6);
+  const std::string page = read_text(folder / "speed.html");
+  CHECK(page.starts_with("<!DOCTYPE html>"));
+  for (const auto& region : report["fused"]["regions"]) {
+    if (region["share"].get<double>() >= 0.002) CHECK(contains(page, region["name"].get<std::string>()));
+  }
+  CHECK(!contains(page, "http"));  // it needs no other file
 }
