@@ -181,12 +181,7 @@ NodeId in_band(Graph& g, const Node& n) {
 }  // namespace
 
 Graph band_windows(const Graph& in) {
-  std::vector<NodeId> whole;  // a row looks back by itself
-  for (const Output& o : in.outputs) {
-    if (o.name != "rows.logits") whole.push_back(o.node);
-  }
-  const std::vector<bool> wanted = reachable(in, whole);
-  return rewrite(in, [&](Graph& out, const Node& n, NodeId id, const std::vector<NodeId>&) -> NodeId { return wanted[id] ? in_band(out, n) : kNoNode; });
+  return rewrite_whole(in, [](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) { return in_band(out, n); });
 }
 
 }  // namespace cpuflow::passes

@@ -144,13 +144,8 @@ uint32_t chunk_size(uint32_t positions) {
 }
 
 Graph chunk_sums(const Graph& in) {
-  std::vector<NodeId> whole;  // rows carry a state from position to position
-  for (const Output& o : in.outputs) {
-    if (o.name != "rows.logits") whole.push_back(o.node);
-  }
-  const std::vector<bool> wanted = reachable(in, whole);
-  return rewrite(in, [&](Graph& out, const Node& n, NodeId id, const std::vector<NodeId>&) -> NodeId {
-    if (n.op != Op::Sum || n.dtype != DType::Real || !wanted[id]) return kNoNode;
+  return rewrite_whole(in, [&](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) -> NodeId {
+    if (n.op != Op::Sum || n.dtype != DType::Real) return kNoNode;
     return ChunkedSum(out, n).build();
   });
 }

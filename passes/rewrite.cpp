@@ -63,6 +63,29 @@ Graph rewrite(const Graph& in, const Replace& replace) {
   return out;
 }
 
+Graph rewrite_whole(const Graph& in, const Replace& replace) {
+  Graph whole = in, rows = in, out;
+  std::erase_if(whole.outputs, [](const Output& o) { return o.name == "rows.logits"; });
+  std::erase_if(rows.outputs, [](const Output& o) { return o.name != "rows.logits"; });
+  std::vector<NodeId> logits;
+  for (const Output& o : whole.outputs) {
+    if (o.name == "logits") logits.push_back(o.node);
+  }
+  if (rows.outputs.empty() && !logits.empty()) rows.outputs = {{"rows.logits", logits[0]}};
+  const std::vector<bool> read = reachable(in, logits);
+  bool differs = in.outputs.size() != whole.outputs.size();
+  const std::vector<NodeId> map = rewrite_into(out, whole, [&](Graph& g, const Node& n, NodeId id, const std::vector<NodeId>& done) {
+    const NodeId replacement = replace(g, n, id, done);
+    differs = differs || (read[id] && replacement != kNoNode);
+    return replacement;
+  });
+  if (!differs) rows.outputs.clear();
+  const std::vector<NodeId> kept = rewrite_into(out, rows, [](Graph&, const Node&, NodeId, const std::vector<NodeId>&) { return kNoNode; });
+  for (const Output& o : whole.outputs) out.outputs.push_back({o.name, map[o.node]});
+  for (const Output& o : rows.outputs) out.outputs.push_back({o.name, kept[o.node]});
+  return out;
+}
+
 std::vector<int> cycles(const Graph& graph, const std::function<bool(const Node&)>& cut) {
   std::set<Axis> stepped;
   std::vector<NodeId> all(graph.size());

@@ -16,6 +16,9 @@ ir::Graph rewrite(const ir::Graph& in, const Replace& replace);
 /// The same, added to a graph that has nodes already, and without its outputs; what each node of `in` became.
 std::vector<ir::NodeId> rewrite_into(ir::Graph& out, const ir::Graph& in, const Replace& replace);
 
+/// `rewrite` for sequences that are there as a whole.  What makes rows of logits one at a time keeps its form: as the output "rows.logits", if there is a difference.
+ir::Graph rewrite_whole(const ir::Graph& in, const Replace& replace);
+
 /// The users of each node, each once, in order.
 std::vector<std::vector<ir::NodeId>> users_of(const ir::Graph& graph);
 

@@ -145,13 +145,8 @@ NodeId sum_by_chunk(Graph& g, const Node& sum) {
 }  // namespace
 
 Graph split_chunks(const Graph& in) {
-  std::vector<NodeId> whole;  // what rows alone need is not split
-  for (const Output& o : in.outputs) {
-    if (o.name != "rows.logits") whole.push_back(o.node);
-  }
-  const std::vector<bool> wanted = reachable(in, whole);
-  return rewrite(in, [&](Graph& out, const Node& n, NodeId id, const std::vector<NodeId>&) -> NodeId {
-    if (n.op != Op::Sum || n.dtype != DType::Real || !wanted[id]) return kNoNode;
+  return rewrite_whole(in, [&](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) -> NodeId {
+    if (n.op != Op::Sum || n.dtype != DType::Real) return kNoNode;
     const NodeId chunk = sum_of_chunk(out, n);
     return chunk != kNoNode ? chunk : sum_by_chunk(out, n);
   });
