@@ -9,6 +9,20 @@ int64_t Index::along(const Axis& axis) const {
   return 0;
 }
 
+Axes loops_of(const Step& step) {
+  Axes out;
+  if (step.kind == Step::Kind::Nest) return step.nest.loops;
+  if (step.kind == Step::Kind::Product) {
+    out = step.product.loops;
+    out.insert(out.end(), {step.product.m, step.product.k, step.product.n});
+  }
+  if (step.kind == Step::Kind::Pack) {
+    out = step.pack.loops;
+    out.insert(out.end(), {step.pack.k, step.pack.n});
+  }
+  return out;
+}
+
 int64_t stride_along(const LoopProgram& program, const Place& place, const Axis& axis) {
   const Buffer& b = program.buffers[place.buffer];
   int64_t stride = 0;

@@ -132,8 +132,16 @@ struct Choose {
   NodeId node = kNoNode;
 };
 
+/// A loop over earlier positions, in a function over a range of rows: it runs from `before` ahead of the first of them up to the last.
+struct Reach {
+  Axis axis;
+  int64_t before = 0;
+  auto operator<=>(const Reach&) const = default;
+};
+
 struct Step {
   enum class Kind : uint8_t { Nest, Product, Pack, Fill, Shift, Choose } kind = Kind::Nest;
+  std::vector<Reach> reaches;  // Nest, Product, Pack: of some of its loops
   Nest nest;
   Product product;
   Pack pack;
@@ -189,6 +197,9 @@ int64_t panel_floats(const LoopProgram& program, int64_t k, int64_t n, bool bf16
 
 /// Whether a region over these rows runs for a range of them in a function that has one: the positions of the sequence.
 inline bool ranged(const Axis& row) { return row.kind == AxisKind::Position && row.ordinal == 0; }
+
+/// The axes that a nest, a product or a pack counts.
+Axes loops_of(const Step& step);
 
 /// Elements between neighbours along `axis`; 0 where the place does not depend on it.
 int64_t stride_along(const LoopProgram& program, const Place& place, const Axis& axis);

@@ -201,6 +201,13 @@ class LoopParser : LineScanner {
 
   std::vector<Step>& steps() { return place_ == Where::Before ? here().before : here().groups.back().steps; }
 
+  void reaches(Step& s) {
+    while (accept_word("near")) {
+      const Axis a = axis();
+      s.reaches.push_back({a, setting("before")});
+    }
+  }
+
   Step step() {
     Step s;
     if (accept_word("nest")) {
@@ -208,6 +215,7 @@ class LoopParser : LineScanner {
       take_word("reduces");
       s.nest.reduced = static_cast<size_t>(setting("from"));
       s.nest.lane = static_cast<int>(setting("lanes"));
+      reaches(s);
     } else if (accept_word("product")) {
       s.kind = Step::Kind::Product;
       s.product.bf16 = accept_word("bf16");
@@ -216,6 +224,7 @@ class LoopParser : LineScanner {
       take_word("m"), s.product.m = axis();
       take_word("k"), s.product.k = axis();
       take_word("n"), s.product.n = axis();
+      reaches(s);
       take(':');
       s.product.c = place();
       take('=');
@@ -229,6 +238,7 @@ class LoopParser : LineScanner {
       s.pack.loops = axes();
       take_word("k"), s.pack.k = axis();
       take_word("n"), s.pack.n = axis();
+      reaches(s);
       take(':');
       s.pack.dst = place();
       take('=');

@@ -88,24 +88,30 @@ class Printer {
 
   static std::string label(NodeId node) { return node == kNoNode ? "" : fmt::format(" %{}", node); }
 
+  static std::string reaches(const Step& s) {
+    std::string out;
+    for (const Reach& r : s.reaches) out += fmt::format(" near {} before {}", r.axis.str(), r.before);
+    return out;
+  }
+
   void step(const Step& s, const std::string& in) {
     switch (s.kind) {
       case Step::Kind::Nest:
-        out_ += fmt::format("{}nest [{}] reduces from {} lanes {}\n", in, axes(s.nest.loops), s.nest.reduced, s.nest.lane);
+        out_ += fmt::format("{}nest [{}] reduces from {} lanes {}{}\n", in, axes(s.nest.loops), s.nest.reduced, s.nest.lane, reaches(s));
         for (const Store& st : s.nest.stores) {
           out_ += fmt::format("{}  {} {}{} {}{}\n", in, place(st.place), how_name(st.how), st.accumulate ? " into" : "", expr(st.value), label(st.node));
         }
         break;
       case Step::Kind::Product: {
         const Product& p = s.product;
-        out_ += fmt::format("{}product{}{} [{}] m {} k {} n {}: {} = {} {}{}\n", in, p.bf16 ? " bf16" : "", p.accumulate ? " into" : "", axes(p.loops), p.m.str(), p.k.str(), p.n.str(),
-                            place(p.c), place(p.a), place(p.b), label(p.node));
+        out_ += fmt::format("{}product{}{} [{}] m {} k {} n {}{}: {} = {} {}{}\n", in, p.bf16 ? " bf16" : "", p.accumulate ? " into" : "", axes(p.loops), p.m.str(), p.k.str(), p.n.str(),
+                            reaches(s), place(p.c), place(p.a), place(p.b), label(p.node));
         break;
       }
       case Step::Kind::Pack: {
         static const char* parts[] = {"", " new rows", " new columns"};
-        out_ += fmt::format("{}pack{}{} [{}] k {} n {}: {} = {}{}\n", in, s.pack.bf16 ? " bf16" : "", parts[static_cast<int>(s.pack.part)], axes(s.pack.loops), s.pack.k.str(), s.pack.n.str(),
-                            place(s.pack.dst), place(s.pack.src), label(s.pack.node));
+        out_ += fmt::format("{}pack{}{} [{}] k {} n {}{}: {} = {}{}\n", in, s.pack.bf16 ? " bf16" : "", parts[static_cast<int>(s.pack.part)], axes(s.pack.loops), s.pack.k.str(), s.pack.n.str(),
+                            reaches(s), place(s.pack.dst), place(s.pack.src), label(s.pack.node));
         break;
       }
       case Step::Kind::Fill:

@@ -241,6 +241,12 @@ class Verifier {
     scope_ = {};
     whole_buffer_ = s.kind == Step::Kind::Fill || s.kind == Step::Kind::Shift;
     if (part_->loops) scope_.insert(part_->layer);
+    for (const Reach& r : s.reaches) {
+      check(function_->row_range && !in_before_ && region_->has_rows && ranged(region_->row), "loops that end with the new rows belong to a function over a range of them");
+      check(contains(loops_of(s), r.axis) && r.axis.kind == AxisKind::Position && r.axis.size == region_->row.size && !ranged(r.axis), fmt::format("{} is no loop over earlier positions", r.axis.str()));
+      check(!s.product.bf16, "units of two positions cannot end with any");
+      check(r.before >= 0, "a loop over earlier positions begins behind the first new row");
+    }
     switch (s.kind) {
       case Step::Kind::Nest:
         nest(s.nest);

@@ -1,8 +1,8 @@
 #include "passes/band_windows.h"
 
 #include "passes/chunk_sums.h"
-#include "passes/restrict_rows.h"
 #include "passes/rewrite.h"
+#include "passes/windows.h"
 
 #include <algorithm>
 #include <map>
@@ -15,75 +15,6 @@ namespace {
 
 // A band has more loops than a square, and copies of what it reads: it must save this much.
 constexpr double kWorthwhile = 1.5;
-
-bool counts(const Graph& g, NodeId id, Axis& axis) {
-  if (g[id].op != Op::Iota || g[id].value != 0 || g[id].axes[0].kind != AxisKind::Position) return false;
-  axis = g[id].axes[0];
-  return true;
-}
-
-/// The positions t and s of a condition `s <= t` and `t - s < W`.
-struct Window {
-  Axis t, s;
-  int64_t size = 0;
-};
-
-/// The window outside of which a condition does not hold.
-std::optional<Window> window_of(const Graph& g, NodeId condition, const Axis& s) {
-  std::optional<Axis> not_later;  // t, where s <= t
-  std::map<Axis, int64_t> sizes;  // t - s < W
-  for (NodeId id : conjuncts(g, condition)) {
-    const Node& c = g[id];
-    if (c.op != Op::Le && c.op != Op::Lt) continue;
-    Axis a, b;
-    if (counts(g, c.inputs[0], a) && counts(g, c.inputs[1], b) && a == s) not_later = b;
-    const Node &difference = g[c.inputs[0]], &limit = g[c.inputs[1]];
-    if (difference.op != Op::Sub || limit.op != Op::Constant) continue;
-    if (counts(g, difference.inputs[0], a) && counts(g, difference.inputs[1], b) && b == s) {
-      sizes[a] = static_cast<int64_t>(limit.value) + (c.op == Op::Le ? 1 : 0);
-    }
-  }
-  if (!not_later || !sizes.count(*not_later) || not_later->size != s.size || sizes[*not_later] < 1) return std::nullopt;
-  return Window{*not_later, s, sizes[*not_later]};
-}
-
-/// The window outside of which a value is `otherwise`.
-std::optional<Window> support(const Graph& g, NodeId id, const Axis& s, double otherwise) {
-  const Node& n = g[id];
-  if (!contains(n.axes, s)) return std::nullopt;
-  switch (n.op) {
-    case Op::Select:
-      if (g[n.inputs[2]].op == Op::Constant && g[n.inputs[2]].value == otherwise) {
-        if (auto w = window_of(g, n.inputs[0], s)) return w;
-        return support(g, n.inputs[1], s, otherwise);
-      }
-      return std::nullopt;
-    case Op::Rename: {
-      Axis before = s;
-      for (size_t k = 0; k < n.to.size(); ++k) {
-        if (n.to[k] == s) before = n.from[k];
-      }
-      auto w = support(g, n.inputs[0], before, otherwise);
-      if (!w) return std::nullopt;
-      for (size_t k = 0; k < n.from.size(); ++k) {
-        if (n.from[k] == w->t) w->t = n.to[k];
-      }
-      w->s = s;
-      return w;
-    }
-    case Op::Mul:
-    case Op::Div:
-    case Op::Neg:
-      if (otherwise != 0) return std::nullopt;
-      for (NodeId i : n.inputs) {
-        if (auto w = support(g, i, s, 0)) return w;
-        if (n.op == Op::Div) break;
-      }
-      return std::nullopt;
-    default:
-      return std::nullopt;
-  }
-}
 
 /// Values at (chunk, row) instead of t, and (chunk, reach) instead of s.
 class Band {
@@ -169,7 +100,7 @@ NodeId in_band(Graph& g, const Node& n) {
     const bool limited = n.op != Op::Sum;
     if (limited && (x.op != Op::Select || g[x.inputs[2]].op != Op::Constant)) continue;
     const double otherwise = limited ? g[x.inputs[2]].value : 0;
-    const std::optional<Window> w = support(g, n.inputs[0], s, otherwise);
+    const std::optional<Window> w = window_of(support(g, n.inputs[0], s, otherwise), s);
     if (!w || !contains(n.axes, w->t)) continue;
     const uint32_t chunk = chunk_size(w->t.size);
     if (chunk == 0 || kWorthwhile * static_cast<double>(chunk + w->size) > w->t.size) continue;

@@ -200,16 +200,16 @@ class Emitter {
         for (const Store& st : s.nest.stores) nodes.push_back(st.node);
         comment(indent, nodes);
         line(indent, "{");
-        out_ += emit_nest(p_, names, s.nest, indent + 2);
+        out_ += emit_nest(p_, names, s, indent + 2);
         line(indent, "}");
         break;
       }
       case Step::Kind::Product:
         comment(indent, {s.product.node});
-        looped(indent, s.product.loops, names, [&](int i) { product(i, s.product, names, r, by_row); });
+        looped(indent, s.product.loops, s.reaches, names, [&](int i) { product(i, s, names, r, by_row); });
         break;
       case Step::Kind::Pack:
-        looped(indent, s.pack.loops, names, [&](int i) { pack(i, s.pack, names, r, before); });
+        looped(indent, s.pack.loops, s.reaches, names, [&](int i) { pack(i, s, names, r, before); });
         break;
       case Step::Kind::Fill:
         line(indent, fmt::format("{}kernel::fill({} + {}, {}, {});", s.fill.at_start ? "if (call->first == 0) " : "", names.buffer(s.fill.place.buffer), names.offset(s.fill.place, nullptr, {}), s.fill.floats,
@@ -225,15 +225,16 @@ class Emitter {
       }
       case Step::Kind::Choose:
         comment(indent, {s.choose.node});
-        looped(indent, s.choose.loops, names, [&](int i) { choose(i, s.choose, names); });
+        looped(indent, s.choose.loops, {}, names, [&](int i) { choose(i, s.choose, names); });
         break;
     }
   }
 
-  void looped(int indent, const Axes& loops, const Names& names, const std::function<void(int)>& body) {
+  void looped(int indent, const Axes& loops, const std::vector<Reach>& reaches, const Names& names, const std::function<void(int)>& body) {
     for (const Axis& a : loops) {
       const std::string v = names.variable(a);
-      line(indent, fmt::format("for (int {} = 0; {} < {}; ++{}) {{", v, v, a.size, v));
+      const Trip count = trip(a, reaches);
+      line(indent, fmt::format("for (int {} = {}; {} < {}; ++{}) {{", v, count.first, v, count.last, v));
       indent += 2;
     }
     body(indent);
@@ -262,33 +263,49 @@ class Emitter {
     return v + "1 - " + v + "0";
   }
 
-  void product(int indent, const Product& p, const Names& names, const Region& r, bool by_row) {
+  void product(int indent, const Step& s, const Names& names, const Region& r, bool by_row) {
+    const Product& p = s.product;
     const bool m_rows = r.has_rows && p.m == r.row, k_rows = r.has_rows && p.k == r.row;
     const int64_t a_m = stride_along(p_, p.a, p.m), a_k = stride_along(p_, p.a, p.k), c_m = stride_along(p_, p.c, p.m);
     std::string m = m_rows ? rows(r, by_row) : std::to_string(p.m.size), k = k_rows ? rows(r, by_row) : std::to_string(p.k.size);
     std::string a = pointer(p.a, names, r, {p.m, p.k}), b = pointer(p.b, names, r, {}), c = pointer(p.c, names, r, {p.m, p.n});
     const char* bf16 = p.bf16 ? "_bf16" : "";
-    if (a_k == 1 && !k_rows) {
+    if (!s.reaches.empty()) {
+      const Trip rows = trip(p.m, s.reaches), inner = trip(p.k, s.reaches), columns = trip(p.n, s.reaches);
+      if (!rows.whole) {
+        m = fmt::format("{} - {}", rows.last, rows.first);
+        a += fmt::format(" + {} * {}", a_m, rows.first);
+        c += fmt::format(" + {} * {}", c_m, rows.first);
+      }
+      const bool contiguous = a_k == 1 && !k_rows;
+      line(indent, fmt::format("kernel::product{}_part<{}>({{{}, {}}}, {{{}, {}}}, {}, {}, {}, {}, {}, {}, {});", contiguous ? "" : "_t", p.accumulate, inner.first, inner.whole ? k : inner.last, columns.first,
+                               columns.last, m, k, a, contiguous ? a_m : a_k, b, c, c_m));
+    } else if (a_k == 1 && !k_rows) {
       line(indent, fmt::format("kernel::product{}<{}, {}, {}>({}, {}, {}, {}, {}, {});", bf16, p.n.size, p.k.size, p.accumulate, m, a, a_m, b, c, c_m));
     } else {
       line(indent, fmt::format("kernel::product_t{}<{}, {}>({}, {}, {}, {}, {}, {}, {});", bf16, p.n.size, p.accumulate, m, k, a, a_k, b, c, c_m));
     }
   }
 
-  void pack(int indent, const Pack& p, const Names& names, const Region& r, bool before) {
+  void pack(int indent, const Step& s, const Names& names, const Region& r, bool before) {
+    const Pack& p = s.pack;
     const bool k_rows = r.has_rows && p.k == r.row && !before;
     std::string src = pointer(p.src, names, r, {p.k, p.n}), dst = pointer(p.dst, names, r, {});
     const int64_t stride_k = stride_along(p_, p.src, p.k), stride_n = stride_along(p_, p.src, p.n);
     const char* bf16 = p.bf16 ? "_bf16" : "";
+    const Trip inner = trip(p.k, s.reaches), columns = trip(p.n, s.reaches);
+    const std::string k = k_rows ? rows(r, false) : std::to_string(p.k.size);
     if (p.part == Pack::Part::NewColumns) {
-      line(indent, fmt::format("kernel::pack_columns{}({}, {}, {}, {}, call->first, call->last, {});", bf16, src, stride_k, stride_n, p.k.size, dst));
-      return;
+      line(indent, fmt::format("kernel::pack_columns{}({}, {}, {}, {}, call->first, call->last, {});", bf16, src, stride_k, stride_n, k, dst));
+    } else if (p.part == Pack::Part::NewRows) {
+      line(indent, fmt::format("kernel::pack_rows{}({}, {}, {}, {}, {}, call->first, call->last, {});", bf16, src, stride_k, stride_n, k, p.n.size, dst));
+    } else if (!columns.whole) {
+      line(indent, fmt::format("kernel::pack_columns({}, {}, {}, {}, {}, {}, {});", src, stride_k, stride_n, k, columns.first, columns.last, dst));
+    } else if (!inner.whole) {
+      line(indent, fmt::format("kernel::pack_rows({}, {}, {}, {}, {}, {}, {}, {});", src, stride_k, stride_n, k, p.n.size, inner.first, inner.last, dst));
+    } else {
+      line(indent, fmt::format("kernel::pack{}({}, {}, {}, {}, {}, {});", bf16, src, stride_k, stride_n, k, p.n.size, dst));
     }
-    if (p.part == Pack::Part::NewRows) {
-      line(indent, fmt::format("kernel::pack_rows{}({}, {}, {}, {}, {}, call->first, call->last, {});", bf16, src, stride_k, stride_n, p.k.size, p.n.size, dst));
-      return;
-    }
-    line(indent, fmt::format("kernel::pack{}({}, {}, {}, {}, {}, {});", bf16, src, stride_k, stride_n, k_rows ? rows(r, false) : std::to_string(p.k.size), p.n.size, dst));
   }
 
   void choose(int indent, const Choose& c, const Names& names) {

@@ -100,6 +100,14 @@ std::string Names::offset(const Place& place, const Axis* skip, const std::map<E
   return out;
 }
 
+Trip trip(const Axis& axis, const std::vector<Reach>& reaches) {
+  for (const Reach& r : reaches) {
+    if (r.axis != axis) continue;
+    return {r.before + 1 < static_cast<int64_t>(axis.size) ? fmt::format("kernel::max(0, call->first - {})", r.before) : "0", "call->last", false};
+  }
+  return {"0", std::to_string(axis.size), true};
+}
+
 namespace {
 
 /// Whether an operator beside the text would take it apart: it has an operator outside of all brackets.
@@ -115,7 +123,7 @@ bool compound(const std::string& text) {
 
 class NestEmitter {
  public:
-  NestEmitter(const LoopProgram& p, const Names& names, const Nest& nest, int indent) : p_(p), names_(names), nest_(nest), indent_(indent) {}
+  NestEmitter(const LoopProgram& p, const Names& names, const Step& step, int indent) : p_(p), names_(names), nest_(step.nest), reaches_(step.reaches), indent_(indent) {}
 
   std::string emit() {
     for (size_t i = 0; i < nest_.loops.size(); ++i) depth_of_[nest_.loops[i]] = static_cast<int>(i) + 1;
@@ -424,12 +432,14 @@ class NestEmitter {
     }
     const Axis& axis = nest_.loops[depth];
     const std::string v = names_.variable(axis);
+    const Trip count = trip(axis, reaches_);
     if (depth == nest_.lane && !scalar_) {
-      line(depth, fmt::format("kernel::for_lanes<{}>([&]<class V>(int {}) __attribute__((always_inline)) {{", axis.size, v));
+      const std::string lanes = count.whole ? fmt::format("<{}>(", axis.size) : fmt::format("({}, {}, ", count.first, count.last);
+      line(depth, fmt::format("kernel::for_lanes{}[&]<class V>(int {}) __attribute__((always_inline)) {{", lanes, v));
       loops(depth + 1);
       line(depth, "});");
     } else {
-      line(depth, fmt::format("for (int {} = 0; {} < {}; ++{}) {{", v, v, axis.size, v));
+      line(depth, fmt::format("for (int {} = {}; {} < {}; ++{}) {{", v, count.first, v, count.last, v));
       if (depth == nest_.lane) line(depth + 1, "using V = float;");
       loops(depth + 1);
       line(depth, "}");
@@ -450,6 +460,7 @@ class NestEmitter {
   const LoopProgram& p_;
   const Names& names_;
   const Nest& nest_;
+  const std::vector<Reach>& reaches_;
   int indent_;
   const Axis* lane_ = nullptr;
   bool scalar_ = false;  // lanes cannot be used: one element at a time
@@ -465,8 +476,8 @@ class NestEmitter {
 
 }  // namespace
 
-std::string emit_nest(const LoopProgram& program, const Names& names, const Nest& nest, int indent) {
-  return NestEmitter(program, names, nest, indent).emit();
+std::string emit_nest(const LoopProgram& program, const Names& names, const Step& step, int indent) {
+  return NestEmitter(program, names, step, indent).emit();
 }
 
 }  // namespace cpuflow::codegen

@@ -26,8 +26,15 @@ class Names {
   bool in_row_loop_;
 };
 
+/// Begin and end of a loop over `axis`.
+struct Trip {
+  std::string first, last;
+  bool whole = true;
+};
+Trip trip(const ir::Axis& axis, const std::vector<ir::Reach>& reaches);
+
 /// The loops of a nest.  `indent` is the number of spaces before its outermost line.
-std::string emit_nest(const ir::LoopProgram& program, const Names& names, const ir::Nest& nest, int indent);
+std::string emit_nest(const ir::LoopProgram& program, const Names& names, const ir::Step& step, int indent);
 
 std::string float_literal(double value);
 /// A C++ identifier made of a name.

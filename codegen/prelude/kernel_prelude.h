@@ -139,6 +139,13 @@ KERNEL_INLINE void for_lanes(int n, F&& f) {
   KERNEL_ROLLED
   for (; i < n; ++i) f.template operator()<float>(i);
 }
+template <class F>
+KERNEL_INLINE void for_lanes(int first, int last, F&& f) {
+  int i = first;
+  for (; i + kLanes <= last; i += kLanes) f.template operator()<vf>(i);
+  KERNEL_ROLLED
+  for (; i < last; ++i) f.template operator()<float>(i);
+}
 template <int N, class F>
 KERNEL_INLINE void for_lanes(F&& f) {
   constexpr int whole = N / kLanes * kLanes;

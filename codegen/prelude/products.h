@@ -220,12 +220,12 @@ KERNEL_OUTER void multiply_rows(int m, Piece piece, int N) {
 }
 
 /// product() with sizes known at run time.
-KERNEL_OUTER void multiply(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
+KERNEL_OUTER void multiply(int m, int N, int K, bool add, const float* a, long a_row, const float* b, long b_panel, float* c, long c_row) {
   for (long first = 0; first < m; first += kCached) {
     for (int k = 0; k < K; k += kDepth) {
       multiply_rows<Singles>(min(kCached, static_cast<int>(m - first)),
                              {min(kDepth, K - k), a + first * a_row + k, a_row, b + static_cast<long>(k) * kPanel,
-                              static_cast<long>(K) * kPanel, c + first * c_row, c_row, add || k > 0},
+                              b_panel, c + first * c_row, c_row, add || k > 0},
                              N);
     }
   }
@@ -234,7 +234,19 @@ KERNEL_OUTER void multiply(int m, int N, int K, bool add, const float* a, long a
 /// c[i * c_row + n] (+)= sum over k of a[i * a_row + k] * B[k][n], i < m, n < N; b is packed.
 template <int N, int K, bool kAdd>
 KERNEL_INLINE void product(int m, const float* a, long a_row, const float* b, float* c, long c_row) {
-  multiply(m, N, K, kAdd, a, a_row, b, c, c_row);
+  multiply(m, N, K, kAdd, a, a_row, b, static_cast<long>(K) * kPanel, c, c_row);
+}
+
+/// From the first up to the last, without it.
+struct Part {
+  int first, last;
+};
+
+/// The same with the inner steps of a part only, for the columns of a part and those that stand before it in its first panel.
+template <bool kAdd>
+KERNEL_INLINE void product_part(Part inner, Part columns, int m, int K, const float* a, long a_row, const float* b, float* c, long c_row) {
+  const long n = columns.first / kPanel * kPanel, b_panel = static_cast<long>(K) * kPanel;
+  multiply(m, columns.last - static_cast<int>(n), inner.last - inner.first, kAdd, a + inner.first, a_row, b + n * K + inner.first * kPanel, b_panel, c + n, c_row);
 }
 
 /// Distance of the blocks of a copied A: an odd number of cache lines, so that they do not compete for the same places of the cache.
@@ -259,7 +271,7 @@ inline void copy_blocks(int m, int readable, int large, int k, const float* a, l
 }
 
 /// product_t() with sizes known at run time.
-KERNEL_OUTER void multiply_transposed(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
+KERNEL_OUTER void multiply_transposed(int m, int N, int K, bool add, const float* a, long a_k, const float* b, long b_panel, float* c, long c_row) {
   alignas(64) float copied[copy_stride(kDepth) * (kCopied / kBlock + 1) + 16];
   for (int first = 0; first < m; first += kCopied) {
     const int rows = min(kCopied, m - first);
@@ -274,7 +286,7 @@ KERNEL_OUTER void multiply_transposed(int m, int N, int K, bool add, const float
       copy_blocks(rows, m - first, large, depth, from, a_k, copied);
       multiply_panels<Singles, true>(
           large, small, last,
-          {depth, copied, 0, b + static_cast<long>(k) * kPanel, static_cast<long>(K) * kPanel, c + first * c_row, c_row, add || k > 0}, N,
+          {depth, copied, 0, b + static_cast<long>(k) * kPanel, b_panel, c + first * c_row, c_row, add || k > 0}, N,
           copy_stride(depth), next, a_k, min(kCopied, m));
     }
   }
@@ -283,7 +295,12 @@ KERNEL_OUTER void multiply_transposed(int m, int N, int K, bool add, const float
 /// c[i * c_row + n] (+)= sum over j < k of a[j * a_k + i] * B[j][n], i < m, n < N; b is packed.
 template <int N, bool kAdd>
 KERNEL_INLINE void product_t(int m, int k, const float* a, long a_k, const float* b, float* c, long c_row) {
-  multiply_transposed(m, N, k, kAdd, a, a_k, b, c, c_row);
+  multiply_transposed(m, N, k, kAdd, a, a_k, b, static_cast<long>(k) * kPanel, c, c_row);
+}
+template <bool kAdd>
+KERNEL_INLINE void product_t_part(Part inner, Part columns, int m, int K, const float* a, long a_k, const float* b, float* c, long c_row) {
+  const long n = columns.first / kPanel * kPanel, b_panel = static_cast<long>(K) * kPanel;
+  multiply_transposed(m, columns.last - static_cast<int>(n), inner.last - inner.first, kAdd, a + inner.first * a_k, a_k, b + n * K + inner.first * kPanel, b_panel, c + n, c_row);
 }
 
 // ---- packing -------------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ struct Read {
   enum class How : uint8_t { SameRow, EarlierRow, LaterRow, AnyRow } how = How::SameRow;
   int64_t distance = 0;  // EarlierRow, LaterRow: of the farthest row
   bool same_layer = true;
+  bool same_position = false;  // the statement's row is another axis than the value's, and counts the same positions
 };
 
 /// One value that is computed by loops of its own, before loops are put together.
@@ -104,6 +105,16 @@ class FunctionLowering {
   ir::Place own_place(ir::NodeId id);
   std::optional<ir::Axis> row_of(ir::NodeId id, const ir::Axes& over) const;
 
+  // reaches (reach.cpp)
+  using Span = int64_t;  // positions before a row, itself included
+  static constexpr Span kAllPositions = INT64_MAX;
+  bool by_new_rows(ir::NodeId id) const;
+  Span looked_at(ir::NodeId id, const ir::Axis& s) const;
+  Span read_of(ir::NodeId user, ir::NodeId id, const ir::Axis& t, const ir::Axis& s) const;
+  void find_demands();
+  std::vector<ir::Reach> reaches_of(ir::NodeId id) const;
+  void set_reaches(Statement& s);
+
   // regions (regions.cpp)
   void find_layer_homes();
   void assign_parts();
@@ -113,6 +124,8 @@ class FunctionLowering {
 
   // storage (storage.cpp)
   void find_chunk_rows();
+  bool needs_new_rows_only(const Statement& s, int64_t positions) const;
+  bool runs_for_new(const ir::Axis& row) const;
   void keep_panels();
   void assign_storage();
   bool updates_elements(const Statement& s) const;
@@ -130,6 +143,8 @@ class FunctionLowering {
   Explanation* explanation_;
   std::vector<bool> needed_, stored_;
   std::vector<std::vector<ir::NodeId>> users_;
+  std::map<ir::Axis, int64_t> chunk_rows_;  // axes of which a call for new positions runs only the rows that these belong to: positions of a row
+  std::map<std::pair<ir::NodeId, ir::Axis>, Span> demand_;  // of values of two positions: which of the second are read
   std::map<ir::NodeId, ir::BufferId> buffers_;
   std::map<ir::BufferId, ir::NodeId> node_of_;
   std::vector<Statement> statements_;

@@ -296,7 +296,7 @@ void FunctionLowering::form_groups(int part, int region, const std::vector<size_
       const Nest& nest = s.steps[0].nest;
       for (int k = static_cast<int>(group.steps.size()) - 1; k >= bound && merged < 0; --k) {
         Step& other = group.steps[k];
-        if (other.kind != Step::Kind::Nest || !mergeable(other.nest, nest)) continue;
+        if (other.kind != Step::Kind::Nest || other.reaches != s.steps[0].reaches || !mergeable(other.nest, nest)) continue;
         bool ok = true;
         for (auto& [j, at] : where) {  // what it reads of this nest must be the same element, not a reduction
           if (at.first != g || at.second != k || !depends(i, j)) continue;
@@ -400,6 +400,7 @@ Function FunctionLowering::lower() {
   function_.row_range = row_range;
   buffers_ = given;
   select_stored();
+  find_demands();
   find_layer_homes();
   build_statements();
   assign_parts();

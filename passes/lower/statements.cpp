@@ -212,6 +212,7 @@ Place FunctionLowering::pack_operand(Statement& s, const Place& src, NodeId oper
 
 bool FunctionLowering::takes_bf16(const Statement& s) {
   if (!b_.options.bf16 || (rate_ != Rate::Sequence)) return false;
+  if (!reaches_of(s.node).empty()) return false;  // one number more or less is half a unit
   const auto exact = b_.float32.find(s.node);
   if (s.cycle < 0 && exact == b_.float32.end()) return true;
   decline(s.node, "multiplies float32 numbers: " + (s.cycle >= 0 ? std::string("rounding would add up in the state that it carries") : exact->second));
@@ -442,6 +443,7 @@ void FunctionLowering::build_statements() {
     if (!own(id) && !root) continue;
     if (rate_ == Rate::Final && ready(id)) continue;
     build(id);
+    set_reaches(statements_.back());
   }
   for (const Target& t : copies) {
     ExprId value = pull(t.node, identity(g_[t.node].axes));
@@ -515,6 +517,7 @@ void FunctionLowering::add_read(Statement& s, const Place& place, bool whole) {
         else if (low > 0 || (low == 0 && s.cycle < 0)) r.how = Read::How::LaterRow, r.distance = high;
       }
     }
+    if (s.row && !whole && *s.row != b.axes[d] && ranged(b.axes[d]) && b.axes[d].size == s.row->size) r.same_position = place.indices[d] == ProgramBuilder::variable(*s.row);
     if (b.axes[d].kind == AxisKind::Layer && place.indices[d] != ProgramBuilder::variable(b.axes[d])) r.same_layer = false;
   }
   // a place that mentions the row axis elsewhere too is a diagonal: any row

@@ -31,7 +31,7 @@ void FunctionLowering::keep_panels() {
   auto holds_rows = [&](const Place& place, const Axis& axis) {
     const Buffer& b = b_.program.buffers[place.buffer];
     const int row = index_of(b.axes, b.row);
-    return b.persistent && b.rows == Rows::All && row >= 0 && ranged(b.row) && place.indices[static_cast<size_t>(row)] == ProgramBuilder::variable(axis);
+    return b.persistent && b.rows == Rows::All && row >= 0 && runs_for_new(b.row) && place.indices[static_cast<size_t>(row)] == ProgramBuilder::variable(axis);
   };
   for (Part& part : function_.parts) {
     for (Region& region : part.regions) {
@@ -63,32 +63,48 @@ void FunctionLowering::keep_panels() {
   }
 }
 
-/// Rows that collect chunks of positions, and read nothing else of positions, need to run only where positions are new.
+/// Whether a statement whose rows stand for `positions` each reads nothing of positions that a row does not stand for.
+bool FunctionLowering::needs_new_rows_only(const Statement& s, int64_t positions) const {
+  if (s.reduces_rows) return false;
+  return std::all_of(s.reads.begin(), s.reads.end(), [&](const Read& r) {
+    const Axes& axes = g_[r.node].axes;
+    if (positions > 1) return std::none_of(axes.begin(), axes.end(), ranged);
+    return std::all_of(axes.begin(), axes.end(), [&](const Axis& a) {
+      return a.kind != AxisKind::Position || (a == *s.row ? r.how == Read::How::SameRow : ranged(a) && r.same_position);
+    });
+  });
+}
+
+/// Rows that collect chunks of positions, or are the positions under another name, need to run only where positions are new.
 void FunctionLowering::find_chunk_rows() {
-  std::map<Axis, int64_t> chunks;
   for (NodeId id = 0; id < g_.size(); ++id) {
     const Node& n = g_[id];
     if (n.op != Op::Scatter || !needed_[id] || g_[n.inputs[1]].op != Op::FloorDiv) continue;
     const Node &t = g_[g_[n.inputs[1]].inputs[0]], &size = g_[g_[n.inputs[1]].inputs[1]];
     if (t.op != Op::Iota || t.value != 0 || !ranged(t.axes[0]) || size.op != Op::Constant) continue;
-    const auto [it, fresh] = chunks.try_emplace(n.to[0], static_cast<int64_t>(size.value));
+    const auto [it, fresh] = chunk_rows_.try_emplace(n.to[0], static_cast<int64_t>(size.value));
     if (!fresh && it->second != static_cast<int64_t>(size.value)) it->second = 0;
   }
   for (const Statement& s : statements_) {
-    if (!s.row) continue;
-    auto it = chunks.find(*s.row);
-    if (it == chunks.end()) continue;
-    for (const Read& r : s.reads) {
-      for (const Axis& a : g_[r.node].axes) {
-        if (ranged(a)) it->second = 0;
-      }
-    }
+    const auto same_position = [](const Read& r) { return r.same_position; };
+    if (s.row && std::any_of(s.reads.begin(), s.reads.end(), same_position)) chunk_rows_.try_emplace(*s.row, 1);
   }
+  for (const Statement& s : statements_) {
+    const auto it = s.row ? chunk_rows_.find(*s.row) : chunk_rows_.end();
+    if (it != chunk_rows_.end() && !needs_new_rows_only(s, it->second)) it->second = 0;
+  }
+  std::erase_if(chunk_rows_, [](const auto& entry) { return entry.second == 0; });
   for (Part& part : function_.parts) {
     for (Region& region : part.regions) {
-      if (auto it = chunks.find(region.row); region.has_rows && it != chunks.end()) region.chunk = it->second;
+      if (auto it = chunk_rows_.find(region.row); region.has_rows && it != chunk_rows_.end()) region.chunk = it->second;
     }
   }
+}
+
+/// Whether a call for new positions runs one row for each of them.
+bool FunctionLowering::runs_for_new(const Axis& row) const {
+  const auto it = chunk_rows_.find(row);
+  return ranged(row) || (it != chunk_rows_.end() && it->second == 1);
 }
 
 void FunctionLowering::assign_storage() {

@@ -61,6 +61,22 @@ TEST_CASE("sums of a chunk are collected row by row") {
              "T = 12");
 }
 
+TEST_CASE("a row looks at earlier positions only as far as it may, and needs none of the others") {
+  const std::string softmax = "k = W(x)\na[t,s] = softmax(s | {}: sum(i: x[t,i] * k[s,i]))\ny[t,i] = x[t,i] + sum(s: a[t,s] * k[s,i])\n";
+  for (const char* seen : {"s <= t", "s <= t, t - s < 5", "s <= t, t - s <= 20", "s < t + 1"}) {
+    std::string equations = softmax;
+    equations.replace(equations.find("{}"), 2, seen);
+    check_rows(equations, "T = 50");
+  }
+  check_rows("k = W(x)\ny[t,i] = x[t,i] + sum(s | s < t, t - s < 9: tanh(x[t,i] - x[s,i]) * k[s,i])\n", "T = 50");
+  check_rows("k = W(x)\ny[t,i] = x[t,i] + max(s | s <= t: x[t,i] * k[s,i])\n", "T = 33");
+  check_rows("k = W(x)\ny[t,i] = x[t,i] + max(s: where(s <= t, k[s,i] - x[t,i], 0))\n", "T = 33");  // what lies outside is seen
+  // functions of the earlier position alone, of a group of heads, and of pairs that are used twice
+  check_rows("k = W(x)\nw[t,s] = sum(i: x[t,i] * tanh(k[s,i // 2 * 2]))\ny[t,i] = x[t,i] + sum(s | s <= t: w[t,s] * tanh(x[s,i]))\n", "T = 50");
+  check_rows("k = W(x)\nw[t,s] = where(t - s < 4, exp(-sum(i: x[t,i] * k[s,i])), 0)\n"
+             "y[t,i] = x[t,i] + sum(s | s <= t: w[t,s] * k[s,i]) / (1 + sum(s | s <= t: w[t,s] * w[t,s]))\n", "T = 50");
+}
+
 TEST_CASE("logits that are a state, and recurrences of constants") {
   const Folder folder;
   folder.write("model.toml",

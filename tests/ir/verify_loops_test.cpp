@@ -98,5 +98,6 @@ TEST_CASE("a loop program that breaks an invariant is refused, with the region")
   complains("@4 (y) holds a part of its rows, and its row is not the region's", "mul(@4[t0:12, 3], 2.0)", "mul(@4[3, 3], 2.0)");
   complains("@3 (x) has another history than is moved", "rows 2", "rows 1");
   complains("a tile has between one row and all of them", "tiles 4 forward", "tiles 13 forward");
+  complains("loops that end with the new rows belong to a function over a range of them", "from 1 lanes 0\n", "from 1 lanes 0 near f0:8 before 3\n");
   complains("@2 (tokens) can only be read", "fill @3[0, 0] 48", "fill @2[0] 12");
 }

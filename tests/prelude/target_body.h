@@ -154,8 +154,12 @@ extern const Target TARGET = {
     kernel::pack,
     kernel::pack_columns,
     kernel::pack_rows,
-    kernel::multiply,
-    kernel::multiply_transposed,
+    [](int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
+      kernel::multiply(m, N, K, add, a, a_row, b, long{K} * kernel::kPanel, c, c_row);
+    },
+    [](int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
+      kernel::multiply_transposed(m, N, K, add, a, a_k, b, long{K} * kernel::kPanel, c, c_row);
+    },
     kernel::packed_bf16,
     kernel::pack_bf16,
     kernel::pack_columns_bf16,

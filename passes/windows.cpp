@@ -1,0 +1,113 @@
+#include "passes/windows.h"
+
+#include "passes/restrict_rows.h"
+
+#include <algorithm>
+
+namespace cpuflow::passes {
+using namespace ir;
+
+namespace {
+
+/// A sum of positions and a number.
+struct Affine {
+  std::map<Axis, int64_t> terms;
+  int64_t offset = 0;
+
+  Affine& add(const Affine& other, int64_t factor) {
+    for (const auto& [axis, c] : other.terms) {
+      if ((terms[axis] += factor * c) == 0) terms.erase(axis);
+    }
+    offset += factor * other.offset;
+    return *this;
+  }
+};
+
+std::optional<Affine> affine(const Graph& g, NodeId id) {
+  const Node& n = g[id];
+  if (n.dtype != DType::Int) return std::nullopt;
+  if (n.op == Op::Constant) return Affine{{}, static_cast<int64_t>(n.value)};
+  if (n.op == Op::Iota) return Affine{{{n.axes[0], 1}}, static_cast<int64_t>(n.value)};
+  if (n.op != Op::Add && n.op != Op::Sub) return std::nullopt;
+  std::optional<Affine> a = affine(g, n.inputs[0]);
+  const std::optional<Affine> b = affine(g, n.inputs[1]);
+  if (!a || !b) return std::nullopt;
+  return a->add(*b, n.op == Op::Add ? 1 : -1);
+}
+
+void intersect(Limits& limits, const Limits& others) {
+  for (const auto& [t, other] : others) {
+    Limit& limit = limits[t];
+    limit.not_later = limit.not_later || other.not_later;
+    limit.size = std::min(limit.size, other.size);
+  }
+}
+
+}  // namespace
+
+Limits limits_of(const Graph& g, NodeId condition, const Axis& s) {
+  Limits out;
+  for (NodeId id : conjuncts(g, condition)) {
+    const Node& c = g[id];
+    if (c.op != Op::Le && c.op != Op::Lt) continue;
+    std::optional<Affine> d = affine(g, c.inputs[0]);
+    const std::optional<Affine> right = affine(g, c.inputs[1]);
+    if (!d || !right) continue;
+    d->add(*right, -1);  // d <= 0
+    if (c.op == Op::Lt) ++d->offset;
+    if (d->terms.size() != 2 || !d->terms.count(s)) continue;
+    for (const auto& [t, factor] : d->terms) {
+      if (t == s || t.kind != AxisKind::Position || factor != -d->terms.at(s)) continue;
+      if (factor == -1 && d->offset >= 0) out[t].not_later = true;
+      if (factor == 1) out[t].size = std::min(out[t].size, 1 - d->offset);
+    }
+  }
+  return out;
+}
+
+Limits support(const Graph& g, NodeId id, const Axis& s, double otherwise) {
+  const Node& n = g[id];
+  if (!contains(n.axes, s)) return {};
+  switch (n.op) {
+    case Op::Select: {
+      if (g[n.inputs[2]].op != Op::Constant || g[n.inputs[2]].value != otherwise) return {};
+      Limits out = support(g, n.inputs[1], s, otherwise);
+      intersect(out, limits_of(g, n.inputs[0], s));
+      return out;
+    }
+    case Op::Rename: {
+      Axis before = s;
+      for (size_t k = 0; k < n.to.size(); ++k) {
+        if (n.to[k] == s) before = n.from[k];
+      }
+      Limits out;
+      for (const auto& [t, limit] : support(g, n.inputs[0], before, otherwise)) {
+        const int at = index_of(n.from, t);
+        out[at >= 0 ? n.to[static_cast<size_t>(at)] : t] = limit;
+      }
+      return out;
+    }
+    case Op::Mul:
+    case Op::Div:
+    case Op::Neg: {
+      Limits out;
+      if (otherwise != 0) return out;
+      for (NodeId i : n.inputs) {
+        intersect(out, support(g, i, s, 0));
+        if (n.op == Op::Div) break;
+      }
+      return out;
+    }
+    default:
+      return {};
+  }
+}
+
+std::optional<Window> window_of(const Limits& limits, const Axis& s) {
+  for (const auto& [t, limit] : limits) {
+    if (limit.not_later && t.size == s.size && limit.size >= 1) return Window{t, s, std::min<int64_t>(limit.size, t.size)};
+  }
+  return std::nullopt;
+}
+
+}  // namespace cpuflow::passes

@@ -1,0 +1,31 @@
+#pragma once
+#include "ir/graph.h"
+
+#include <map>
+#include <optional>
+
+namespace cpuflow::passes {
+
+/// The positions `t - size < s <= t`; where size is that of the axis, all that are not later than t.
+struct Window {
+  ir::Axis t, s;
+  int64_t size = 0;
+};
+
+/// What is known of the positions s, seen from each axis t.
+struct Limit {
+  bool not_later = false;
+  int64_t size = INT64_MAX;  // t - s < size
+};
+using Limits = std::map<ir::Axis, Limit>;
+
+/// Where a condition can hold.
+Limits limits_of(const ir::Graph& graph, ir::NodeId condition, const ir::Axis& s);
+
+/// Where a value can be other than `otherwise`.
+Limits support(const ir::Graph& graph, ir::NodeId value, const ir::Axis& s, double otherwise);
+
+/// The window that limits describe, if they do.
+std::optional<Window> window_of(const Limits& limits, const ir::Axis& s);
+
+}  // namespace cpuflow::passes
