@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <iterator>
 #include <new>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -60,7 +62,23 @@ std::string suggestion(const std::string& name, const std::vector<std::string>& 
   return near.empty() ? "" : fmt::format("; did you mean '{}'?", near);
 }
 
-/// Unknown commands and flags, with the nearest known name.
+/// Flags whose help has every word of an unknown one, as long as they are few.
+std::string related(const std::string& name, const CLI::App& command) {
+  constexpr size_t kMost = 3;
+  std::string spaced = name;
+  std::replace(spaced.begin(), spaced.end(), '-', ' ');
+  std::istringstream in(spaced);
+  const std::vector<std::string> words{std::istream_iterator<std::string>(in), {}};
+  std::vector<std::string> found;
+  for (const CLI::Option* option : command.get_options()) {
+    const std::string& help = option->get_description();
+    const bool all = std::all_of(words.begin(), words.end(), [&](const std::string& word) { return help.find(word) != std::string::npos; });
+    if (all && !option->get_lnames().empty()) found.push_back(fmt::format("--{}: {}", option->get_lnames()[0], help));
+  }
+  return found.empty() || found.size() > kMost ? "" : fmt::format("; is it one of these?\n  {}", fmt::join(found, "\n  "));
+}
+
+/// Unknown commands and flags, with the nearest known name, or with what is about the same.
 void check_names(const CLI::App& app, const std::vector<std::string>& args) {
   if (args.empty()) return;
   const std::vector<std::string> commands = command_names(app);
@@ -80,7 +98,8 @@ void check_names(const CLI::App& app, const std::vector<std::string>& args) {
   for (size_t i = 1; i < args.size() && args[i] != "--"; ++i) {
     const std::string name = args[i].substr(0, args[i].find('='));
     if (!name.starts_with("--") || std::find(flags.begin(), flags.end(), name) != flags.end()) continue;
-    throw UsageError(fmt::format("unknown flag '{}' of 'cpuflowc {}'{}", name, args[0], suggestion(name, flags)));
+    const std::string near = suggestion(name, flags);
+    throw UsageError(fmt::format("unknown flag '{}' of 'cpuflowc {}'{}", name, args[0], near.empty() ? related(name, sub) : near));
   }
 }
 

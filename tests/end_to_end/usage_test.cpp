@@ -33,6 +33,7 @@ TEST_CASE("what does not exist on the command line is named, with the nearest th
       {"trai v5ln", "unknown command 'trai'; did you mean 'train'?"},
       {"--verzion", "unknown flag '--verzion'; did you mean '--version'?"},
       {"compile v5ln --emitt cpp", "unknown flag '--emitt' of 'cpuflowc compile'; did you mean '--emit'?"},
+      {"train v5ln --weights w.pt", "unknown flag '--weights' of 'cpuflowc train'; is it one of these?\n  --init: "},
       {"compile v5ln --emit cpq", "--emit: unknown stage 'cpq'; did you mean 'cpp'?"},
       {"compile v5ln --target avx3", "--target: unknown target 'avx3'; did you mean 'avx2'?"},
       {"compile v5ln --exec jit", "--exec: expected interpret, dlopen or orc, found 'jit'"},
