@@ -119,17 +119,14 @@ void FunctionLowering::choose_lane(Nest& nest, Axes out, Axes over) {
   for (size_t i = 0; i < nest.loops.size(); ++i) {
     const Axis& a = nest.loops[i];
     const bool last_out = i + 1 == nest.reduced, reducing = i >= nest.reduced;
-    if (!last_out && !reducing) continue;
-    double c = cost(a) + (a.size < static_cast<uint32_t>(b_.options.lanes) ? 1.5 : 0) + (reducing ? 0.5 : 0);
+    double c = cost(a) + (a.size < static_cast<uint32_t>(b_.options.lanes) ? 1.5 : 0) + (reducing ? 0.5 : last_out ? 0 : 0.25);
     if (c < best) best = c, nest.lane = static_cast<int>(i);
   }
-  // a lane in a reduction is its innermost loop
-  if (nest.lane >= static_cast<int>(nest.reduced)) {
-    Axis a = nest.loops[nest.lane];
-    nest.loops.erase(nest.loops.begin() + nest.lane);
-    nest.loops.push_back(a);
-    nest.lane = static_cast<int>(nest.loops.size()) - 1;
-  }
+  if (nest.lane < 0) return;
+  // lanes are the innermost loop of those that reduce, or of the others
+  const size_t end = nest.lane < static_cast<int>(nest.reduced) ? nest.reduced : nest.loops.size();
+  std::rotate(nest.loops.begin() + nest.lane, nest.loops.begin() + nest.lane + 1, nest.loops.begin() + static_cast<long>(end));
+  nest.lane = static_cast<int>(end) - 1;
 }
 
 void FunctionLowering::build_nest(Statement& s, const Axes& out, const Axes& over, ExprId value, Store::How how, Place place) {
