@@ -4,6 +4,7 @@
 #include "passes/band_windows.h"
 #include "passes/canonicalise.h"
 #include "passes/chunk_sums.h"
+#include "passes/collect_sequences.h"
 #include "passes/compensate_sums.h"
 #include "passes/count_micro_batches.h"
 #include "passes/derive_rows.h"
@@ -24,6 +25,7 @@ namespace cpuflow::passes {
 const std::vector<Pass>& graph_pipeline() {
   static const std::vector<Pass> passes = {
       {"canonicalise", "first: the order of the text has no say in anything that follows", canonicalise},
+      {"collect_sequences", "before differentiate: the gradient of a sum over sequences is known in each of them", collect_sequences},
       {"restrict_rows", "before differentiate: what few positions need has gradients at few positions", restrict_rows},
       {"derive_rows", "before sums are brought into their form for whole sequences", derive_rows},
       {"split_chunks", "before sums are brought into their form: positions of a chunk are an axis then", split_chunks},
