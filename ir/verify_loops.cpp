@@ -427,6 +427,9 @@ class Verifier {
     check(!given, called(p.buffer) + " can only be read");
     check(space != Space::Shared || function_->name == "prepare", called(p.buffer) + " is shared and written outside of 'prepare'");
     touch(p.buffer, true);
+    if (p_.buffers[p.buffer].rows != Rows::All && region_->has_rows && written_.count(p.buffer)) {
+      check(written_.at(p.buffer) == number_, called(p.buffer) + " holds a part of its rows and is written by two regions");
+    }
     written_[p.buffer] = number_;
   }
 

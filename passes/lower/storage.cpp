@@ -128,7 +128,9 @@ void FunctionLowering::assign_storage() {
     bool same_region = true, same_group = true, same_nest = true, near = true, bounded = true;
     bool in_place = true;  // rows that are read are read where the next one is written
     int64_t distance = 0;
-    for (size_t s : it->second) {
+    for (size_t s : it->second) {  // the parts of a concatenation may stand apart
+      if (statements_[s].part != producer.part) layers = true;
+      same_region = same_region && statements_[s].part == producer.part && statements_[s].region == producer.region;
       same_group = same_group && statements_[s].group == producer.group;
       same_nest = same_nest && statements_[s].nest == producer.nest;
     }
@@ -259,14 +261,21 @@ void FunctionLowering::keep_history() {
     const Buffer& b = b_.program.buffers[buffer];
     if (b.history == 0 || b.rows != Rows::Tile) continue;
     const Statement& producer = statements_[statements_of_.at(node)[0]];
-    Step step;
-    step.kind = Step::Kind::Shift;
-    step.shift.rows = b.history;
-    step.shift.place.buffer = buffer;
-    for (const Axis& a : b.axes) step.shift.place.indices.push_back(a.kind == AxisKind::Layer ? ProgramBuilder::variable(a) : ProgramBuilder::fixed(0));
+    const Part& part = function_.parts[producer.part];
     std::vector<Group>& groups = function_.parts[producer.part].regions[producer.region].groups;
     if (groups.back().steps.empty() || groups.back().steps[0].kind != Step::Kind::Shift) groups.push_back({false, {}});
-    groups.back().steps.push_back(step);
+    const auto layer = std::find_if(b.axes.begin(), b.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Layer; });
+    const bool every_layer = layer != b.axes.end() && !(part.loops && part.layer == *layer);  // in one pass over the rows
+    for (int64_t l = 0; l < (every_layer ? int64_t{layer->size} : 1); ++l) {
+      Step step;
+      step.kind = Step::Kind::Shift;
+      step.shift.rows = b.history;
+      step.shift.place.buffer = buffer;
+      for (const Axis& a : b.axes) {
+        step.shift.place.indices.push_back(a.kind != AxisKind::Layer ? ProgramBuilder::fixed(0) : every_layer ? ProgramBuilder::fixed(l) : ProgramBuilder::variable(a));
+      }
+      groups.back().steps.push_back(step);
+    }
   }
 }
 

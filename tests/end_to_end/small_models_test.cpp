@@ -99,6 +99,22 @@ TEST_CASE("a recurrence of a layer that only a loss reads") {
                                      "L = 3\n[block]\nrepeat = \"L\"\nforward = '''\nh = tanh(x + W(h[t-1]))\nx = 0.9 * x\n'''\n[block.params]\nW = \"linear(d, d)\"\n[params]"));
 }
 
+TEST_CASE("layers that leave their input as it is") {
+  check_against_interpreter(replaced(model("x = blocks(embed[tokens])\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "[params]",
+                                     "L = 2\n[block]\nrepeat = \"L\"\nforward = 'y = tanh(x)'\n[params]"));
+}
+
+TEST_CASE("a running sum of every layer that no layer waits for") {
+  check_against_interpreter(replaced(model("x = blocks(embed[tokens])\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\nfar = 'mean(l, b, t, i: layers.v[l,b,t,i]^2)'\ntotal = 'ce + far'\n"), "[params]",
+                                     "L = 2\n[block]\nrepeat = \"L\"\nforward = '''\nu = W(E[tokens])\nv[t,i] = exp(-abs(0.3 * sum(s | s <= t: u[s,i]))) * x[t,i]\nx = x + 0.3 * tanh(x)\n'''\n"
+                                     "[block.params]\nW = \"linear(2, d)\"\nE = \"table(V, 2)\"\n[params]"));
+}
+
+TEST_CASE("a stack of what is known at once and of what waits for other rows") {
+  check_against_interpreter(model("x = embed[tokens]\nu = tanh(x)\nm[t,i in 0..d] = max(max(s | s <= t, t - s < 1: u[s,i]), 0.2)\nv = reshape(logsumexp(stack(m, x)), d)\n"
+                                  "logits = v @ transpose(embed)\n'''\n[loss]\ntotal = 'cross_entropy(logits, targets)'\n"));
+}
+
 TEST_CASE("the least of what no token enters, where a parameter decides") {
   check_against_interpreter(model("level[t,i in 0..d] = sigmoid(start[i]) * level[t-1,i] + 2^(-1 - i)\nleast[t,i in 0..d] = min(s | s <= t: level[s,3]) * embed[tokens[t],i]\nlogits = mix(least) @ transpose(embed)\n'''\n"
                                   "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));

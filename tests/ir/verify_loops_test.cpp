@@ -92,6 +92,7 @@ TEST_CASE("a loop program that breaks an invariant is refused, with the region")
   complains("@1 (w_panels) is shared and written outside of 'prepare'", "@6[] sum into @5[t0:12]", "@1[] sum into @5[t0:12]");
   complains("@7 (grad_w) is complete, and read, only in 'finish'", "@8[t0:12] = 1.0", "@8[t0:12] = @7[0, 0]");
   complains("@4 (y) holds a part of its rows and is read by another region", "@8[t0:12] = 1.0", "@8[t0:12] = @4[t0:12, 0]");
+  complains("@4 (y) holds a part of its rows and is written by two regions", "@8[t0:12] = 1.0", "@4[t0:12, 0] = 1.0");
   complains("@5 (z) never leaves its nest and is read by another", "@8[t0:12] = 1.0", "@8[t0:12] = @5[t0:12]");
   complains("@8 (later) is read before anything is written there", "mul(@4[t0:12, 3], 2.0)", "mul(@8[t0:12], 2.0)");
   complains("the result of a product depends on what is summed", "n f1:8: @4[t0:12, f1:8]", "n f1:8: @4[t0:12, f0:8]");
