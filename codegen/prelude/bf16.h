@@ -343,7 +343,7 @@ KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const float* 
   }
 }
 
-constexpr long kBf16PeakFlops = 4L * 2 * kTile * kTile * 2 * kTile;  // of one iteration of bf16_peak
+[[maybe_unused]] constexpr long kBf16PeakFlops = 4L * 2 * kTile * kTile * 2 * kTile;  // of one iteration of bf16_peak
 
 /// n iterations of independent products of tiles on numbers of every kind.
 __attribute__((noinline)) inline float bf16_peak(long n) {
@@ -380,7 +380,7 @@ struct Tiles {
 template <bool kTransposed>
 KERNEL_INLINE void multiply_by_tiles(int, int, int, bool, const float*, long, const float*, float*, long) {}
 
-constexpr long kBf16PeakFlops = 2 * kPeakFlops;
+[[maybe_unused]] constexpr long kBf16PeakFlops = 2 * kPeakFlops;
 
 /// n iterations of independent dot products.
 __attribute__((noinline)) inline float bf16_peak(long n) {

@@ -167,6 +167,10 @@ KERNEL_INLINE vf select(vi mask, vf a, vf b) { return mask ? a : b; }
 KERNEL_INLINE vi select(vi mask, vi a, vi b) { return mask ? a : b; }
 KERNEL_INLINE bool not_(bool condition) { return !condition; }
 KERNEL_INLINE vi not_(vi mask) { return ~mask; }
+KERNEL_INLINE bool and_(bool a, bool b) { return a && b; }
+KERNEL_INLINE vi and_(vi a, vi b) { return a & b; }
+KERNEL_INLINE bool or_(bool a, bool b) { return a || b; }
+KERNEL_INLINE vi or_(vi a, vi b) { return a | b; }
 
 /// The larger (smaller) one; the first where they are equal or one is NaN.
 template <class T>

@@ -379,7 +379,7 @@ inline void pack(const float* src, long stride_k, long stride_n, int K, int N, f
 // ---- measuring the machine -------------------------------------------------------------------------------------------------------
 
 constexpr int kPeakChains = kLanes == 4 ? 10 : 12;
-constexpr long kPeakFlops = 2L * kLanes * kPeakChains;  // of one iteration of fma_peak
+[[maybe_unused]] constexpr long kPeakFlops = 2L * kLanes * kPeakChains;  // of one iteration of fma_peak
 
 /// n iterations of independent multiply-adds on numbers that do not repeat (x -> x^2 - 1.9 is chaotic).
 __attribute__((noinline)) inline float fma_peak(long n) {

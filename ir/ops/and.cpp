@@ -16,7 +16,7 @@ extern const OpDef kAnd{
     .doc = "both conditions hold",
     .infer = infer_logic_binary,
     .scalar = [](const double* in) -> double { return in[0] != 0 && in[1] != 0; },
-    .cpp = "{0} & {1}",
+    .cpp = "and_({0}, {1})",
     .flops = 1,
     .vjp = not_differentiable("conditions"),
     .samples = []() -> std::vector<Sample> {

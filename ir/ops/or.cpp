@@ -16,7 +16,7 @@ extern const OpDef kOr{
     .doc = "one of the conditions holds",
     .infer = infer_logic_binary,
     .scalar = [](const double* in) -> double { return in[0] != 0 || in[1] != 0; },
-    .cpp = "{0} | {1}",
+    .cpp = "or_({0}, {1})",
     .flops = 1,
     .vjp = not_differentiable("conditions"),
     .samples = []() -> std::vector<Sample> {

@@ -26,7 +26,8 @@ struct SampleCommand {
 
 /// A model with its weights, ready to write.
 struct Writer {
-  Writer(const CompileOptions& compile, TrainedModel& trained) : model(compile_and_warn(compile)), arena(rt::Arena::bytes_for(model.exe.manifest.param_floats)) {
+  Writer(const CompileOptions& compile, TrainedModel& trained, bool may_be_causal) : model(compile_and_warn(compile)), arena(rt::Arena::bytes_for(model.exe.manifest.param_floats)) {
+    model.exe.manifest.causal = model.exe.manifest.causal && may_be_causal;
     float* params = arena.floats(model.exe.manifest.param_floats);
     trained.load(model.exe.manifest, params);
     sampler.emplace(model.exe, params);
@@ -65,7 +66,7 @@ std::optional<CompileOptions> longer(const CompileOptions& compile, const Compil
 class SampleRun {
  public:
   SampleRun(const SampleCommand& command, const rt::Tokenizer& tokenizer, TrainedModel& trained, const CompileOptions& compile, const AuditReport& audit)
-      : command_(command), tokenizer_(tokenizer), trained_(trained), compile_(compile), audit_(audit), writer_(std::make_unique<Writer>(compile, trained)) {
+      : command_(command), tokenizer_(tokenizer), trained_(trained), compile_(compile), audit_(audit), writer_(make_writer()) {
     if (const std::string warning = writer_->sampler->warning(); !warning.empty()) warn(warning);
   }
   const codegen::Manifest& manifest() const { return writer_->model.exe.manifest; }
@@ -127,8 +128,14 @@ class SampleRun {
       return false;
     }
     compile_ = *more;
-    writer_ = std::make_unique<Writer>(compile_, trained_);
+    writer_ = make_writer();
     return true;
+  }
+  /// What is refuted may be too small for the probe of the compiled rows to see.
+  std::unique_ptr<Writer> make_writer() const {
+    const auto causality = std::find_if(audit_.findings.begin(), audit_.findings.end(), [](const auto& f) { return f.first == "causality"; });
+    const bool refuted = causality != audit_.findings.end() && causality->second.verdict == passes::audit::Verdict::Refuted;
+    return std::make_unique<Writer>(compile_, trained_, !refuted);
   }
 
   const SampleCommand& command_;

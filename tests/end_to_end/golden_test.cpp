@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "ir/cpu_target.h"
@@ -26,6 +27,7 @@ void check_golden(const std::string& name, const std::vector<std::string>& flags
 
 TEST_CASE("compiled code equals the golden files on every target that runs here, fused and unfused") {
   for (const std::string& target : cpuflow::ir::target_names()) {
+    if (cpuflow::ir::target_by_name(target).fast_bf16) continue;  // their float32 code is that of avx512
     if (!cpuflow::ir::runs_here(cpuflow::ir::target_by_name(target))) {
       WARN("this machine cannot run " << target << ": compiled only");
       for (const char* unfused : {"", " --unfused"}) {
@@ -109,6 +111,26 @@ TEST_CASE("every stage can be printed") {
     CHECK(contains(result.out, part));
   }
   CHECK(contains(cpuflowc(words(std::string("compile v5ln --emit parsed --dot ") + kSmall)).out, "digraph"));
+}
+
+TEST_CASE("generated code compiles on its own without a warning, by clang and by g++") {
+  const Folder folder;
+  const std::string avx512 = " -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd";
+  for (const char* model : {"v74_causal", "v9", "v5ln --precision bf16", "gpt2 --precision bf16"}) {
+    const Result text = cpuflowc(words(std::string("compile ") + model + " --emit cpp"));
+    REQUIRE(text.status == 0);
+    folder.write("model.cpp", text.out);
+    for (const char* compiler : {"clang++-19", "g++"}) {
+      if (std::system((std::string("command -v ") + compiler + " > /dev/null").c_str()) != 0) {
+        WARN(compiler << " is not installed");
+        continue;
+      }
+      for (const std::string& flags : {std::string(), avx512, avx512 + " -mavx512bf16 -mamx-tile -mamx-bf16"}) {
+        INFO(model << " by " << compiler << flags);
+        CHECK(std::system((compiler + flags + " -std=c++20 -fsyntax-only -Wall -Wextra -Werror " + (folder / "model.cpp")).c_str()) == 0);
+      }
+    }
+  }
 }
 
 TEST_CASE("compile reports, dumps, times and writes files") {
