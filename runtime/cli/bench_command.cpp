@@ -75,6 +75,34 @@ double useful_flops(const CompiledModel& fused, const CompiledModel& unfused, Wo
   return std::min(token_cost(fused, function).product_flops, token_cost(unfused, function).product_flops);
 }
 
+/// The report as text, `what` first: the model, its sizes and how it is compiled.
+void print_report(const nlohmann::ordered_json& report, const std::string& what, const std::string& exec) {
+  const int threads = report["threads"];
+  print_out(fmt::format("{} on {} thread{}, {}; medians of {} interleaved repetitions\n", what, threads, threads == 1 ? "" : "s", exec,
+                        report["repetitions"].get<int>()));
+  print_out(fmt::format("{} peak of {} measured beside them: {:.1f} GFLOP/s\n\n", report["precision"].get<std::string>(),
+                        report["target"].get<std::string>(), report["peak"]["flops_per_s"].get<double>() / 1e9));
+  print_out(fmt::format("{:18} {:>16} {:>10} {:>16} {:>10} {:>8} {:>12} {:>12}\n", "tokens/s", "fused", "of peak", "unfused", "of peak",
+                        "ratio", "FLOP/token", "bytes/token"));
+  for (const Work work : kWorks) {
+    const nlohmann::ordered_json &a = report["fused"][work_name(work)], &b = report["unfused"][work_name(work)];
+    const double fast = a["tokens_per_s"], slow = b["tokens_per_s"];
+    print_out(fmt::format("{:18} {:>16} {:>9.1f}% {:>16} {:>9.1f}% {:>8.2f} {:>12} {:>12}\n", work_name(work), with_commas(fast),
+                          100 * a["peak_fraction"].get<double>(), with_commas(slow), 100 * b["peak_fraction"].get<double>(), fast / slow,
+                          short_number(report["flops_per_token"][work_name(work)]), short_number(a["bytes_per_token"].get<double>())));
+  }
+  print_out(
+      "\nFLOP/token = sum over the model's products of 2 m n k / T, the smaller of the two programs' (what fusing computes twice is not "
+      "counted);\n"
+      "elementwise operations are not counted.  Decoding runs one sequence on one thread and is compared with one thread's peak.\n"
+      "bytes/token: what the fused loops load and store outside registers.\n\nWhere the time of forward and backward goes, fused\n");
+  for (const auto& r : report["fused"]["regions"]) {
+    if (r["share"] < 0.005) continue;
+    print_out(fmt::format("  {:40} {:5.1f}% {:8.2f} us/token {:>10} FLOP {:>10} bytes {:6.1f}% of peak\n", r["name"].get<std::string>(), 100 * r["share"].get<double>(),
+                          r["us_per_token"].get<double>(), short_number(r["flops_per_token"]), short_number(r["bytes_per_token"]), 100 * r["peak_fraction"].get<double>()));
+  }
+}
+
 void bench(const BenchOptions& options, Status&) {
   if (options.model->unfused) throw UsageError("bench compares fused with unfused code; leave out --unfused");
   CompileOptions compile = options.model->compile_options("bench");
@@ -144,36 +172,11 @@ void bench(const BenchOptions& options, Status&) {
       {"peak", {{"flops_per_s", peak}, {"best_flops_per_s", *std::max_element(peaks.begin(), peaks.end())}, {"threads", threads}}}};
   for (const Work work : kWorks) report["flops_per_token"][work_name(work)] = useful_flops(fused_model, unfused_model, work);
   report["decisions"] = fused_model.explanation.lines;
-  if (!options.html.empty()) {
-    rt::write_file_atomically(options.html, bench_page(report));
-    log_line(fmt::format("written: {}", options.html));
-  }
-  if (options.model->json) {
-    print_out(report.dump(2) + "\n");
-    return;
-  }
-  print_out(fmt::format("{} on {} thread{}, {}; medians of {} interleaved repetitions\n", fused_model.header, threads,
-                        threads == 1 ? "" : "s", options.model->exec, options.repetitions));
-  print_out(fmt::format("{} peak of {} measured beside them: {:.1f} GFLOP/s\n\n", precision, fused_model.target.name, peak / 1e9));
-  print_out(fmt::format("{:18} {:>16} {:>10} {:>16} {:>10} {:>8} {:>12} {:>12}\n", "tokens/s", "fused", "of peak", "unfused", "of peak",
-                        "ratio", "FLOP/token", "bytes/token"));
-  for (const Work work : kWorks) {
-    const nlohmann::ordered_json &a = report["fused"][work_name(work)], &b = report["unfused"][work_name(work)];
-    const double fast = a["tokens_per_s"], slow = b["tokens_per_s"];
-    print_out(fmt::format("{:18} {:>16} {:>9.1f}% {:>16} {:>9.1f}% {:>8.2f} {:>12} {:>12}\n", work_name(work), with_commas(fast),
-                          100 * a["peak_fraction"].get<double>(), with_commas(slow), 100 * b["peak_fraction"].get<double>(), fast / slow,
-                          short_number(useful_flops(fused_model, unfused_model, work)), short_number(a["bytes_per_token"].get<double>())));
-  }
-  print_out(
-      "\nFLOP/token = sum over the model's products of 2 m n k / T, the smaller of the two programs' (what fusing computes twice is not "
-      "counted);\n"
-      "elementwise operations are not counted.  Decoding runs one sequence on one thread and is compared with one thread's peak.\n"
-      "bytes/token: what the fused loops load and store outside registers.\n\nWhere the time of forward and backward goes, fused\n");
-  for (const auto& r : report["fused"]["regions"]) {
-    if (r["share"] < 0.005) continue;
-    print_out(fmt::format("  {:40} {:5.1f}% {:8.2f} us/token {:>10} FLOP {:>10} bytes {:6.1f}% of peak\n", r["name"].get<std::string>(), 100 * r["share"].get<double>(),
-                          r["us_per_token"].get<double>(), short_number(r["flops_per_token"]), short_number(r["bytes_per_token"]), 100 * r["peak_fraction"].get<double>()));
-  }
+  if (options.model->json) print_out(report.dump(2) + "\n");
+  else print_report(report, fused_model.header, options.model->exec);
+  if (options.html.empty()) return;
+  rt::write_file_atomically(options.html, bench_page(report));
+  log_line(fmt::format("written: {}", options.html));
 }
 
 }  // namespace
