@@ -87,7 +87,8 @@ TEST_CASE("a run that is killed again and again ends with the same weights") {
   int kills = 0;
   for (bool resume = false; kills < 200; resume = rt::CheckpointFolder(folder.path()).exists()) {
     const int threads = 1 + static_cast<int>(random() % 4);
-    const pid_t child = train_in_child(folder.path(), threads, resume);
+    // However fast the machine is, the run takes several times as long as it may live.
+    const pid_t child = train_in_child(folder.path(), threads, resume, 0, [] { pause(0.6 / kSteps); });
     // Longer from time to time, so that the run ends.
     pause(kills < 25 ? 0.002 + 1e-3 * static_cast<double>(random() % 80) : 2.0);
     kill(child, SIGKILL);
