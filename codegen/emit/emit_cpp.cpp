@@ -59,9 +59,8 @@ class Emitter {
   }
 
  private:
-  /// Whether the function packs or multiplies bf16.
   static bool multiplies_bf16(const Function& f) {
-    auto bf16 = [](const Step& s) { return s.product.bf16 || s.pack.bf16; };
+    auto bf16 = [](const Step& s) { return s.product.bf16; };
     return std::any_of(f.parts.begin(), f.parts.end(), [&](const Part& part) {
       return std::any_of(part.regions.begin(), part.regions.end(), [&](const Region& r) {
         return std::any_of(r.before.begin(), r.before.end(), bf16) ||

@@ -94,6 +94,18 @@ KERNEL_INLINE void copy_row_units(const float* a, int k, int units, float* out) 
   }
 }
 
+/// The same for numbers that lie a_k apart: kLanes columns of k rows, of which `columns` can be read, become rows of kLanes units.
+KERNEL_INLINE void copy_column_units(const float* a, long a_k, int k, int columns, float* out, long out_row) {
+  vf x[kLanes];
+  KERNEL_ROLLED
+  for (int j = 0; j < kLanes; ++j, a += 2 * a_k) {
+    x[j] = unit_of_pairs(2 * j < k ? load_first(a, columns) : vf{}, 2 * j + 1 < k ? load_first(a + a_k, columns) : vf{});
+  }
+  transpose(x);
+  KERNEL_UNROLL
+  for (int j = 0; j < kLanes; ++j) store(out + j * out_row, x[j]);
+}
+
 // ---- packing -------------------------------------------------------------------------------------------------------------------
 
 /// Writes one number of packed units; the other of its unit stays as it is.
@@ -191,16 +203,7 @@ KERNEL_OUTER void multiply_pairs_transposed(int m, int N, int K, bool add, const
       const int depth = min(2 * kDepth, K - k), units = units_of(depth);
       for (int i = 0; i < rows; i += kLanes) {
         for (int u = 0; u < units; u += kLanes) {
-          vf x[kLanes];
-          KERNEL_ROLLED
-          for (int j = 0; j < kLanes; ++j) {
-            const int row = k + 2 * (u + j);
-            const float* p = a + row * a_k + first + i;
-            x[j] = unit_of_pairs(row < K ? load_first(p, rows - i) : vf{}, row + 1 < K ? load_first(p + a_k, rows - i) : vf{});
-          }
-          transpose(x);
-          KERNEL_UNROLL
-          for (int j = 0; j < kLanes; ++j) store(copied + (i + j) * kRow + u, x[j]);
+          copy_column_units(a + (k + 2 * u) * a_k + first + i, a_k, depth - 2 * u, rows - i, copied + i * kRow + u, kRow);
         }
       }
       multiply_rows<Pairs>(rows,
@@ -300,25 +303,14 @@ inline void multiply_tile_block(int rows, int columns, int steps, const float* a
 /// Copies rows x k of A into tiles: [rows / 16][kTileSteps][16][16].
 template <bool kTransposed>
 KERNEL_INLINE void copy_tiles(int rows, int k, const float* a, long a_stride, float* out) {
-  if constexpr (!kTransposed) {
+  if constexpr (kTransposed) {
+    for (int i = 0; i < rows; i += kTile, out += kTileSteps * kTileFloats) {
+      for (int j = 0; j < k; j += 2 * kTile) copy_column_units(a + j * a_stride + i, a_stride, k - j, rows - i, out + j / (2 * kTile) * kTileFloats, kTile);
+    }
+  } else {
     for (int i = 0; i < rows; ++i, a += a_stride) {
       float* const row = out + i / kTile * kTileSteps * kTileFloats + i % kTile * kTile;
       for (int j = 0; j < k; j += 2 * kTile) copy_row_units(a + j, k - j, kTile, row + j / (2 * kTile) * kTileFloats);
-    }
-    return;
-  }
-  for (int i = 0; i < rows; i += kTile, out += kTileSteps * kTileFloats) {
-    for (int j = 0; j < k; j += 2 * kTile) {
-      vf x[kTile];
-      KERNEL_ROLLED
-      for (int u = 0; u < kTile; ++u) {
-        const int row = j + 2 * u;
-        const float* p = a + row * a_stride + i;
-        x[u] = unit_of_pairs(row < k ? load_first(p, rows - i) : vf{}, row + 1 < k ? load_first(p + a_stride, rows - i) : vf{});
-      }
-      transpose(x);
-      KERNEL_UNROLL
-      for (int u = 0; u < kTile; ++u) store(out + j / (2 * kTile) * kTileFloats + u * kTile, x[u]);
     }
   }
 }

@@ -131,20 +131,17 @@ KERNEL_INLINE vf real(vi x) { return __builtin_convertvector(x, vf); }
 KERNEL_INLINE int32_t toint(float x) { return static_cast<int32_t>(x); }
 KERNEL_INLINE vi toint(vf x) { return __builtin_convertvector(x, vi); }
 
-/// Calls f.operator()<vf>(i) for i = 0, kLanes, ... and f.operator()<float>(i) for what remains of n.
-template <class F>
-KERNEL_INLINE void for_lanes(int n, F&& f) {
-  int i = 0;
-  for (; i + kLanes <= n; i += kLanes) f.template operator()<vf>(i);
-  KERNEL_ROLLED
-  for (; i < n; ++i) f.template operator()<float>(i);
-}
+/// Calls f.operator()<vf>(i) for i = first, first + kLanes, ... and f.operator()<float>(i) for what remains up to the last, without it.
 template <class F>
 KERNEL_INLINE void for_lanes(int first, int last, F&& f) {
   int i = first;
   for (; i + kLanes <= last; i += kLanes) f.template operator()<vf>(i);
   KERNEL_ROLLED
   for (; i < last; ++i) f.template operator()<float>(i);
+}
+template <class F>
+KERNEL_INLINE void for_lanes(int n, F&& f) {
+  for_lanes(0, n, f);
 }
 template <int N, class F>
 KERNEL_INLINE void for_lanes(F&& f) {
