@@ -208,6 +208,13 @@ AuditReport audit_model(const std::string& path, const Overrides& overrides) {
   return out;
 }
 
+Verdict verdict_of(const AuditReport& report, std::string_view name) {
+  for (const auto& [audit, finding] : report.findings) {
+    if (audit == name) return finding.verdict;
+  }
+  return Verdict::Unknown;
+}
+
 std::string audit_text(const AuditReport& report) {
   std::string out = fmt::format("Audits ({} positions)\n", report.positions);
   for (const auto& [name, finding] : report.findings) {

@@ -2,6 +2,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "passes/audit/audits.h"
@@ -18,6 +19,9 @@ struct AuditReport {
 
 /// Audits a model file.  Its equations are looked at with as few positions as show every chunk and window twice.  Throws ir::ModelError.
 AuditReport audit_model(const std::string& path, const std::map<std::string, std::string>& overrides);
+
+/// The verdict of the audit of this name; unknown where the report has none.
+passes::audit::Verdict verdict_of(const AuditReport& report, std::string_view name);
 
 /// One finding a line, with the statements and numbers of what is not proved.
 std::string audit_text(const AuditReport& report);

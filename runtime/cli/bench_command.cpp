@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -31,13 +30,6 @@ using Samples = std::map<Work, std::vector<double>>;
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values.empty() ? 0 : values[values.size() / 2];
-}
-
-void measure(BenchProgram& program, Work work, Samples& samples) {
-  const auto start = std::chrono::steady_clock::now();
-  const int64_t tokens = program.run(work);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  samples[work].push_back(static_cast<double>(tokens) / seconds.count());
 }
 
 /// One region of a forward and backward pass.
@@ -107,7 +99,7 @@ void bench(const BenchOptions& options, Status&) {
   if (options.model->unfused) throw UsageError("bench compares fused with unfused code; leave out --unfused");
   CompileOptions compile = options.model->compile_options("bench");
   const int threads = options.threads > 0 ? options.threads : rt::available_threads();
-  settle_precision(compile, threads);
+  if (load(compile).precision == "auto") compile.overrides[kPrecisionSetting] = faster_precision(compile, threads);
   auto program = [&](bool fuse, bool profile) {
     compile.fuse = fuse;
     compile.profile = profile;
@@ -126,8 +118,8 @@ void bench(const BenchOptions& options, Status&) {
     log_line(fmt::format("repetition {} of {}", repetition + 1, options.repetitions));
     peaks.push_back(meter.flops_per_second());
     for (const Work work : kWorks) {
-      measure(*fused, work, fused_samples);
-      measure(*unfused, work, unfused_samples);
+      fused_samples[work].push_back(fused->speed(work));
+      unfused_samples[work].push_back(unfused->speed(work));
     }
   }
   peaks.push_back(meter.flops_per_second());

@@ -167,6 +167,13 @@ int64_t BenchProgram::run(Work work) {
   return b.sequences * b.m.T;
 }
 
+double BenchProgram::speed(Work work) {
+  const auto start = std::chrono::steady_clock::now();
+  const int64_t tokens = run(work);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return static_cast<double>(tokens) / seconds.count();
+}
+
 PeakMeter::PeakMeter(const ir::CpuTarget& target, bool bf16, int threads) : pool_(threads) {
   codegen::JitOptions options;
   options.features = target.features;

@@ -21,6 +21,8 @@ class BenchProgram {
   ~BenchProgram();
   /// Runs `work` once; returns its tokens.
   int64_t run(Work work);
+  /// Tokens a second of one run.
+  double speed(Work work);
   const CompiledModel& model() const;
   /// Ticks of each region, in the order of model().costs; all zero unless compiled with profiling.
   const std::vector<uint64_t>& profile() const;

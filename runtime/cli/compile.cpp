@@ -3,7 +3,6 @@
 #include "codegen/emit/emit_cpp.h"
 #include "ir/diagnostics.h"
 #include "ir/verify.h"
-#include "modeldefs/frontend/build_graph.h"
 #include "passes/pipeline.h"
 #include "passes/rewrite.h"
 #include "passes/separate_evaluation.h"
@@ -126,6 +125,13 @@ void fill_manifest(CompiledModel& c, const frontend::Model& model) {
 }
 
 }  // namespace
+
+frontend::Model load(const CompileOptions& options) {
+  ir::Diagnostics diagnostics;
+  frontend::Model model = frontend::load_model(frontend::find_model(options.model), options.overrides, diagnostics);
+  diagnostics.stop_if_errors();
+  return model;
+}
 
 CompiledModel compile_model(const CompileOptions& options) {
   CompiledModel c;

@@ -4,6 +4,7 @@
 #include "ir/cpu_target.h"
 #include "ir/graph.h"
 #include "ir/loops.h"
+#include "modeldefs/frontend/build_graph.h"
 #include "passes/costs.h"
 #include "passes/lower_to_loops.h"
 
@@ -35,6 +36,9 @@ struct CompileOptions {
   std::string dump_dir;                          // "": no dump
 };
 
+/// The setting of CompileOptions::overrides for the precision of products.
+inline constexpr const char* kPrecisionSetting = "train.precision";
+
 struct PassTime {
   std::string name;
   double milliseconds = 0;
@@ -59,6 +63,9 @@ struct CompiledModel {
   codegen::JitOptions jit;
   codegen::Executable exe;          // kernels are null when run is false; the manifest is always there
 };
+
+/// The model as the front end reads it.  Throws ir::ModelError (all errors).
+frontend::Model load(const CompileOptions& options);
 
 /// Model file -> running code.  Throws ir::ModelError (all errors of a stage), codegen::JitError, ir::InternalError.
 CompiledModel compile_model(const CompileOptions& options);

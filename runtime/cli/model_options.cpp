@@ -46,7 +46,7 @@ CompileOptions ModelOptions::compile_options(const std::string& command, bool ma
   CompileOptions out;
   out.model = model;
   out.overrides = parse_settings(settings);
-  if (!precision.empty()) out.overrides["train.precision"] = precision;
+  if (!precision.empty()) out.overrides[kPrecisionSetting] = precision;
   out.fuse = !unfused;
   out.target = target;
   const std::vector<std::string>& targets = ir::target_names();

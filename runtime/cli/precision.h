@@ -5,11 +5,8 @@
 
 namespace cpuflow::cli {
 
-/// "fp32" or "bf16", whichever trains this model faster on this machine: both are compiled, and take steps in turn.  Without instructions for
+/// What `precision = "auto"` stands for: "fp32" or "bf16", whichever trains this model faster on this machine: both are compiled, and take steps in turn.  Without instructions for
 /// bf16 nothing is measured.  Says on standard error what it found.  Throws what compile_model throws.
 std::string faster_precision(const CompileOptions& options, int threads);
-
-/// What `precision = "auto"` of a model file or of the options stands for is measured, and set in the options.
-void settle_precision(CompileOptions& options, int threads);
 
 }  // namespace cpuflow::cli

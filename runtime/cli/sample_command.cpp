@@ -39,18 +39,14 @@ struct Writer {
 
 /// The same model with twice as many positions, where its parameters and its equations allow that; nothing otherwise, and why.
 std::optional<CompileOptions> longer(const CompileOptions& compile, const CompiledModel& model, const AuditReport& audit, std::string& why) {
-  for (const auto& [name, finding] : audit.findings) {
-    if (name == "sequence_end" && finding.verdict != passes::audit::Verdict::Proved) {
-      why = "its equations depend on where a sequence ends";
-      return std::nullopt;
-    }
+  if (verdict_of(audit, "sequence_end") != passes::audit::Verdict::Proved) {
+    why = "its equations depend on where a sequence ends";
+    return std::nullopt;
   }
   CompileOptions out = compile;
   out.overrides["T"] = std::to_string(2 * model.exe.manifest.T);
-  ir::Diagnostics diagnostics;
   try {
-    const frontend::Model twice = frontend::load_model(frontend::find_model(out.model), out.overrides, diagnostics);
-    diagnostics.stop_if_errors();
+    const frontend::Model twice = load(out);
     for (size_t i = 0; i < twice.params.size(); ++i) {
       if (twice.params[i].shape == model.exe.manifest.params[i].shape) continue;
       why = fmt::format("{} has one row a position", twice.params[i].name);
@@ -133,9 +129,7 @@ class SampleRun {
   }
   /// What is refuted may be too small for the probe of the compiled rows to see.
   std::unique_ptr<Writer> make_writer() const {
-    const auto causality = std::find_if(audit_.findings.begin(), audit_.findings.end(), [](const auto& f) { return f.first == "causality"; });
-    const bool refuted = causality != audit_.findings.end() && causality->second.verdict == passes::audit::Verdict::Refuted;
-    return std::make_unique<Writer>(compile_, trained_, !refuted);
+    return std::make_unique<Writer>(compile_, trained_, verdict_of(audit_, "causality") != passes::audit::Verdict::Refuted);
   }
 
   const SampleCommand& command_;

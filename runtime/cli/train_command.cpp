@@ -79,13 +79,6 @@ CompileOptions in_phase(CompileOptions options, const frontend::Phase& phase) {
   return options;
 }
 
-frontend::Model loaded(const CompileOptions& options) {
-  ir::Diagnostics diagnostics;
-  frontend::Model model = frontend::load_model(frontend::find_model(options.model), options.overrides, diagnostics);
-  diagnostics.stop_if_errors();
-  return model;
-}
-
 /// Throws ModelError for a model that must not be trained; returns what must be said of one that may.
 std::string audited(const CompileOptions& options) {
   const AuditReport report = audit_model(frontend::find_model(options.model), options.overrides);
@@ -113,14 +106,14 @@ Prepared prepare(const TrainCommand& command) {
   if (command.resume && holds_run(command.out)) {
     const RunRecord record = read_run(command.out);
     if (!user_set_v && record.settings.contains("V")) compile.overrides["V"] = record.settings.at("V");
-    if (const auto began = record.settings.find("train.precision"); began != record.settings.end()) {
-      std::string& asked = compile.overrides["train.precision"];
+    if (const auto began = record.settings.find(kPrecisionSetting); began != record.settings.end()) {
+      std::string& asked = compile.overrides[kPrecisionSetting];
       if (!asked.empty() && asked != "auto" && asked != began->second) log_line(fmt::format("note: the run goes on in {}, as it began", began->second));
       asked = began->second;
     }
     if (record.has_tokenizer && command.sources.tokenizer.empty()) run_tokenizer = tokenizer_path(command.out);
   }
-  const frontend::Model loaded_model = loaded(compile);
+  const frontend::Model loaded_model = load(compile);
   const int64_t V = loaded_model.V;
   Prepared out;
   out.phases = phases_of(command, loaded_model);
@@ -141,9 +134,7 @@ Prepared prepare(const TrainCommand& command) {
     const rt::CheckpointFolder folder(command.out);
     if (folder.exists()) out.phase = std::min(static_cast<size_t>(folder.open(true).state.phase), out.phases.size() - 1);
   }
-  CompileOptions first = in_phase(compile, out.phases[out.phase]);
-  settle_precision(first, command.threads);
-  if (first.overrides.contains("train.precision")) compile.overrides["train.precision"] = first.overrides["train.precision"];
+  if (loaded_model.precision == "auto") compile.overrides[kPrecisionSetting] = faster_precision(in_phase(compile, out.phases[out.phase]), command.threads);
   out.compile = compile;
   out.model = compile_and_warn(in_phase(compile, out.phases[out.phase]));
   if (!command.resume) {
