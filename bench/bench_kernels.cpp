@@ -84,75 +84,71 @@ void measure_product(benchmark::State& state, double flops, double bytes, F run)
   state.SetBytesProcessed(static_cast<int64_t>(bytes * repeat * static_cast<double>(state.iterations())));
 }
 
-/// c = a b with m rows of A; K a row, N columns.
-template <int K, int N>
+// What differs between operands of float32 and of bf16.
+struct Fp32 {
+  static constexpr double kBytes = 4;
+  static long packed(int K, int N) { return kernel::packed_floats(K, N); }
+  static void pack(const float* b, long stride_k, long stride_n, int K, int N, float* out) { kernel::pack(b, stride_k, stride_n, K, N, out); }
+  template <int N, int K>
+  static void product(int m, const float* a, const float* b, float* c) {
+    kernel::product<N, K, false>(m, a, K, b, c, N);
+  }
+  template <int N>
+  static void product_t(int m, int k, const float* a, long a_k, const float* b, float* c) {
+    kernel::product_t<N, true>(m, k, a, a_k, b, c, N);
+  }
+};
+
+struct Bf16 {
+  static constexpr double kBytes = 2;
+  static long packed(int K, int N) { return kernel::packed_bf16(K, N); }
+  static void pack(const float* b, long stride_k, long stride_n, int K, int N, float* out) { kernel::pack_bf16(b, stride_k, stride_n, K, N, out); }
+  template <int N, int K>
+  static void product(int m, const float* a, const float* b, float* c) {
+    kernel::product_bf16<N, K, false>(m, a, K, b, c, N);
+  }
+  template <int N>
+  static void product_t(int m, int k, const float* a, long a_k, const float* b, float* c) {
+    kernel::product_t_bf16<N, true>(m, k, a, a_k, b, c, N);
+  }
+};
+
+/// c = a b with m rows of A; K a row, N columns.  `of_peak` is of the float32 peak, whatever the operands are.
+template <int K, int N, class Operands = Fp32>
 void product(benchmark::State& state) {
+  const kernel::Tiles tiles;
   const int m = static_cast<int>(state.range(0));
   Floats a = numbers(static_cast<size_t>(m) * K, 1), b = numbers(static_cast<size_t>(K) * N, 2);
-  Floats c(static_cast<size_t>(m) * N), packed(kernel::packed_floats(K, N));
-  kernel::pack(b.data(), N, 1, K, N, packed.data());
-  measure_product(state, 2.0 * m * K * N, 4.0 * (K * N + m * (K + N)),
-                  [&] { kernel::product<N, K, false>(m, a.data(), K, packed.data(), c.data(), N); });
+  Floats c(static_cast<size_t>(m) * N), packed(Operands::packed(K, N));
+  Operands::pack(b.data(), N, 1, K, N, packed.data());
+  measure_product(state, 2.0 * m * K * N, Operands::kBytes * K * N + 4.0 * m * (K + N),
+                  [&] { Operands::template product<N, K>(m, a.data(), packed.data(), c.data()); });
 }
 
 /// c += transpose(a) b: m columns of A, k rows of both, N columns of B; `pad` floats between rows of A.
-template <int N, int kPad>
+template <int N, int kPad, class Operands = Fp32>
 void product_t(benchmark::State& state) {
-  const int m = static_cast<int>(state.range(0)), k = static_cast<int>(state.range(1));
-  const long a_k = m + kPad;
-  Floats a = numbers(static_cast<size_t>(k * a_k), 1), b = numbers(static_cast<size_t>(k) * N, 2);
-  Floats c(static_cast<size_t>(m) * N), packed(kernel::packed_floats(k, N));
-  kernel::pack(b.data(), N, 1, k, N, packed.data());
-  measure_product(state, 2.0 * m * k * N, 4.0 * (k * N + m * (k + 2 * N)),
-                  [&] { kernel::product_t<N, true>(m, k, a.data(), a_k, packed.data(), c.data(), N); });
-}
-
-/// The same products with operands in bf16; `of_peak` is of the float32 peak.
-template <int K, int N>
-void product_bf16(benchmark::State& state) {
-  const kernel::Tiles tiles;
-  const int m = static_cast<int>(state.range(0));
-  Floats a = numbers(static_cast<size_t>(m) * K, 1), b = numbers(static_cast<size_t>(K) * N, 2);
-  Floats c(static_cast<size_t>(m) * N), packed(kernel::packed_bf16(K, N));
-  kernel::pack_bf16(b.data(), N, 1, K, N, packed.data());
-  measure_product(state, 2.0 * m * K * N, 2.0 * (K * N + 2 * m * (K + N)),
-                  [&] { kernel::product_bf16<N, K, false>(m, a.data(), K, packed.data(), c.data(), N); });
-}
-
-template <int N, int kPad>
-void product_t_bf16(benchmark::State& state) {
   const kernel::Tiles tiles;
   const int m = static_cast<int>(state.range(0)), k = static_cast<int>(state.range(1));
   const long a_k = m + kPad;
   Floats a = numbers(static_cast<size_t>(k * a_k), 1), b = numbers(static_cast<size_t>(k) * N, 2);
-  Floats c(static_cast<size_t>(m) * N), packed(kernel::packed_bf16(k, N));
-  kernel::pack_bf16(b.data(), N, 1, k, N, packed.data());
-  measure_product(state, 2.0 * m * k * N, 2.0 * (k * N + 2 * m * (k + 2 * N)),
-                  [&] { kernel::product_t_bf16<N, true>(m, k, a.data(), a_k, packed.data(), c.data(), N); });
+  Floats c(static_cast<size_t>(m) * N), packed(Operands::packed(k, N));
+  Operands::pack(b.data(), N, 1, k, N, packed.data());
+  measure_product(state, 2.0 * m * k * N, Operands::kBytes * k * N + 4.0 * m * (k + 2 * N),
+                  [&] { Operands::template product_t<N>(m, k, a.data(), a_k, packed.data(), c.data()); });
 }
 
-void pack_bf16(benchmark::State& state) {
-  const int K = static_cast<int>(state.range(0)), N = static_cast<int>(state.range(1));
-  const bool transposed = state.range(2) != 0;
-  Floats b = numbers(static_cast<size_t>(K) * N, 2);
-  Floats packed(kernel::packed_bf16(K, N));
-  for (auto _ : state) {
-    kernel::pack_bf16(b.data(), transposed ? 1 : N, transposed ? K : 1, K, N, packed.data());
-    benchmark::ClobberMemory();
-  }
-  state.SetBytesProcessed(state.iterations() * 6 * K * N);
-}
-
+template <class Operands>
 void pack(benchmark::State& state) {
   const int K = static_cast<int>(state.range(0)), N = static_cast<int>(state.range(1));
   const bool transposed = state.range(2) != 0;
   Floats b = numbers(static_cast<size_t>(K) * N, 2);
-  Floats packed(kernel::packed_floats(K, N));
+  Floats packed(Operands::packed(K, N));
   for (auto _ : state) {
-    kernel::pack(b.data(), transposed ? 1 : N, transposed ? K : 1, K, N, packed.data());
+    Operands::pack(b.data(), transposed ? 1 : N, transposed ? K : 1, K, N, packed.data());
     benchmark::ClobberMemory();
   }
-  state.SetBytesProcessed(state.iterations() * 8 * K * N);
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(4 + Operands::kBytes) * K * N);
 }
 
 /// One function over 4096 floats in the first cache.
@@ -204,15 +200,15 @@ BENCHMARK(product<100, 100>)->Arg(33);
 BENCHMARK(product_t<256, 0>)->Args({192, 256})->Args({128, 256})->Args({256, 256})->Args({64, 256})->Args({256, 64});
 BENCHMARK(product_t<192, 0>)->Args({256, 256});
 BENCHMARK(product_t<256, 16>)->Args({4096, 128})->Args({4096, 256});
-BENCHMARK(product_bf16<256, 192>)->Arg(64)->Arg(32)->Arg(1);
-BENCHMARK(product_bf16<64, 256>)->Arg(64)->Arg(32)->Arg(1);
-BENCHMARK(product_bf16<128, 256>)->Arg(64)->Arg(32)->Arg(1);
-BENCHMARK(product_bf16<256, 4096>)->Arg(128)->Arg(32)->Arg(1);
-BENCHMARK(product_bf16<4096, 256>)->Arg(128)->Arg(32);
-BENCHMARK(product_t_bf16<256, 0>)->Args({192, 256})->Args({128, 256})->Args({256, 64});
-BENCHMARK(product_t_bf16<256, 16>)->Args({4096, 128})->Args({4096, 256});
-BENCHMARK(pack_bf16)->Args({256, 4096, 0})->Args({256, 4096, 1})->Args({128, 256, 0});
-BENCHMARK(pack)->Args({256, 4096, 0})->Args({256, 4096, 1})->Args({128, 256, 0})->Args({128, 256, 1});
+BENCHMARK(product<256, 192, Bf16>)->Arg(64)->Arg(32)->Arg(1);
+BENCHMARK(product<64, 256, Bf16>)->Arg(64)->Arg(32)->Arg(1);
+BENCHMARK(product<128, 256, Bf16>)->Arg(64)->Arg(32)->Arg(1);
+BENCHMARK(product<256, 4096, Bf16>)->Arg(128)->Arg(32)->Arg(1);
+BENCHMARK(product<4096, 256, Bf16>)->Arg(128)->Arg(32);
+BENCHMARK(product_t<256, 0, Bf16>)->Args({192, 256})->Args({128, 256})->Args({256, 64});
+BENCHMARK(product_t<256, 16, Bf16>)->Args({4096, 128})->Args({4096, 256});
+BENCHMARK(pack<Bf16>)->Args({256, 4096, 0})->Args({256, 4096, 1})->Args({128, 256, 0});
+BENCHMARK(pack<Fp32>)->Args({256, 4096, 0})->Args({256, 4096, 1})->Args({128, 256, 0})->Args({128, 256, 1});
 FUNCTION(exp);
 FUNCTION(log);
 FUNCTION(sqrt);

@@ -29,6 +29,16 @@ struct Reductions {
   bool any_above;  // the bound
 };
 
+/// Packing and products.
+struct Products {
+  long (*packed)(int K, int N);
+  void (*pack)(const float* src, long stride_k, long stride_n, int K, int N, float* dst);
+  void (*pack_columns)(const float* src, long stride_k, long stride_n, int K, int first, int last, float* dst);
+  void (*pack_rows)(const float* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst);
+  void (*multiply)(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
+  void (*multiply_transposed)(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
+};
+
 struct Target {
   const char* name;
   int lanes;
@@ -44,19 +54,7 @@ struct Target {
   void (*for_lanes)(int n, int32_t* began);
   void (*for_37_lanes)(int32_t* began);
   void (*gather)(const float* base, const int32_t* index, float* out);
-  long (*packed_floats)(int K, int N);
-  void (*pack)(const float* src, long stride_k, long stride_n, int K, int N, float* dst);
-  void (*pack_columns)(const float* src, long stride_k, long stride_n, int K, int first, int last, float* dst);
-  void (*pack_rows)(const float* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst);
-  void (*multiply)(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
-  void (*multiply_transposed)(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
-  /// The same in units of two bf16.
-  long (*packed_bf16)(int K, int N);
-  void (*pack_bf16)(const float* src, long stride_k, long stride_n, int K, int N, float* dst);
-  void (*pack_columns_bf16)(const float* src, long stride_k, long stride_n, int K, int first, int last, float* dst);
-  void (*pack_rows_bf16)(const float* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst);
-  void (*multiply_bf16)(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
-  void (*multiply_transposed_bf16)(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
+  Products fp32, bf16;  // by the operands
   /// product<40, 24, add> and product_t<40, add>.
   void (*product_40_24)(int m, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
   void (*product_t_40)(int m, int k, bool add, const float* a, long a_k, const float* b, float* c, long c_row);

@@ -122,15 +122,33 @@ void product_t_40(int m, int k, bool add, const float* a, long a_k, const float*
     kernel::product_t<40, false>(m, k, a, a_k, b, c, c_row);
 }
 
-void multiply_bf16(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
-  const kernel::Tiles tiles;
-  kernel::multiply_bf16(m, N, K, add, a, a_row, b, c, c_row);
-}
+const Products fp32 = {
+    kernel::packed_floats,
+    kernel::pack,
+    kernel::pack_columns,
+    kernel::pack_rows,
+    [](int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
+      kernel::multiply(m, N, K, add, a, a_row, b, long{K} * kernel::kPanel, c, c_row);
+    },
+    [](int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
+      kernel::multiply_transposed(m, N, K, add, a, a_k, b, long{K} * kernel::kPanel, c, c_row);
+    },
+};
 
-void multiply_transposed_bf16(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
-  const kernel::Tiles tiles;
-  kernel::multiply_transposed_bf16(m, N, K, add, a, a_k, b, c, c_row);
-}
+const Products bf16 = {
+    kernel::packed_bf16,
+    kernel::pack_bf16,
+    kernel::pack_columns_bf16,
+    kernel::pack_rows_bf16,
+    [](int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
+      const kernel::Tiles tiles;
+      kernel::multiply_bf16(m, N, K, add, a, a_row, b, c, c_row);
+    },
+    [](int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
+      const kernel::Tiles tiles;
+      kernel::multiply_transposed_bf16(m, N, K, add, a, a_k, b, c, c_row);
+    },
+};
 
 }  // namespace
 
@@ -150,22 +168,8 @@ extern const Target TARGET = {
     for_lanes,
     for_37_lanes,
     gather,
-    kernel::packed_floats,
-    kernel::pack,
-    kernel::pack_columns,
-    kernel::pack_rows,
-    [](int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
-      kernel::multiply(m, N, K, add, a, a_row, b, long{K} * kernel::kPanel, c, c_row);
-    },
-    [](int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
-      kernel::multiply_transposed(m, N, K, add, a, a_k, b, long{K} * kernel::kPanel, c, c_row);
-    },
-    kernel::packed_bf16,
-    kernel::pack_bf16,
-    kernel::pack_columns_bf16,
-    kernel::pack_rows_bf16,
-    multiply_bf16,
-    multiply_transposed_bf16,
+    fp32,
+    bf16,
     product_40_24,
     product_t_40,
     kernel::topk_mask,

@@ -94,18 +94,18 @@ struct Problem {
   float a_at(int i, int k) const { return operand(transposed ? a[k * a_row + i] : a[i * a_row + k]); }
   float b_at(int k, int n) const { return operand(b[static_cast<size_t>(k) * N + n]); }
 
+  const Products& products(const Target& target) const { return bf16 ? target.bf16 : target.fp32; }
+
   std::vector<float> packed(const Target& target) const {
-    std::vector<float> out((bf16 ? target.packed_bf16 : target.packed_floats)(K, N));
-    (bf16 ? target.pack_bf16 : target.pack)(b.data(), N, 1, K, N, out.data());
+    std::vector<float> out(products(target).packed(K, N));
+    products(target).pack(b.data(), N, 1, K, N, out.data());
     return out;
   }
 
   std::vector<float> run(const Target& target, bool add) const {
     std::vector<float> out = c;
     const Guarded guarded_a(a), panels(packed(target));
-    const auto multiply = bf16 ? (transposed ? target.multiply_transposed_bf16 : target.multiply_bf16)
-                               : (transposed ? target.multiply_transposed : target.multiply);
-    multiply(m, N, K, add, guarded_a.data(), a_row, panels.data(), out.data(), c_row);
+    (transposed ? products(target).multiply_transposed : products(target).multiply)(m, N, K, add, guarded_a.data(), a_row, panels.data(), out.data(), c_row);
     return out;
   }
 
@@ -135,41 +135,49 @@ struct Problem {
 
 constexpr double kTolerance = 4e-6;  // of the sum of absolute values; the order is one chain of at most 256 and a few more
 
+/// Packs a K x N matrix from memory of several orders, whole and in parts, and compares with panels written number by number.
+void check_packing(const Target& target, bool bf16, int K, int N, Random& random) {
+  const Products& products = bf16 ? target.bf16 : target.fp32;
+  const std::vector<float> b = random_floats(static_cast<size_t>(K) * N, random);
+  const int units = bf16 ? (K + 31) / 32 * 16 : K;  // whole tiles of pairs
+  std::vector<float> want(products.packed(K, N)), transposed(b.size()), spread(2 * b.size()), out(want.size());
+  INFO(target.name << " K " << K << " N " << N << " bf16 " << bf16);
+  REQUIRE(want.size() == static_cast<size_t>((N + target.panel - 1) / target.panel * target.panel * units));
+  for (int k = 0; k < K; ++k) {
+    for (int n = 0; n < N; ++n) {
+      const float x = b[k * N + n], rounded = rounded_to_bf16(x);
+      float& unit = want[n / target.panel * target.panel * units + (bf16 ? k / 2 : k) * target.panel + n % target.panel];
+      if (bf16) std::memcpy(reinterpret_cast<char*>(&unit) + 2 * (k % 2), reinterpret_cast<const char*>(&rounded) + 2, 2);
+      else unit = x;
+      transposed[n * K + k] = x;
+      spread[2 * (k * N + n)] = x;
+    }
+  }
+  auto same = [&] { return std::memcmp(out.data(), want.data(), out.size() * sizeof(float)) == 0; };
+  auto packs = [&](const std::vector<float>& src, long stride_k, long stride_n) {
+    std::fill(out.begin(), out.end(), NAN);
+    products.pack(src.data(), stride_k, stride_n, K, N, out.data());
+    return same();
+  };
+  CHECK(packs(b, N, 1));
+  CHECK(packs(transposed, 1, K));
+  CHECK(packs(spread, 2 * N, 2));
+  auto in_parts = [&](auto pack_part, int count) {
+    std::fill(out.begin(), out.end(), 0.0f);
+    for (int first = 0, last = 1; first < count; first = last, last = std::min(count, 2 * last + 1)) pack_part(first, last);
+    return same();
+  };
+  CHECK(in_parts([&](int first, int last) { products.pack_columns(transposed.data(), 1, K, K, first, last, out.data()); }, N));
+  CHECK(in_parts([&](int first, int last) { products.pack_rows(b.data(), N, 1, K, N, first, last, out.data()); }, K));
+}
+
 }  // namespace
 
 TEST_CASE("packing lays out panels, for every stride") {
   Random random;
   for_targets([&](const Target& target) {
     for (int K : {1, 3, 8, 16, 33}) {
-      for (int N : {1, 7, 16, 31, 32, 33, 70}) {
-        const std::vector<float> b = random_floats(static_cast<size_t>(K) * N, random);
-        std::vector<float> want(target.packed_floats(K, N)), transposed(b.size()), spread(2 * b.size()), out(want.size());
-        CHECK(want.size() == static_cast<size_t>((N + target.panel - 1) / target.panel * target.panel * K));
-        for (int k = 0; k < K; ++k) {
-          for (int n = 0; n < N; ++n) {
-            const float x = b[k * N + n];
-            want[n / target.panel * target.panel * K + k * target.panel + n % target.panel] = x;
-            transposed[n * K + k] = x;
-            spread[2 * (k * N + n)] = x;
-          }
-        }
-        INFO(target.name << " K " << K << " N " << N);
-        auto packs = [&](const std::vector<float>& src, long stride_k, long stride_n) {
-          std::fill(out.begin(), out.end(), NAN);
-          target.pack(src.data(), stride_k, stride_n, K, N, out.data());
-          return std::memcmp(out.data(), want.data(), out.size() * sizeof(float)) == 0;
-        };
-        CHECK(packs(b, N, 1));
-        CHECK(packs(transposed, 1, K));
-        CHECK(packs(spread, 2 * N, 2));
-        auto in_parts = [&](auto pack_part, int count) {
-          std::fill(out.begin(), out.end(), 0.0f);
-          for (int first = 0, last = 1; first < count; first = last, last = std::min(count, 2 * last + 1)) pack_part(first, last);
-          return std::memcmp(out.data(), want.data(), out.size() * sizeof(float)) == 0;
-        };
-        CHECK(in_parts([&](int first, int last) { target.pack_columns(transposed.data(), 1, K, K, first, last, out.data()); }, N));
-        CHECK(in_parts([&](int first, int last) { target.pack_rows(b.data(), N, 1, K, N, first, last, out.data()); }, K));
-      }
+      for (int N : {1, 7, 16, 31, 32, 33, 70}) check_packing(target, false, K, N, random);
     }
   });
 }
@@ -178,43 +186,7 @@ TEST_CASE("packing in units of two bf16, for every stride") {
   Random random;
   for_targets([&](const Target& target) {
     for (int K : {1, 3, 8, 33, 64, 97}) {
-      for (int N : {1, 16, 31, 32, 70}) {
-        const std::vector<float> b = random_floats(static_cast<size_t>(K) * N, random);
-        std::vector<float> transposed(b.size()), spread(2 * b.size()), out(target.packed_bf16(K, N));
-        const int units = (K + 31) / 32 * 16;  // the rows of whole tiles
-        REQUIRE(out.size() == static_cast<size_t>((N + target.panel - 1) / target.panel * target.panel * units));
-        std::vector<uint16_t> want(2 * out.size()), got(want.size());
-        for (int k = 0; k < K; ++k) {
-          for (int n = 0; n < N; ++n) {
-            const float x = b[k * N + n], rounded = rounded_to_bf16(x);
-            uint32_t bits;
-            std::memcpy(&bits, &rounded, sizeof bits);
-            want[2 * (n / target.panel * target.panel * units + k / 2 * target.panel + n % target.panel) + k % 2] = static_cast<uint16_t>(bits >> 16);
-            transposed[n * K + k] = x;
-            spread[2 * (k * N + n)] = x;
-          }
-        }
-        INFO(target.name << " K " << K << " N " << N);
-        auto same = [&] {
-          std::memcpy(got.data(), out.data(), out.size() * sizeof(float));
-          return got == want;
-        };
-        auto packs = [&](const std::vector<float>& src, long stride_k, long stride_n) {
-          std::fill(out.begin(), out.end(), NAN);
-          target.pack_bf16(src.data(), stride_k, stride_n, K, N, out.data());
-          return same();
-        };
-        CHECK(packs(b, N, 1));
-        CHECK(packs(transposed, 1, K));
-        CHECK(packs(spread, 2 * N, 2));
-        auto in_parts = [&](auto pack_part, int count) {
-          std::fill(out.begin(), out.end(), 0.0f);
-          for (int first = 0, last = 1; first < count; first = last, last = std::min(count, 2 * last + 1)) pack_part(first, last);
-          return same();
-        };
-        CHECK(in_parts([&](int first, int last) { target.pack_columns_bf16(transposed.data(), 1, K, K, first, last, out.data()); }, N));
-        CHECK(in_parts([&](int first, int last) { target.pack_rows_bf16(b.data(), N, 1, K, N, first, last, out.data()); }, K));
-      }
+      for (int N : {1, 16, 31, 32, 70}) check_packing(target, true, K, N, random);
     }
   });
 }
@@ -263,7 +235,7 @@ TEST_CASE("a row's bits do not depend on the rows beside it") {
         for (int rows : {1, 2, 3, 5, 32}) {
           std::vector<float> out = p.c;
           for (int i = 0; i < p.m; i += rows) {
-            target.multiply(std::min(rows, p.m - i), N, K, true, p.a.data() + i * p.a_row, p.a_row, panels.data(), out.data() + i * p.c_row,
+            target.fp32.multiply(std::min(rows, p.m - i), N, K, true, p.a.data() + i * p.a_row, p.a_row, panels.data(), out.data() + i * p.c_row,
                             p.c_row);
           }
           INFO(target.name << " N " << N << " K " << K << ", " << rows << " rows a call");
@@ -280,13 +252,13 @@ TEST_CASE("bf16: halves go to even, and what is no number stays none") {
   const float rounded[] = {1.0f, 1.0f, 1.015625f, -1.0f, 3.3895314e38f, rounded_to_bf16(1e-20f), 0.0f, INFINITY, -INFINITY};
   for_targets([&](const Target& target) {
     const float one = 1;
-    std::vector<float> panels(target.packed_bf16(1, 1));
-    target.pack_bf16(&one, 1, 1, 1, 1, panels.data());
+    std::vector<float> panels(target.bf16.packed(1, 1));
+    target.bf16.pack(&one, 1, 1, 1, 1, panels.data());
     for (int m : {1, 9}) {  // by vectors, by tiles
       auto times_one = [&](float x) {
         const std::vector<float> a(static_cast<size_t>(m), x);
         std::vector<float> c(static_cast<size_t>(m));
-        target.multiply_bf16(m, 1, 1, false, a.data(), 1, panels.data(), c.data(), 1);
+        target.bf16.multiply(m, 1, 1, false, a.data(), 1, panels.data(), c.data(), 1);
         return c.back();
       };
       INFO(target.name << " m " << m);
