@@ -2,6 +2,7 @@
 
 #include "passes/rewrite.h"
 
+#include <algorithm>
 #include <optional>
 #include <set>
 
@@ -10,10 +11,13 @@ using namespace ir;
 
 namespace {
 
-bool reads_sequences(const Graph& g, NodeId root) {
+/// Whether it reads the sequences of a micro-batch, or sums over them what is the same for all.
+bool takes_sequences(const Graph& g, NodeId root) {
   const std::vector<bool> below = reachable(g, {root});
+  auto over_batch = [](const Axis& a) { return a.kind == AxisKind::Batch; };
   for (NodeId id = 0; id < g.size(); ++id) {
-    if (below[id] && (g[id].op == Op::Input || g[id].op == Op::Random)) return true;
+    const Node& n = g[id];
+    if (below[id] && (n.op == Op::Input || n.op == Op::Random || std::ranges::any_of(n.axes, over_batch))) return true;
   }
   return false;
 }
@@ -31,7 +35,7 @@ std::optional<Axis> batch_axis(const Graph& g) {
 NodeId counted(Graph& g, NodeId grad, NodeId one) {
   const Node n = g[grad];
   if (n.op == Op::Constant && n.value == 0) return grad;
-  if (!reads_sequences(g, grad)) return g.binary(Op::Mul, grad, one);
+  if (!takes_sequences(g, grad)) return g.binary(Op::Mul, grad, one);
   if (n.op != Op::Add) return grad;
   return g.binary(Op::Add, counted(g, n.inputs[0], one), counted(g, n.inputs[1], one));
 }

@@ -120,6 +120,11 @@ TEST_CASE("the least of what no token enters, where a parameter decides") {
                                   "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
 }
 
+TEST_CASE("a learned start that only a choice reads has no gradient, however the batch is cut") {
+  check_against_interpreter(model("h[start,i] = start[i]\nh[t,i] = 0.6 * h[t-1,i] + embed[tokens[t],i]\nbest = argmax(h)\nx[t,i] = embed[tokens[t],i] + embed[best[t],i]\n"
+                                  "logits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
+}
+
 TEST_CASE("sums over earlier positions of three factors, in chunks and in one piece") {
   for (const char* T : {"T = 128", "T = 96", "T = 61"}) {
     INFO(T);
