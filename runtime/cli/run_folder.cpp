@@ -89,7 +89,7 @@ TrainingData read_training_data(const DataSources& sources, int64_t V, const std
     out.rule = sources.valid.empty() ? "nothing is held out of a file of ids; --valid FILE names what to evaluate on"
                                      : fmt::format("evaluated on {}", sources.valid);
   } else {
-    const rt::Documents documents = rt::read_documents(sources.data, sources.text.separator);
+    const rt::Documents documents = read_text(sources.data, sources.text);
     rt::HeldOut parts;
     if (sources.valid.empty()) {
       parts = rt::hold_out(documents);
@@ -114,7 +114,7 @@ TrainingData read_training_data(const DataSources& sources, int64_t V, const std
     } else if (!out.tokenizer) {
       throw UsageError(fmt::format("--valid {}: text needs --tokenizer when --ids is given", sources.valid));
     } else {
-      const rt::Documents documents = rt::read_documents({sources.valid}, sources.text.separator);
+      const rt::Documents documents = read_text({sources.valid}, sources.text);
       out.valid = encode_and_warn(documents.texts, *out.tokenizer, out.tokenizer_name, sources.valid, sources.text);
     }
   }

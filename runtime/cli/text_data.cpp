@@ -11,6 +11,16 @@ std::shared_ptr<TextOptions> add_text_options(CLI::App& app) {
   return options;
 }
 
+rt::Documents read_text(const std::vector<std::string>& files, const TextOptions& options) {
+  rt::Documents documents = rt::read_documents(files, options.separator);
+  for (size_t i = 0; i < files.size(); ++i) {
+    const size_t at = documents.files[i]->find('\0');
+    if (at == std::string::npos) continue;
+    warn(fmt::format("{}: byte {} is NUL, so this is hardly plain text (compressed? UTF-16?); its bytes are taken as they are", files[i], at));
+  }
+  return documents;
+}
+
 uint32_t end_id(const rt::Tokenizer& tokenizer, const std::string& name) {
   const std::optional<uint32_t> id = tokenizer.end_of_document();
   if (!id)

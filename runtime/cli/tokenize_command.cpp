@@ -15,7 +15,7 @@ struct TokenizeOptions {
 
 void tokenize(const TokenizeOptions& options) {
   const rt::Tokenizer tokenizer = rt::Tokenizer::load(options.tokenizer);
-  const rt::Documents documents = rt::read_documents({options.in}, options.text->separator);
+  const rt::Documents documents = read_text({options.in}, *options.text);
   const rt::TokenData data = encode_and_warn(documents.texts, tokenizer, options.tokenizer, options.in, *options.text);
   rt::write_token_file(options.out, data.ids, tokenizer.vocab_size());
   const char* format = tokenizer.vocab_size() <= 65536 ? "uint16" : "uint32";

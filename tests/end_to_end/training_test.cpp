@@ -228,6 +228,7 @@ TEST_CASE("files of ids and a given tokenizer train the same model as the text")
   REQUIRE(tokenized.status == 0);
   const nlohmann::json counts = nlohmann::json::parse(tokenized.out);
   CHECK(counts["documents"] == 60);
+  CHECK(tokenized.err.find("NUL") == std::string::npos);
   CHECK(fs::file_size(folder / "tiny.bin") == 2 * counts["ids"].get<uint64_t>());
   const std::string common =
       " --valid " + folder / "tiny.txt" + " --tokenizer " + tokenizer + " --steps 5 --seed 9 --order sequential --out ";
@@ -238,6 +239,15 @@ TEST_CASE("files of ids and a given tokenizer train the same model as the text")
   REQUIRE(text.status == 0);
   REQUIRE(ids.status == 0);
   check_same_run(folder / "from-text", folder / "from-ids");
+}
+
+TEST_CASE("what is hardly text is used with a warning") {
+  Folder& folder = prepared();
+  folder.write("wide.txt", std::string("O\0n\0c\0e\0", 8));
+  const Result result = cpuflowc({"tokenize", "--tokenizer", folder / "whole/tokenizer.json", folder / "wide.txt", folder / "wide.bin"});
+  INFO(result.err);
+  CHECK(result.status == 0);
+  CHECK(result.err.find("wide.txt: byte 1 is NUL") != std::string::npos);
 }
 
 TEST_CASE("bench measures fused beside unfused code") {
