@@ -28,16 +28,18 @@ struct Buffer {
   std::string name;
   Space space = Space::Lane;
   DType dtype = DType::Real;
+  bool bf16 = false;             // real numbers in two bytes: rounded when they are stored
   Axes axes;                     // outermost first; no batch axis
   std::vector<int64_t> strides;  // in elements, one for each axis; 0 where only one index is held
   Rows rows = Rows::All;
   Axis row;                      // the axis that `rows` speaks of
   int64_t history = 0;           // how many earlier rows are read, if that is known; a tile's first row follows them
-  int64_t floats = 0;            // size
+  int64_t floats = 0;            // size, in floats
   int64_t offset = 0;            // in its space
   bool persistent = false;       // keeps its contents between calls: the carried state of `rows`
   std::vector<double> values;    // Literal
   NodeId node = kNoNode;
+  int64_t elements() const { return bf16 ? 2 * floats : floats; }
 };
 
 /// An index: an affine function of loop variables plus, perhaps, a computed integer.
@@ -94,7 +96,7 @@ struct Product {
   Axis m, k, n;
   Place a, b, c;  // b: the first element of the panels, without k and n
   bool accumulate = false;
-  bool bf16 = false;  // operands are rounded to bf16, sums are float32
+  bool bf16 = false;  // operands are rounded to bf16, if they are not kept in bf16; sums are float32
   NodeId node = kNoNode;
 };
 

@@ -115,6 +115,7 @@ class LoopParser : LineScanner {
     const BufferId id = buffer_id();
     need(id == p_.buffers.size(), begin, fmt::format("expected @{}: buffers are numbered in order", p_.buffers.size()));
     Buffer b;
+    b.bf16 = accept_word("bf16");
     b.dtype = static_cast<DType>(one_of(dtype_names(), "the type of a buffer"));
     b.space = static_cast<Space>(one_of(space_names(), "where a buffer lives"));
     list([&] {

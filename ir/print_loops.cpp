@@ -21,7 +21,7 @@ class Printer {
  private:
   void buffer(BufferId id) {
     const Buffer& b = p_.buffers[id];
-    out_ += fmt::format("buffer @{} {} {} [", id, dtype_name(b.dtype), space_name(b.space));
+    out_ += fmt::format("buffer @{} {}{} {} [", id, b.bf16 ? "bf16 " : "", dtype_name(b.dtype), space_name(b.space));
     for (size_t i = 0; i < b.axes.size(); ++i) out_ += fmt::format("{}{}*{}", i ? ", " : "", b.axes[i].str(), b.strides[i]);
     out_ += fmt::format("] {} at {} holds {}", b.floats, b.offset, rows_name(b.rows));
     if (b.row != Axis{}) out_ += " of " + b.row.str();

@@ -63,7 +63,8 @@ class Verifier {
       last += (held(b, d) - 1) * b.strides[d];
     }
     const bool sized = b.space == Space::Lane || b.space == Space::Shared || b.space == Space::Literal;
-    if (sized && b.rows != Rows::Register && b.floats > 0) check(last < b.floats, "its last element lies outside of it", where);
+    if (sized && b.rows != Rows::Register && b.floats > 0) check(last < b.elements(), "its last element lies outside of it", where);
+    if (b.bf16) check(b.space == Space::Lane && b.dtype == DType::Real, "only real numbers of scratch are kept in bf16", where);
     if (b.space == Space::Literal) check(last < static_cast<int64_t>(b.values.size()), "a literal has fewer values than elements", where);
     if (b.rows != Rows::All) check(b.space == Space::Lane || b.space == Space::Shared, "only scratch may hold fewer than all rows", where);
     if (b.history > 0) check(b.rows == Rows::Tile || b.rows == Rows::All, "earlier rows are held by tiles, or by all rows", where);
@@ -258,11 +259,13 @@ class Verifier {
         pack(s.pack);
         break;
       case Step::Kind::Fill:
+        no_bf16(s.fill.place.buffer);
         check(s.fill.floats >= 1 && s.fill.floats <= p_.buffers.at(s.fill.place.buffer).floats, called(s.fill.place.buffer) + " is filled beyond its end");
         write(s.fill.place);
         break;
       case Step::Kind::Shift: {
         const Buffer& b = p_.buffers.at(s.shift.place.buffer);
+        no_bf16(s.shift.place.buffer);
         check(!in_before_ && !by_row_, "history is moved at the end of a tile");
         check(b.rows == Rows::Tile && s.shift.rows == b.history && b.history > 0, called(s.shift.place.buffer) + " has another history than is moved");
         write(s.shift.place);
@@ -299,6 +302,7 @@ class Verifier {
       if (s.how != Store::How::Set) {
         check(p_.buffers[s.place.buffer].dtype == DType::Real, called(s.place.buffer) + ": only real numbers are reduced");
       }
+      if (s.how != Store::How::Set || s.accumulate) no_bf16(s.place.buffer);
       for (size_t k = 0; k < n.loops.size(); ++k) {
         const bool mentioned = mentions(s.place, n.loops[k]);
         if (s.how == Store::How::Set && !s.accumulate) check(mentioned || n.loops[k].size == 1, fmt::format("{} is set once for every step of {}", called(s.place.buffer), n.loops[k].str()));
@@ -330,6 +334,8 @@ class Verifier {
     const int64_t panels = panel_floats(p_, p.k == region_->row && region_->has_rows ? 1 : p.k.size, p.n.size, p.bf16);
     check(panels <= p_.buffers[p.b.buffer].floats, called(p.b.buffer) + " is smaller than the panels that a product reads");
     holds_units(p.b.buffer, p.bf16);
+    if (!p.bf16) no_bf16(p.a.buffer);
+    no_bf16(p.b.buffer), no_bf16(p.c.buffer);
     read(p.a), read(p.b), write(p.c);
   }
 
@@ -343,8 +349,12 @@ class Verifier {
     check(!mentions(p.dst, p.k) && !mentions(p.dst, p.n), "panels are named by their first element");
     if (p.part != Pack::Part::Whole) check(p_.buffers[p.dst.buffer].persistent && function_->row_range, "only panels that are kept are packed in part");
     holds_units(p.dst.buffer, p.bf16);
+    if (!p.bf16) no_bf16(p.src.buffer);
+    no_bf16(p.dst.buffer);
     read(p.src), write(p.dst);
   }
+
+  void no_bf16(BufferId id) const { check(!p_.buffers[id].bf16, called(id) + " is kept in bf16, and only nests set it, and only nests and bf16 products read it"); }
 
   /// Panels are packed and multiplied in one format.
   void holds_units(BufferId panels, bool bf16) {
@@ -359,6 +369,7 @@ class Verifier {
     check(c.op == Op::Argmax || c.op == Op::TopkMask, "only argmax and top-k choose");
     check(c.k >= 1 && c.k <= c.axis.size, "fewer are chosen than one, or more than there are");
     if (c.op == Op::Argmax) check(!mentions(c.dst, c.axis), "argmax is one number along its axis");
+    no_bf16(c.src.buffer), no_bf16(c.dst.buffer);
     read(c.src), write(c.dst);
   }
 

@@ -331,9 +331,10 @@ class Emitter {
     Names outside(p_, &r, false), inside(p_, &r, true);
     for (auto [id, written] : buffers) {
       const Buffer& b = p_.buffers[id];
-      const char* type = b.dtype == DType::Int ? "int32_t" : "float";
+      const char* type = b.dtype == DType::Int ? "int32_t" : b.bf16 ? "kernel::bf16" : "float";
       std::string where = base(b);
-      if (b.dtype == DType::Int && b.space != Space::Tokens && b.space != Space::Targets) where = fmt::format("reinterpret_cast<{}int32_t*>({})", written ? "" : "const ", where);
+      const bool of_floats = b.space != Space::Tokens && b.space != Space::Targets;
+      if (type != std::string("float") && of_floats) where = fmt::format("reinterpret_cast<{}{}*>({})", written ? "" : "const ", type, where);
       line(2, fmt::format("{}{}* const __restrict {} = {};", written ? "" : "const ", type, outside.buffer(id), where));
     }
     if (part.loops) line(2, fmt::format("(void){};", layer));

@@ -229,7 +229,10 @@ class NestEmitter {
       }
     }
     std::string base = names_.buffer(x.place.buffer);
-    if (!lanes) return fmt::format("{}[{}]", base, names_.offset(x.place, nullptr, indices(x.place)));
+    if (!lanes) {
+      const std::string element = fmt::format("{}[{}]", base, names_.offset(x.place, nullptr, indices(x.place)));
+      return b.bf16 ? fmt::format("float({})", element) : element;
+    }
     const int64_t step = stride(x.place);
     const char* fn = b.dtype == DType::Int ? "kernel::loadi<V>" : "kernel::load<V>";
     if (!computed && step == 1) return fmt::format("{}({} + {})", fn, base, names_.offset(x.place, nullptr, indices(x.place)));
@@ -400,7 +403,9 @@ class NestEmitter {
     if (b.rows == Rows::Register) return;
     std::string at = fmt::format("{} + {}", names_.buffer(s.place.buffer), names_.offset(s.place, nullptr, indices(s.place)));
     std::string element = fmt::format("{}[{}]", names_.buffer(s.place.buffer), names_.offset(s.place, nullptr, indices(s.place)));
-    if (!lanes) {
+    if (!lanes && b.bf16) {
+      line(depth, fmt::format("kernel::store({}, float({}));", at, value));
+    } else if (!lanes) {
       line(depth, s.accumulate ? fmt::format("{} = {};", element, combine(s.how, element, value)) : fmt::format("{} = {};", element, value));
     } else {
       std::string v = s.accumulate ? combine(s.how, fmt::format("kernel::load<V>({})", at), value) : value;

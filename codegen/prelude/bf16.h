@@ -1,7 +1,8 @@
 // Products whose operands are rounded to bf16 (to nearest, halves to even) and whose sums are float32.  Appended to products.h in generated code.
 //
 // Two bf16 that follow each other along the inner axis share four bytes, a unit, the first one in the lower half.  Panels and copies are those of
-// float32 products with units in the place of floats.  A unit is kept where a float would be, and never used as one.
+// float32 products with units in the place of floats.  A unit is kept where a float would be, and never used as one.  What a product reads is
+// float32, rounded as it is read, or bf16 already.
 #ifndef CPUFLOW_KERNEL_BF16_H
 #define CPUFLOW_KERNEL_BF16_H
 
@@ -65,13 +66,71 @@ KERNEL_INLINE vf dot_units(vf x, vf y, vf sum) {
 #endif
 }
 
+/// A number that is kept in two bytes.
+struct __attribute__((may_alias)) bf16 {
+  unsigned short bits;
+  KERNEL_INLINE operator float() const { return bits_as<float>(static_cast<uint32_t>(bits) << 16); }
+};
+typedef unsigned short vs __attribute__((vector_size(2 * kLanes)));  // the bits of as many bf16 as a register has floats
+
+KERNEL_INLINE vi bits_at(const bf16* p) {
+  typedef vs unaligned __attribute__((aligned(2), may_alias));
+  return __builtin_convertvector(*reinterpret_cast<const unaligned*>(p), vi);
+}
+template <class V>
+KERNEL_INLINE V load(const bf16* p) {
+  if constexpr (kIsVector<V>) {
+    return bits_as<vf>(bits_at(p) << 16);
+  } else {
+    return *p;
+  }
+}
+template <class V>
+KERNEL_INLINE V gather(const bf16* base, int_of<V> index) {
+  if constexpr (kIsVector<V>) {
+    V out = {};
+    for (int i = 0; i < kLanes; ++i) out[i] = base[index[i]];
+    return out;
+  } else {
+    return base[index];
+  }
+}
+
+/// Rounds.
+KERNEL_INLINE void store(bf16* p, vf value) {
+  typedef vs unaligned __attribute__((aligned(2), may_alias));
+#if defined(__AVX512BF16__)
+  vs halves;
+  __asm__("vcvtneps2bf16 %1, %0" : "=v"(halves) : "v"(value));
+#else
+  const vs halves = __builtin_convertvector(low_half_of(rounded_half(value)), vs);
+#endif
+  *reinterpret_cast<unaligned*>(p) = halves;
+}
+KERNEL_INLINE void store(bf16* p, float value) {
+  const vf units = unit_of_pairs(splat<vf>(value), splat<vf>(value));
+  __builtin_memcpy(p, &units, sizeof *p);
+}
+
+/// Units of kLanes neighbours in two rows.
+KERNEL_INLINE vf unit_of_rows(const float* first, const float* second) { return unit_of_pairs(load<vf>(first), load<vf>(second)); }
+KERNEL_INLINE vf unit_of_rows(const bf16* first, const bf16* second) { return bits_as<vf>(bits_at(first) | bits_at(second) << 16); }
+
+/// Units of 2 kLanes neighbours.
+KERNEL_INLINE vf unit_of_row(const float* p) { return unit_of_neighbours(load<vf>(p), load<vf>(p + kLanes)); }
+KERNEL_INLINE vf unit_of_row(const bf16* p) {
+  typedef vf unaligned __attribute__((aligned(2), may_alias));
+  return *reinterpret_cast<const unaligned*>(p);
+}
+
 struct Pairs {
   static KERNEL_INLINE vf splat_at(const float* p) { return bits_as<vf>(splati<vf>(loadi<float>(reinterpret_cast<const int32_t*>(p)))); }
   static KERNEL_INLINE vf multiply_add(vf x, vf y, vf sum) { return dot_units(x, y, sum); }
 };
 
-/// The first kLanes floats at p; 0 for those from `count` on.
-KERNEL_INLINE vf load_first(const float* p, int count) {
+/// The first kLanes numbers at p; 0 for those from `count` on.
+template <class A>
+KERNEL_INLINE vf load_first(const A* p, int count) {
   if (count >= kLanes) return load<vf>(p);
   float part[kLanes] = {};
   KERNEL_ROLLED
@@ -86,20 +145,24 @@ constexpr int padded_units(int K) { return (units_of(K) + kUnitTile - 1) / kUnit
 /// Size of a packed K x N matrix of units in floats.
 constexpr long packed_bf16(int K, int N) { return static_cast<long>((N + kPanel - 1) / kPanel) * kPanel * padded_units(K); }
 
-/// The units of k floats that follow each other; as many as `units`.
-KERNEL_INLINE void copy_row_units(const float* a, int k, int units, float* out) {
+/// The units of k numbers that follow each other; as many as `units`.
+template <class A>
+KERNEL_INLINE void copy_row_units(const A* a, int k, int units, float* out) {
   KERNEL_ROLLED
   for (int u = 0; u < units; u += kLanes) {
-    store(out + u, unit_of_neighbours(load_first(a + 2 * u, k - 2 * u), load_first(a + 2 * u + kLanes, k - 2 * u - kLanes)));
+    const bool whole = k - 2 * u >= 2 * kLanes;
+    store(out + u, whole ? unit_of_row(a + 2 * u) : unit_of_neighbours(load_first(a + 2 * u, k - 2 * u), load_first(a + 2 * u + kLanes, k - 2 * u - kLanes)));
   }
 }
 
 /// The same for numbers that lie a_k apart: kLanes columns of k rows, of which `columns` can be read, become rows of kLanes units.
-KERNEL_INLINE void copy_column_units(const float* a, long a_k, int k, int columns, float* out, long out_row) {
+template <class A>
+KERNEL_INLINE void copy_column_units(const A* a, long a_k, int k, int columns, float* out, long out_row) {
   vf x[kLanes];
   KERNEL_ROLLED
   for (int j = 0; j < kLanes; ++j, a += 2 * a_k) {
-    x[j] = unit_of_pairs(2 * j < k ? load_first(a, columns) : vf{}, 2 * j + 1 < k ? load_first(a + a_k, columns) : vf{});
+    const bool whole = 2 * j + 1 < k && columns >= kLanes;
+    x[j] = whole ? unit_of_rows(a, a + a_k) : unit_of_pairs(2 * j < k ? load_first(a, columns) : vf{}, 2 * j + 1 < k ? load_first(a + a_k, columns) : vf{});
   }
   transpose(x);
   KERNEL_UNROLL
@@ -118,7 +181,8 @@ inline void pack_half(float value, int k, long at, float* dst) {
 }
 
 /// As pack_columns, in units.
-inline void pack_columns_bf16(const float* src, long stride_k, long stride_n, int K, int first, int last, float* dst) {
+template <class A>
+inline void pack_columns_bf16(const A* src, long stride_k, long stride_n, int K, int first, int last, float* dst) {
   for (int n = first; n < last; ++n) {
     const long column = static_cast<long>(n / kPanel) * padded_units(K) * kPanel + n % kPanel;
     for (int k = 0; k < K; ++k) pack_half(src[k * stride_k + n * stride_n], k, column + static_cast<long>(k / 2) * kPanel, dst);
@@ -126,7 +190,8 @@ inline void pack_columns_bf16(const float* src, long stride_k, long stride_n, in
 }
 
 /// As pack_rows, in units.
-inline void pack_rows_bf16(const float* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst) {
+template <class A>
+inline void pack_rows_bf16(const A* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst) {
   for (int k = first; k < last; ++k) {
     for (int n = 0; n < N; ++n) {
       pack_half(src[k * stride_k + n * stride_n], k, (static_cast<long>(n / kPanel) * padded_units(K) + k / 2) * kPanel + n % kPanel, dst);
@@ -135,17 +200,18 @@ inline void pack_rows_bf16(const float* src, long stride_k, long stride_n, int K
 }
 
 /// Packs B[k][n] = src[k * stride_k + n * stride_n] into packed_bf16(K, N) floats.
-inline void pack_bf16(const float* src, long stride_k, long stride_n, int K, int N, float* dst) {
+template <class A>
+inline void pack_bf16(const A* src, long stride_k, long stride_n, int K, int N, float* dst) {
   const int units = padded_units(K);
   for (int n = 0; n < N; n += kPanel, dst += static_cast<long>(units) * kPanel) {
     const int columns = min(kPanel, N - n);
-    const float* from = src + n * stride_n;
+    const A* from = src + n * stride_n;
     int u = 0;
     if (columns == kPanel && stride_n == 1) {
       for (; 2 * u + 1 < K; ++u) {
-        const float* row = from + 2 * u * stride_k;
-        store(dst + u * kPanel, unit_of_pairs(load<vf>(row), load<vf>(row + stride_k)));
-        store(dst + u * kPanel + kLanes, unit_of_pairs(load<vf>(row + kLanes), load<vf>(row + stride_k + kLanes)));
+        const A* row = from + 2 * u * stride_k;
+        store(dst + u * kPanel, unit_of_rows(row, row + stride_k));
+        store(dst + u * kPanel + kLanes, unit_of_rows(row + kLanes, row + stride_k + kLanes));
       }
     } else if (columns == kPanel && stride_k == 1) {
       for (; 2 * (u + kLanes) <= K; u += kLanes) {
@@ -153,10 +219,7 @@ inline void pack_bf16(const float* src, long stride_k, long stride_n, int K, int
         for (int half = 0; half < kPanel; half += kLanes) {
           vf x[kLanes];
           KERNEL_UNROLL
-          for (int i = 0; i < kLanes; ++i) {
-            const float* p = from + (half + i) * stride_n + 2 * u;
-            x[i] = unit_of_neighbours(load<vf>(p), load<vf>(p + kLanes));
-          }
+          for (int i = 0; i < kLanes; ++i) x[i] = unit_of_row(from + (half + i) * stride_n + 2 * u);
           transpose(x);
           KERNEL_UNROLL
           for (int i = 0; i < kLanes; ++i) store(dst + (u + i) * kPanel + half, x[i]);
@@ -176,25 +239,33 @@ inline void pack_bf16(const float* src, long stride_k, long stride_n, int K, int
 
 // ---- products by vectors -----------------------------------------------------------------------------------------------------------
 
+/// Whether rows of K numbers are units as they lie there, and a multiple of `units` of them.
+KERNEL_INLINE bool lie_in_units(const float*, long, int, int) { return false; }
+KERNEL_INLINE bool lie_in_units(const bf16* a, long a_row, int K, int units) { return K % (2 * units) == 0 && a_row % 2 == 0 && reinterpret_cast<unsigned long>(a) % 4 == 0; }
+
 /// product_bf16() in vector registers.
-KERNEL_OUTER void multiply_pairs(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
+template <class A>
+KERNEL_OUTER void multiply_pairs(int m, int N, int K, bool add, const A* a, long a_row, const float* b, float* c, long c_row) {
   constexpr int kRow = kDepth + 16;
   alignas(64) float copied[kCached * kRow];
+  const bool in_place = lie_in_units(a, a_row, K, 1);
   for (long first = 0; first < m; first += kCached) {
     const int rows = min(kCached, static_cast<int>(m - first));
     for (int k = 0; k < K; k += 2 * kDepth) {
       const int depth = min(2 * kDepth, K - k), units = units_of(depth);
-      for (int i = 0; i < rows; ++i) copy_row_units(a + (first + i) * a_row + k, depth, units, copied + i * kRow);
+      const A* const from = a + first * a_row + k;
+      for (int i = 0; i < rows && !in_place; ++i) copy_row_units(from + i * a_row, depth, units, copied + i * kRow);
       multiply_rows<Pairs>(rows,
-                           {units, copied, kRow, b + static_cast<long>(k / 2) * kPanel, static_cast<long>(padded_units(K)) * kPanel,
-                            c + first * c_row, c_row, add || k > 0},
+                           {units, in_place ? reinterpret_cast<const float*>(from) : copied, in_place ? a_row / 2 : kRow,
+                            b + static_cast<long>(k / 2) * kPanel, static_cast<long>(padded_units(K)) * kPanel, c + first * c_row, c_row, add || k > 0},
                            N);
     }
   }
 }
 
 /// product_t_bf16() in vector registers.
-KERNEL_OUTER void multiply_pairs_transposed(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
+template <class A>
+KERNEL_OUTER void multiply_pairs_transposed(int m, int N, int K, bool add, const A* a, long a_k, const float* b, float* c, long c_row) {
   constexpr int kRow = kDepth + 16;
   alignas(64) float copied[(kCopied + kLanes) * kRow];
   for (int first = 0; first < m; first += kCopied) {
@@ -246,9 +317,17 @@ constexpr int kTileSteps = 16;          // tiles along the inner axis of a piece
 #define KERNEL_TILE_ZERO(tile) __asm__ volatile("tilezero %tmm" #tile)
 #define KERNEL_TILE_DOT(sum, a, b) __asm__ volatile("tdpbf16ps %tmm" #b ", %tmm" #a ", %tmm" #sum)
 
-/// c (R x C tiles) (+)= `steps` tiles of A by a panel.  a: tiles one after the other, a_next floats between those below each other.
+/// Tiles of A: floats between those that follow each other along the inner axis, between their rows, and between those below each other.
+struct TilesOfA {
+  const float* at;
+  long step, row, below;
+};
+
+/// c (R x C tiles) (+)= `steps` tiles of A by a panel.
 template <int R, int C>
-__attribute__((noinline)) void multiply_tiles(int steps, const float* a, long a_next, const float* b, float* c, long c_row, bool add) {
+__attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, const float* b, float* c, long c_row, bool add) {
+  const float* a = tiles.at;
+  const long row = tiles.row, step = tiles.step, below = tiles.below;
   if (add) {
     KERNEL_TILE_LOAD(0, c, c_row);
     if constexpr (C == 2) KERNEL_TILE_LOAD(1, c + kTile, c_row);
@@ -261,8 +340,8 @@ __attribute__((noinline)) void multiply_tiles(int steps, const float* a, long a_
     if constexpr (R == 2 && C == 2) KERNEL_TILE_ZERO(3);
   }
   KERNEL_ROLLED
-  for (int i = 0; i < steps; ++i, a += kTileFloats, b += kTile * kPanel) {
-    KERNEL_TILE_LOAD(4, a, long{kTile});
+  for (int i = 0; i < steps; ++i, a += step, b += kTile * kPanel) {
+    KERNEL_TILE_LOAD(4, a, row);
     KERNEL_TILE_LOAD(6, b, long{kPanel});
     KERNEL_TILE_DOT(0, 4, 6);
     if constexpr (C == 2) {
@@ -270,7 +349,7 @@ __attribute__((noinline)) void multiply_tiles(int steps, const float* a, long a_
       KERNEL_TILE_DOT(1, 4, 7);
     }
     if constexpr (R == 2) {
-      KERNEL_TILE_LOAD(5, a + a_next, long{kTile});
+      KERNEL_TILE_LOAD(5, a + below, row);
       KERNEL_TILE_DOT(2, 5, 6);
       if constexpr (C == 2) KERNEL_TILE_DOT(3, 5, 7);
     }
@@ -282,7 +361,7 @@ __attribute__((noinline)) void multiply_tiles(int steps, const float* a, long a_
 }
 
 /// One block of up to 32 rows and columns; what is not whole goes by way of a block that is.
-inline void multiply_tile_block(int rows, int columns, int steps, const float* a, long a_next, const float* b, float* c, long c_row, bool add) {
+inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA& a, const float* b, float* c, long c_row, bool add) {
   alignas(64) float whole[2 * kTile * kPanel];
   const int R = rows > kTile ? 2 : 1, C = columns > kTile ? 2 : 1;
   const bool edge = rows != R * kTile || columns != C * kTile;
@@ -291,18 +370,18 @@ inline void multiply_tile_block(int rows, int columns, int steps, const float* a
   if (edge && add) {
     for (int i = 0; i < rows; ++i) __builtin_memcpy(whole + i * kPanel, c + i * c_row, static_cast<unsigned long>(columns) * sizeof(float));
   }
-  if (R == 2 && C == 2) multiply_tiles<2, 2>(steps, a, a_next, b, out, out_row, add);
-  if (R == 2 && C == 1) multiply_tiles<2, 1>(steps, a, a_next, b, out, out_row, add);
-  if (R == 1 && C == 2) multiply_tiles<1, 2>(steps, a, a_next, b, out, out_row, add);
-  if (R == 1 && C == 1) multiply_tiles<1, 1>(steps, a, a_next, b, out, out_row, add);
+  if (R == 2 && C == 2) multiply_tiles<2, 2>(steps, a, b, out, out_row, add);
+  if (R == 2 && C == 1) multiply_tiles<2, 1>(steps, a, b, out, out_row, add);
+  if (R == 1 && C == 2) multiply_tiles<1, 2>(steps, a, b, out, out_row, add);
+  if (R == 1 && C == 1) multiply_tiles<1, 1>(steps, a, b, out, out_row, add);
   if (edge) {
     for (int i = 0; i < rows; ++i) __builtin_memcpy(c + i * c_row, whole + i * kPanel, static_cast<unsigned long>(columns) * sizeof(float));
   }
 }
 
 /// Copies rows x k of A into tiles: [rows / 16][kTileSteps][16][16].
-template <bool kTransposed>
-KERNEL_INLINE void copy_tiles(int rows, int k, const float* a, long a_stride, float* out) {
+template <bool kTransposed, class A>
+KERNEL_INLINE void copy_tiles(int rows, int k, const A* a, long a_stride, float* out) {
   if constexpr (kTransposed) {
     for (int i = 0; i < rows; i += kTile, out += kTileSteps * kTileFloats) {
       for (int j = 0; j < k; j += 2 * kTile) copy_column_units(a + j * a_stride + i, a_stride, k - j, rows - i, out + j / (2 * kTile) * kTileFloats, kTile);
@@ -315,20 +394,24 @@ KERNEL_INLINE void copy_tiles(int rows, int k, const float* a, long a_stride, fl
   }
 }
 
-template <bool kTransposed>
-KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const float* a, long a_stride, const float* b, float* c, long c_row) {
+template <bool kTransposed, class A>
+KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, long a_stride, const float* b, float* c, long c_row) {
   alignas(64) float copied[kTileRows * kTileSteps * kTile];
   const long panel = static_cast<long>(padded_units(K)) * kPanel;
   for (int first = 0; first < m; first += kTileRows) {
     const int rows = min(kTileRows, m - first);
+    const bool in_place = !kTransposed && rows % kTile == 0 && lie_in_units(a, a_stride, K, kTile);
     for (int k = 0; k < K; k += kTileSteps * 2 * kTile) {
       const int depth = min(kTileSteps * 2 * kTile, K - k), steps = (depth + 2 * kTile - 1) / (2 * kTile);
-      copy_tiles<kTransposed>(rows, depth, kTransposed ? a + k * a_stride + first : a + first * a_stride + k, a_stride, copied);
+      const A* const corner = kTransposed ? a + k * a_stride + first : a + first * a_stride + k;
+      TilesOfA tiles = {copied, kTileFloats, kTile, kTileSteps * kTileFloats};
+      if (in_place) tiles = {reinterpret_cast<const float*>(corner), kTile, a_stride / 2, kTile * a_stride / 2};
+      else copy_tiles<kTransposed>(rows, depth, corner, a_stride, copied);
       const float* from = b + static_cast<long>(k / 2) * kPanel;
       for (int n = 0; n < N; n += kPanel, from += panel) {
-        for (int i = 0; i < rows; i += 2 * kTile) {
-          multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, copied + i * kTileSteps * kTile, kTileSteps * kTileFloats, from,
-                              c + (first + i) * c_row + n, c_row, add || k > 0);
+        TilesOfA block = tiles;
+        for (int i = 0; i < rows; i += 2 * kTile, block.at += 2 * block.below) {
+          multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, block, from, c + (first + i) * c_row + n, c_row, add || k > 0);
         }
       }
     }
@@ -369,8 +452,8 @@ constexpr bool kTiles = false;
 struct Tiles {
   Tiles() {}
 };
-template <bool kTransposed>
-KERNEL_INLINE void multiply_by_tiles(int, int, int, bool, const float*, long, const float*, float*, long) {}
+template <bool kTransposed, class A>
+KERNEL_INLINE void multiply_by_tiles(int, int, int, bool, const A*, long, const float*, float*, long) {}
 
 [[maybe_unused]] constexpr long kBf16PeakFlops = 2 * kPeakFlops;
 
@@ -392,26 +475,28 @@ __attribute__((noinline)) inline float bf16_peak(long n) {
 constexpr int kFewRows = 4;  // up to so many rows the copy of A and the idle rows of a tile cost more than tiles gain
 
 /// multiply() with operands in bf16.
-KERNEL_OUTER void multiply_bf16(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
+template <class A>
+KERNEL_OUTER void multiply_bf16(int m, int N, int K, bool add, const A* a, long a_row, const float* b, float* c, long c_row) {
   if (kTiles && m > kFewRows) multiply_by_tiles<false>(m, N, K, add, a, a_row, b, c, c_row);
   else multiply_pairs(m, N, K, add, a, a_row, b, c, c_row);
 }
 
 /// multiply_transposed() with operands in bf16.
-KERNEL_OUTER void multiply_transposed_bf16(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
+template <class A>
+KERNEL_OUTER void multiply_transposed_bf16(int m, int N, int K, bool add, const A* a, long a_k, const float* b, float* c, long c_row) {
   if (kTiles) multiply_by_tiles<true>(m, N, K, add, a, a_k, b, c, c_row);
   else multiply_pairs_transposed(m, N, K, add, a, a_k, b, c, c_row);
 }
 
 /// product() with operands in bf16; b is packed by pack_bf16, and Tiles are alive.
-template <int N, int K, bool kAdd>
-KERNEL_INLINE void product_bf16(int m, const float* a, long a_row, const float* b, float* c, long c_row) {
+template <int N, int K, bool kAdd, class A>
+KERNEL_INLINE void product_bf16(int m, const A* a, long a_row, const float* b, float* c, long c_row) {
   multiply_bf16(m, N, K, kAdd, a, a_row, b, c, c_row);
 }
 
 /// product_t() with operands in bf16.
-template <int N, bool kAdd>
-KERNEL_INLINE void product_t_bf16(int m, int k, const float* a, long a_k, const float* b, float* c, long c_row) {
+template <int N, bool kAdd, class A>
+KERNEL_INLINE void product_t_bf16(int m, int k, const A* a, long a_k, const float* b, float* c, long c_row) {
   multiply_transposed_bf16(m, N, k, kAdd, a, a_k, b, c, c_row);
 }
 

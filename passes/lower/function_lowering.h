@@ -122,6 +122,9 @@ class FunctionLowering {
   void form_groups();
   void form_groups(int part, int region, const std::vector<size_t>& members);
 
+  // precision (precision.cpp)
+  void round_operands();
+
   // storage (storage.cpp)
   void find_chunk_rows();
   bool needs_new_rows_only(const Statement& s, int64_t positions) const;

@@ -1,9 +1,9 @@
-// Which products keep float32 operands where the others take bf16.
+// Which products keep float32 operands where the others take bf16, and which values are kept in bf16.
 //
 // bf16 keeps eight bits of a number: harmless where a sum averages the errors, not where a choice is made of it.  With rounded operands 5 to
 // 10 % of the routes of a router and up to a fifth of the sets of a top-k change, and with them everything that follows.  Recurrences keep
 // float32 as well (FunctionLowering::takes_bf16), and what is no product never takes bf16: norms, scans, softmax, losses, the optimiser.
-#include "passes/lower/program_builder.h"
+#include "passes/lower/function_lowering.h"
 
 #include <fmt/format.h>
 
@@ -37,6 +37,47 @@ std::map<NodeId, std::string> float32_products(const Graph& g) {
     }
   }
   return out;
+}
+
+/// What only bf16 products read is kept in bf16: it is rounded where it is made instead of in each product, to the same numbers.
+void FunctionLowering::round_operands() {
+  if (!b_.options.bf16 || row_range) return;
+  std::set<BufferId> operands, others;
+  std::set<ExprId> seen;
+  std::function<void(ExprId)> expression;
+  auto indices = [&](const Place& p) {
+    for (const Index& i : p.indices) expression(i.computed);
+  };
+  expression = [&](ExprId e) {
+    if (e == kNone || !seen.insert(e).second) return;
+    const Expr& x = b_[e];
+    if (x.kind == Expr::Kind::Load) others.insert(x.place.buffer), indices(x.place);
+    expression(x.index.computed);
+    for (ExprId a : x.args) expression(a);
+  };
+  auto step = [&](const Step& s) {
+    for (const Store& store : s.nest.stores) {
+      expression(store.value), indices(store.place);
+      if (store.how != Store::How::Set || store.accumulate) others.insert(store.place.buffer);
+    }
+    (s.product.bf16 ? operands : others).insert(s.product.a.buffer);
+    (s.pack.bf16 ? operands : others).insert(s.pack.src.buffer);
+    for (const Place* p : {&s.product.b, &s.product.c, &s.pack.dst, &s.fill.place, &s.choose.src, &s.choose.dst}) others.insert(p->buffer);
+  };
+  for (const Statement& s : statements_) {
+    for (const Step& b : s.before) step(b);
+    for (const Step& b : s.steps) step(b);
+    for (const Read& r : s.reads) {
+      if (r.how == Read::How::EarlierRow) others.insert(buffers_.at(r.node));  // history is moved in floats
+    }
+  }
+  for (BufferId id : operands) {
+    if (id == kNone || others.count(id)) continue;
+    Buffer& b = b_.program.buffers[id];
+    if (b.space != Space::Lane || b.dtype != DType::Real) continue;
+    b.bf16 = true;
+    lay_out(b);
+  }
 }
 
 }  // namespace cpuflow::passes::lower

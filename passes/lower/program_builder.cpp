@@ -16,6 +16,18 @@ int64_t padded_row(int64_t floats) {
   return (lines | 1) * 16;  // an odd number of cache lines
 }
 
+void lay_out(Buffer& b) {
+  const auto row = std::find_if(b.axes.begin(), b.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Position; }) - b.axes.begin();
+  b.strides.resize(b.axes.size());
+  int64_t stride = 1;
+  for (size_t i = b.axes.size(); i-- > 0;) {
+    if (static_cast<ptrdiff_t>(i) == row && stride > 1) stride = b.bf16 ? 2 * padded_row((stride + 1) / 2) : padded_row(stride);
+    b.strides[i] = stride;
+    stride *= b.axes[i].size;
+  }
+  b.floats = floats_of(b, stride);
+}
+
 bool op_is_costly(Op op) {
   switch (op) {
     case Op::Div:
@@ -255,14 +267,7 @@ Buffer ProgramBuilder::value_buffer(NodeId id, Space space) const {
     }
   }
   b.axes.insert(b.axes.end(), others.begin(), others.end());
-  b.strides.resize(b.axes.size());
-  int64_t stride = 1;
-  for (size_t i = b.axes.size(); i-- > 0;) {
-    if (static_cast<int>(i) == row) stride = padded_row(stride);
-    b.strides[i] = stride;
-    stride *= b.axes[i].size;
-  }
-  b.floats = stride;
+  lay_out(b);
   return b;
 }
 

@@ -54,7 +54,7 @@ class ProgramBuilder {
   ir::BufferId param(ir::NodeId node);
   ir::BufferId input(ir::NodeId node);
   ir::BufferId literal(ir::NodeId node);
-  /// The buffer of a value, axes without the batch axis; strides are row-major with padded rows.
+  /// The buffer of a value, axes without the batch axis.
   ir::Buffer value_buffer(ir::NodeId node, ir::Space space) const;
   ir::BufferId shared_value(ir::NodeId node);
   /// The element of [rows][V], not padded, that a caller gets.
@@ -79,5 +79,11 @@ bool op_is_costly(ir::Op op);
 
 /// Floats from one row to the next: rows of many floats are padded so that neighbours do not fall into the same cache sets.
 int64_t padded_row(int64_t floats);
+
+/// Sets strides and size: row-major, rows of positions padded.
+void lay_out(ir::Buffer& buffer);
+
+/// Floats that so many elements of the buffer take.
+inline int64_t floats_of(const ir::Buffer& buffer, int64_t elements) { return buffer.bf16 ? (elements + 1) / 2 : elements; }
 
 }  // namespace cpuflow::passes::lower

@@ -406,6 +406,7 @@ Function FunctionLowering::lower() {
   assign_parts();
   assign_regions();
   form_groups();
+  round_operands();
   assign_storage();
   plan_memory(function_);
   return std::move(function_);

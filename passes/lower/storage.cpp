@@ -184,7 +184,7 @@ void FunctionLowering::assign_storage() {
         auto it = buffers_.find(id);
         if (it == buffers_.end()) continue;
         const Buffer& b = b_.program.buffers[it->second];
-        if (b.rows == Rows::Tile) widest = std::max(widest, b.strides[index_of(b.axes, region.row)]);
+        if (b.rows == Rows::Tile) widest = std::max(widest, floats_of(b, b.strides[index_of(b.axes, region.row)]));
       }
       bool sums_rows = false;
       for (const Group& g : region.groups) {
@@ -203,20 +203,20 @@ void FunctionLowering::assign_storage() {
     auto it = statements_of_.find(node);
     if (it == statements_of_.end() || b.space == Space::Out || b.space == Space::Grads || b.space == Space::Losses) continue;
     const Statement& producer = statements_[it->second[0]];
-    int64_t floats = 1, rows = 1;
+    int64_t elements = 1, rows = 1;
     for (size_t i = b.axes.size(); i-- > 0;) {
       if (b.axes[i].kind == AxisKind::Layer) {
-        if (b.strides[i] != 0) b.strides[i] = floats * rows, floats *= b.axes[i].size;
+        if (b.strides[i] != 0) b.strides[i] = elements * rows, elements *= b.axes[i].size;
         continue;
       }
       if (producer.row && b.axes[i] == *producer.row && b.rows != Rows::All) {
         rows = b.rows == Rows::Tile ? function_.parts[producer.part].regions[producer.region].tile + b.history : 1;
-        floats = std::max(floats, b.strides[i]);
+        elements = std::max(elements, b.strides[i]);
         continue;
       }
-      floats = std::max(floats, b.strides[i]) * b.axes[i].size;
+      elements = std::max(elements, b.strides[i]) * b.axes[i].size;
     }
-    b.floats = floats * rows;
+    b.floats = floats_of(b, elements * rows);
   }
   keep_history();
   // how much there is to set to zero

@@ -1,4 +1,5 @@
 // The text form of every LoopProgram of the zoo, and what is wrong in one.
+#include <algorithm>
 #include <filesystem>
 
 #include "ir/diagnostics.h"
@@ -27,20 +28,36 @@ TEST_CASE("loop programs are printed and parsed without loss") {
   int models = 0;
   for (const auto& entry : std::filesystem::directory_iterator(CPUFLOW_SOURCE_DIR "/modeldefs")) {
     if (entry.path().extension() != ".toml" || entry.path().stem() == "prelude") continue;
-    for (bool fuse : {true, false}) {
+    for (const char* precision : {"fp32", "bf16", "unfused"}) {
       cli::CompileOptions options;
       options.model = entry.path().string();
-      options.fuse = fuse;
+      options.fuse = precision != std::string("unfused");
+      if (options.fuse) options.overrides = {{cli::kPrecisionSetting, precision}};
       options.run = false;
       const cli::CompiledModel model = cli::compile_model(options);
       const std::string text = ir::print(model.program);
       const ir::LoopProgram parsed = ir::parse_loops(text);
-      INFO(entry.path().stem().string() << (fuse ? "" : " unfused"));
+      INFO(entry.path().stem().string() << " " << precision);
       CHECK((ir::print(parsed) == text));
     }
     ++models;
   }
   CHECK(models >= 19);
+}
+
+TEST_CASE("what only bf16 products read is kept in bf16") {
+  cli::CompileOptions options;
+  options.model = CPUFLOW_SOURCE_DIR "/modeldefs/v5ln.toml";
+  options.overrides = {{cli::kPrecisionSetting, "bf16"}};
+  options.run = false;
+  const ir::LoopProgram program = cli::compile_model(options).program;
+  auto kept_in_bf16 = [&](const std::string& name) {
+    return std::any_of(program.buffers.begin(), program.buffers.end(), [&](const ir::Buffer& b) { return b.name == name && b.bf16; });
+  };
+  CHECK(kept_in_bf16("x_n"));  // read by the projection and by its weights' gradient
+  CHECK(kept_in_bf16("hidden"));
+  CHECK_FALSE(kept_in_bf16("x"));       // the norm reads it
+  CHECK_FALSE(kept_in_bf16("logits"));  // the softmax reads them
 }
 
 TEST_CASE("errors in a loop program have a place") {

@@ -88,6 +88,9 @@ TEST_CASE("a loop program that breaks an invariant is refused, with the region")
   complains("elements 0 to 71 of @0 (w) are read or written, and the last is 63", "max2(@2[t0:12], 0), 7)", "max2(@2[t0:12], 0), 8)");
   complains("@3 (x) is set once for every step of f2:2", "nest [f0:8]", "nest [f0:8, f2:2]");
   complains("holds panels of floats for one, of bf16 for another", "pack [] k", "pack bf16 [] k");
+  complains("@3 (x) is kept in bf16, and only nests set it", "@3 real", "@3 bf16 real");
+  complains("@6 (loss): only real numbers of scratch are kept in bf16", "@6 real", "@6 bf16 real");
+  complains("@8 (later): its last element lies outside of it", "@8 real lane [t0:12*1] 12", "@8 bf16 real lane [t0:12*1] 5");
   complains("panels are named by their first element", "@1[] = @0[f0:8, f1:8]", "@0[f1:8, f0:8] = @0[f0:8, f1:8]");
   complains("@1 (w_panels) is shared and written outside of 'prepare'", "@6[] sum into @5[t0:12]", "@1[] sum into @5[t0:12]");
   complains("@7 (grad_w) is complete, and read, only in 'finish'", "@8[t0:12] = 1.0", "@8[t0:12] = @7[0, 0]");

@@ -29,14 +29,14 @@ struct Reductions {
   bool any_above;  // the bound
 };
 
-/// Packing and products.
+/// Packing and products.  src, a: floats, or bf16.
 struct Products {
   long (*packed)(int K, int N);
-  void (*pack)(const float* src, long stride_k, long stride_n, int K, int N, float* dst);
-  void (*pack_columns)(const float* src, long stride_k, long stride_n, int K, int first, int last, float* dst);
-  void (*pack_rows)(const float* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst);
-  void (*multiply)(int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
-  void (*multiply_transposed)(int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
+  void (*pack)(const void* src, long stride_k, long stride_n, int K, int N, float* dst);
+  void (*pack_columns)(const void* src, long stride_k, long stride_n, int K, int first, int last, float* dst);
+  void (*pack_rows)(const void* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst);
+  void (*multiply)(int m, int N, int K, bool add, const void* a, long a_row, const float* b, float* c, long c_row);
+  void (*multiply_transposed)(int m, int N, int K, bool add, const void* a, long a_k, const float* b, float* c, long c_row);
 };
 
 struct Target {
@@ -54,7 +54,8 @@ struct Target {
   void (*for_lanes)(int n, int32_t* began);
   void (*for_37_lanes)(int32_t* began);
   void (*gather)(const float* base, const int32_t* index, float* out);
-  Products fp32, bf16;  // by the operands
+  Products fp32, bf16, stored_bf16;  // operands are floats, are floats that are rounded, were rounded before
+  void (*round)(const float* x, long n, uint16_t* out);
   /// product<40, 24, add> and product_t<40, add>.
   void (*product_40_24)(int m, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
   void (*product_t_40)(int m, int k, bool add, const float* a, long a_k, const float* b, float* c, long c_row);

@@ -124,31 +124,48 @@ void product_t_40(int m, int k, bool add, const float* a, long a_k, const float*
 
 const Products fp32 = {
     kernel::packed_floats,
-    kernel::pack,
-    kernel::pack_columns,
-    kernel::pack_rows,
-    [](int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
-      kernel::multiply(m, N, K, add, a, a_row, b, long{K} * kernel::kPanel, c, c_row);
+    [](const void* src, long stride_k, long stride_n, int K, int N, float* dst) { kernel::pack(static_cast<const float*>(src), stride_k, stride_n, K, N, dst); },
+    [](const void* src, long stride_k, long stride_n, int K, int first, int last, float* dst) {
+      kernel::pack_columns(static_cast<const float*>(src), stride_k, stride_n, K, first, last, dst);
     },
-    [](int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
-      kernel::multiply_transposed(m, N, K, add, a, a_k, b, long{K} * kernel::kPanel, c, c_row);
+    [](const void* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst) {
+      kernel::pack_rows(static_cast<const float*>(src), stride_k, stride_n, K, N, first, last, dst);
+    },
+    [](int m, int N, int K, bool add, const void* a, long a_row, const float* b, float* c, long c_row) {
+      kernel::multiply(m, N, K, add, static_cast<const float*>(a), a_row, b, long{K} * kernel::kPanel, c, c_row);
+    },
+    [](int m, int N, int K, bool add, const void* a, long a_k, const float* b, float* c, long c_row) {
+      kernel::multiply_transposed(m, N, K, add, static_cast<const float*>(a), a_k, b, long{K} * kernel::kPanel, c, c_row);
     },
 };
 
-const Products bf16 = {
+/// A: float, or kernel::bf16.
+template <class A>
+constexpr Products kBf16Products = {
     kernel::packed_bf16,
-    kernel::pack_bf16,
-    kernel::pack_columns_bf16,
-    kernel::pack_rows_bf16,
-    [](int m, int N, int K, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
-      const kernel::Tiles tiles;
-      kernel::multiply_bf16(m, N, K, add, a, a_row, b, c, c_row);
+    [](const void* src, long stride_k, long stride_n, int K, int N, float* dst) { kernel::pack_bf16(static_cast<const A*>(src), stride_k, stride_n, K, N, dst); },
+    [](const void* src, long stride_k, long stride_n, int K, int first, int last, float* dst) {
+      kernel::pack_columns_bf16(static_cast<const A*>(src), stride_k, stride_n, K, first, last, dst);
     },
-    [](int m, int N, int K, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
+    [](const void* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst) {
+      kernel::pack_rows_bf16(static_cast<const A*>(src), stride_k, stride_n, K, N, first, last, dst);
+    },
+    [](int m, int N, int K, bool add, const void* a, long a_row, const float* b, float* c, long c_row) {
       const kernel::Tiles tiles;
-      kernel::multiply_transposed_bf16(m, N, K, add, a, a_k, b, c, c_row);
+      kernel::multiply_bf16(m, N, K, add, static_cast<const A*>(a), a_row, b, c, c_row);
+    },
+    [](int m, int N, int K, bool add, const void* a, long a_k, const float* b, float* c, long c_row) {
+      const kernel::Tiles tiles;
+      kernel::multiply_transposed_bf16(m, N, K, add, static_cast<const A*>(a), a_k, b, c, c_row);
     },
 };
+
+void round_all(const float* x, long n, uint16_t* out) {
+  kernel::bf16* const to = reinterpret_cast<kernel::bf16*>(out);
+  long i = 0;
+  for (; i + kLanes <= n; i += kLanes) kernel::store(to + i, kernel::load<vf>(x + i));
+  for (; i < n; ++i) kernel::store(to + i, x[i]);
+}
 
 }  // namespace
 
@@ -169,7 +186,9 @@ extern const Target TARGET = {
     for_37_lanes,
     gather,
     fp32,
-    bf16,
+    kBf16Products<float>,
+    kBf16Products<kernel::bf16>,
+    round_all,
     product_40_24,
     product_t_40,
     kernel::topk_mask,

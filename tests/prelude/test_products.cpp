@@ -41,28 +41,29 @@ void for_targets(F f) {
   }
 }
 
-/// Floats that end where a page begins that cannot be read.
+/// Numbers that end where a page begins that cannot be read.
+template <class T>
 class Guarded {
  public:
-  explicit Guarded(const std::vector<float>& values) : bytes_(values.size() * sizeof(float)) {
+  explicit Guarded(const std::vector<T>& values) : bytes_(values.size() * sizeof(T)) {
     const size_t whole = (bytes_ + kPage - 1) / kPage * kPage;
     map_ = mmap(nullptr, whole + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     REQUIRE(map_ != MAP_FAILED);
     REQUIRE(mprotect(static_cast<char*>(map_) + whole, kPage, PROT_NONE) == 0);
     mapped_ = whole + kPage;
-    data_ = reinterpret_cast<float*>(static_cast<char*>(map_) + whole - bytes_);
+    data_ = reinterpret_cast<T*>(static_cast<char*>(map_) + whole - bytes_);
     std::memcpy(data_, values.data(), bytes_);
   }
   Guarded(const Guarded&) = delete;
   Guarded& operator=(const Guarded&) = delete;
   ~Guarded() { munmap(map_, mapped_); }
-  float* data() const { return data_; }
+  T* data() const { return data_; }
 
  private:
   static constexpr size_t kPage = 65536;  // a multiple of every page size
   size_t bytes_, mapped_ = 0;
   void* map_ = nullptr;
-  float* data_ = nullptr;
+  T* data_ = nullptr;
 };
 
 /// x as bf16: the upper half of its bits, to nearest, halves to even.
@@ -74,38 +75,56 @@ float rounded_to_bf16(float x) {
   return x;
 }
 
-/// One product of m x K with K x N; `transposed`: A is stored K x m.  A and the packed B end before a page that cannot be read.
+/// What a product takes: floats as they are, floats that it rounds to bf16, or bf16.
+enum class Operands { Floats, Rounded, Stored };
+constexpr Operands kOperands[] = {Operands::Floats, Operands::Rounded, Operands::Stored};
+
+const Products& products_of(const Target& target, Operands operands) {
+  return operands == Operands::Floats ? target.fp32 : operands == Operands::Rounded ? target.bf16 : target.stored_bf16;
+}
+
+/// One product of m x K with K x N; `transposed`: A is stored K x m.  A and the packed B end before a page that cannot be read; what lies
+/// between the rows of A is no number.
 struct Problem {
   int m, N, K;
-  bool transposed, bf16;
+  bool transposed;
+  Operands operands;
   long a_row, c_row;
   std::vector<float> a, b, c;
 
-  Problem(int m_, int N_, int K_, bool transposed_, Random& random, bool bf16_ = false) : m(m_), N(N_), K(K_), transposed(transposed_), bf16(bf16_) {
-    a_row = (transposed ? m : K) + 3;
-    c_row = N + 5;
+  Problem(int m_, int N_, int K_, bool transposed_, Random& random, Operands operands_ = Operands::Floats)
+      : m(m_), N(N_), K(K_), transposed(transposed_), operands(operands_) {
     const int rows = transposed ? K : m, columns = transposed ? m : K;
+    a_row = columns + (operands == Operands::Stored ? 4 : 3);  // rows of bf16 that begin at whole units are multiplied where they lie
+    c_row = N + 5;
     a = random_floats((rows - 1) * a_row + columns, random);
+    for (size_t i = 0; i < a.size(); ++i) {
+      if (static_cast<long>(i) % a_row >= columns) a[i] = NAN;
+    }
     b = random_floats(static_cast<size_t>(K) * N, random);
     c = random_floats((m - 1) * c_row + N, random);
   }
 
-  float operand(float x) const { return bf16 ? rounded_to_bf16(x) : x; }
+  float operand(float x) const { return operands == Operands::Floats ? x : rounded_to_bf16(x); }
   float a_at(int i, int k) const { return operand(transposed ? a[k * a_row + i] : a[i * a_row + k]); }
   float b_at(int k, int n) const { return operand(b[static_cast<size_t>(k) * N + n]); }
 
-  const Products& products(const Target& target) const { return bf16 ? target.bf16 : target.fp32; }
-
   std::vector<float> packed(const Target& target) const {
-    std::vector<float> out(products(target).packed(K, N));
-    products(target).pack(b.data(), N, 1, K, N, out.data());
+    const Products& packing = operands == Operands::Floats ? target.fp32 : target.bf16;
+    std::vector<float> out(packing.packed(K, N));
+    packing.pack(b.data(), N, 1, K, N, out.data());
     return out;
   }
 
   std::vector<float> run(const Target& target, bool add) const {
     std::vector<float> out = c;
-    const Guarded guarded_a(a), panels(packed(target));
-    (transposed ? products(target).multiply_transposed : products(target).multiply)(m, N, K, add, guarded_a.data(), a_row, panels.data(), out.data(), c_row);
+    std::vector<uint16_t> halves(a.size());
+    target.round(a.data(), static_cast<long>(a.size()), halves.data());
+    const Guarded floats(a), panels(packed(target));
+    const Guarded stored(halves);
+    const Products& products = products_of(target, operands);
+    (transposed ? products.multiply_transposed : products.multiply)(m, N, K, add, operands == Operands::Stored ? static_cast<const void*>(stored.data()) : floats.data(), a_row,
+                                                                    panels.data(), out.data(), c_row);
     return out;
   }
 
@@ -136,12 +155,13 @@ struct Problem {
 constexpr double kTolerance = 4e-6;  // of the sum of absolute values; the order is one chain of at most 256 and a few more
 
 /// Packs a K x N matrix from memory of several orders, whole and in parts, and compares with panels written number by number.
-void check_packing(const Target& target, bool bf16, int K, int N, Random& random) {
-  const Products& products = bf16 ? target.bf16 : target.fp32;
+void check_packing(const Target& target, Operands operands, int K, int N, Random& random) {
+  const Products& products = products_of(target, operands);
+  const bool bf16 = operands != Operands::Floats;
   const std::vector<float> b = random_floats(static_cast<size_t>(K) * N, random);
   const int units = bf16 ? (K + 31) / 32 * 16 : K;  // whole tiles of pairs
   std::vector<float> want(products.packed(K, N)), transposed(b.size()), spread(2 * b.size()), out(want.size());
-  INFO(target.name << " K " << K << " N " << N << " bf16 " << bf16);
+  INFO(target.name << " K " << K << " N " << N << " operands " << static_cast<int>(operands));
   REQUIRE(want.size() == static_cast<size_t>((N + target.panel - 1) / target.panel * target.panel * units));
   for (int k = 0; k < K; ++k) {
     for (int n = 0; n < N; ++n) {
@@ -154,9 +174,16 @@ void check_packing(const Target& target, bool bf16, int K, int N, Random& random
     }
   }
   auto same = [&] { return std::memcmp(out.data(), want.data(), out.size() * sizeof(float)) == 0; };
+  std::vector<uint16_t> halves;
+  auto source = [&](const std::vector<float>& src) -> const void* {
+    if (operands != Operands::Stored) return src.data();
+    halves.resize(src.size());
+    target.round(src.data(), static_cast<long>(src.size()), halves.data());
+    return halves.data();
+  };
   auto packs = [&](const std::vector<float>& src, long stride_k, long stride_n) {
     std::fill(out.begin(), out.end(), NAN);
-    products.pack(src.data(), stride_k, stride_n, K, N, out.data());
+    products.pack(source(src), stride_k, stride_n, K, N, out.data());
     return same();
   };
   CHECK(packs(b, N, 1));
@@ -167,8 +194,8 @@ void check_packing(const Target& target, bool bf16, int K, int N, Random& random
     for (int first = 0, last = 1; first < count; first = last, last = std::min(count, 2 * last + 1)) pack_part(first, last);
     return same();
   };
-  CHECK(in_parts([&](int first, int last) { products.pack_columns(transposed.data(), 1, K, K, first, last, out.data()); }, N));
-  CHECK(in_parts([&](int first, int last) { products.pack_rows(b.data(), N, 1, K, N, first, last, out.data()); }, K));
+  CHECK(in_parts([&](int first, int last) { products.pack_columns(source(transposed), 1, K, K, first, last, out.data()); }, N));
+  CHECK(in_parts([&](int first, int last) { products.pack_rows(source(b), N, 1, K, N, first, last, out.data()); }, K));
 }
 
 }  // namespace
@@ -177,7 +204,7 @@ TEST_CASE("packing lays out panels, for every stride") {
   Random random;
   for_targets([&](const Target& target) {
     for (int K : {1, 3, 8, 16, 33}) {
-      for (int N : {1, 7, 16, 31, 32, 33, 70}) check_packing(target, false, K, N, random);
+      for (int N : {1, 7, 16, 31, 32, 33, 70}) check_packing(target, Operands::Floats, K, N, random);
     }
   });
 }
@@ -186,7 +213,10 @@ TEST_CASE("packing in units of two bf16, for every stride") {
   Random random;
   for_targets([&](const Target& target) {
     for (int K : {1, 3, 8, 33, 64, 97}) {
-      for (int N : {1, 16, 31, 32, 70}) check_packing(target, true, K, N, random);
+      for (int N : {1, 16, 31, 32, 70}) {
+        check_packing(target, Operands::Rounded, K, N, random);
+        check_packing(target, Operands::Stored, K, N, random);
+      }
     }
   });
 }
@@ -197,14 +227,16 @@ TEST_CASE("products of all shapes") {
     for (int m : {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 17, 32, 98}) {
       for (int N : {1, 8, 15, 16, 17, 32, 33, 65, 100, 129}) {
         for (int K : {1, 2, 5, 64, 255, 257, 520}) {
-          for (int kind = 0; kind < 4; ++kind) {
-            const bool transposed = kind % 2, bf16 = kind / 2;
-            const Problem p(m, N, K, transposed, random, bf16);
-            for (bool add : {false, true}) {
-              const double e = p.error(p.run(target, add), add);
-              if (!(e < kTolerance))
-                FAIL_CHECK(target.name << " m " << m << " N " << N << " K " << K << " add " << add << " transposed " << transposed << " bf16 " << bf16
-                                       << ": " << e);
+          for (const Operands operands : kOperands) {
+            for (bool transposed : {false, true}) {
+              const Problem p(m, N, K, transposed, random, operands);
+              for (bool add : {false, true}) {
+                const double e = p.error(p.run(target, add), add);
+                if (!(e < kTolerance)) {
+                  FAIL_CHECK(target.name << " m " << m << " N " << N << " K " << K << " add " << add << " transposed " << transposed << " operands "
+                                         << static_cast<int>(operands) << ": " << e);
+                }
+              }
             }
           }
         }
@@ -216,10 +248,14 @@ TEST_CASE("products of all shapes") {
 TEST_CASE("products of many rows") {
   Random random;
   for_targets([&](const Target& target) {
-    for (int kind = 0; kind < 4; ++kind) {
+    for (const Operands operands : kOperands) {
       for (int m : {128, 193, 519}) {
-        const Problem p(m, 48, kind / 2 ? 1100 : 300, kind % 2, random, kind / 2);
-        CHECK(p.error(p.run(target, true), true) < kTolerance);
+        for (int K : {300, 1088, 1100}) {
+          for (bool transposed : {false, true}) {
+            const Problem p(m, 48, K, transposed, random, operands);
+            CHECK(p.error(p.run(target, true), true) < kTolerance);
+          }
+        }
       }
     }
   });
