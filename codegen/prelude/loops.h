@@ -1,42 +1,54 @@
 // Reductions, choices and draws that generated loops use.  Appended to kernel_prelude.h; includes nothing.
 namespace CPUFLOW_KERNEL_NAMESPACE {
 
-/// Adds up vectors in four independent chains and the scalars of a tail in one; the order depends on the number of elements only.
-struct SumOf {
-  vf lane[4] = {};
-  float tail = 0;
-  int next = 0;
+/// How a reduction combines: its neutral element, two values, and the lanes of a vector.
+struct Adding {
+  static constexpr float kNeutral = 0.0f;
+  template <class V>
+  static inline __attribute__((always_inline)) V both(V x, V y) { return x + y; }
+  static inline __attribute__((always_inline)) float all(vf x) { return hsum(x); }
+};
+struct Multiplying {
+  static constexpr float kNeutral = 1.0f;
+  template <class V>
+  static inline __attribute__((always_inline)) V both(V x, V y) { return x * y; }
+  static inline __attribute__((always_inline)) float all(vf x) { return hprod(x); }
+};
+struct Largest {
+  static constexpr float kNeutral = -__builtin_inff();
+  template <class V>
+  static inline __attribute__((always_inline)) V both(V x, V y) { return max(x, y); }
+  static inline __attribute__((always_inline)) float all(vf x) { return hmax(x); }
+};
+struct Smallest {
+  static constexpr float kNeutral = __builtin_inff();
+  template <class V>
+  static inline __attribute__((always_inline)) V both(V x, V y) { return min(x, y); }
+  static inline __attribute__((always_inline)) float all(vf x) { return hmin(x); }
+};
+
+/// Combines vectors in four independent chains and the scalars of a tail in one; the order depends on the number of elements only.
+template <class How>
+class Reduction {
+ public:
   inline __attribute__((always_inline)) void add(vf x) {
-    lane[next & 3] += x;
-    ++next;
+    vf& chain = chains_[next_++ & 3];
+    chain = How::both(chain, x);
   }
-  inline __attribute__((always_inline)) void add(float x) { tail += x; }
-  inline __attribute__((always_inline)) float total() const { return hsum((lane[0] + lane[1]) + (lane[2] + lane[3])) + tail; }
-};
+  inline __attribute__((always_inline)) void add(float x) { tail_ = How::both(tail_, x); }
+  inline __attribute__((always_inline)) float total() const {
+    return How::both(How::all(How::both(How::both(chains_[0], chains_[1]), How::both(chains_[2], chains_[3]))), tail_);
+  }
 
-struct MaxOf {
-  vf lane = splat<vf>(-__builtin_inff());
-  float tail = -__builtin_inff();
-  inline __attribute__((always_inline)) void add(vf x) { lane = max(lane, x); }
-  inline __attribute__((always_inline)) void add(float x) { tail = max(tail, x); }
-  inline __attribute__((always_inline)) float total() const { return max(hmax(lane), tail); }
+ private:
+  vf chains_[4] = {splat<vf>(How::kNeutral), splat<vf>(How::kNeutral), splat<vf>(How::kNeutral), splat<vf>(How::kNeutral)};
+  float tail_ = How::kNeutral;
+  int next_ = 0;
 };
-
-struct MinOf {
-  vf lane = splat<vf>(__builtin_inff());
-  float tail = __builtin_inff();
-  inline __attribute__((always_inline)) void add(vf x) { lane = min(lane, x); }
-  inline __attribute__((always_inline)) void add(float x) { tail = min(tail, x); }
-  inline __attribute__((always_inline)) float total() const { return min(hmin(lane), tail); }
-};
-
-struct ProdOf {
-  vf lane = splat<vf>(1.0f);
-  float tail = 1.0f;
-  inline __attribute__((always_inline)) void add(vf x) { lane *= x; }
-  inline __attribute__((always_inline)) void add(float x) { tail *= x; }
-  inline __attribute__((always_inline)) float total() const { return hprod(lane) * tail; }
-};
+using SumOf = Reduction<Adding>;
+using ProdOf = Reduction<Multiplying>;
+using MaxOf = Reduction<Largest>;
+using MinOf = Reduction<Smallest>;
 
 /// base[index], lane by lane.
 template <class V>
