@@ -60,6 +60,7 @@ class FunctionLowering {
   bool trivial(ir::NodeId id) const;
   ir::NodeId strip_views(ir::NodeId id) const;
   bool is_product(ir::NodeId id) const;
+  bool cheap_again(ir::NodeId id, int operations) const;
   void store_operand(ir::NodeId id);
   /// Whether the value is computed here; `prepare` computes what is always known as well, and a sequence what follows from complete sums.
   bool own(ir::NodeId id) const {

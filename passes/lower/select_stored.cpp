@@ -46,6 +46,28 @@ bool FunctionLowering::is_product(NodeId id) const {
   return k * only_a * only_b >= 64 && std::min(only_a, only_b) > narrow;
 }
 
+/// Whether reading the value again costs about what a load of it would: at most `operations` cheap ones on values that are stored anyway, in
+/// the same loop over layers if in any (held for all layers if at all), or on what the layer before left, and on numbers that are the same
+/// for many of its elements.
+bool FunctionLowering::cheap_again(NodeId id, int operations) const {
+  const Node& n = g_[id];
+  if (!is_elementwise(n.op) || op_is_costly(n.op) || operations == 0) return false;
+  int wide = 0, from_layer_before = 0;
+  for (NodeId i : n.inputs) {
+    const NodeId base = strip_views(i);
+    const Node& m = g_[base];
+    if (m.op == Op::Param || m.op == Op::Constant || !own(base)) continue;
+    if (b_.layer_cycle[base] != b_.layer_cycle[id]) return false;
+    constexpr uint64_t kMany = 16;
+    const bool narrow = element_count(m.axes) * kMany <= element_count(n.axes);
+    wide += !narrow;
+    if (stored_[base]) continue;
+    if (m.op == Op::Carry && m.from[0].kind == AxisKind::Layer && stored_[m.inputs[0]]) ++from_layer_before;
+    else if (!cheap_again(base, narrow ? operations : operations - 1)) return false;
+  }
+  return from_layer_before == 0 || wide == 1;  // else what it is added to would be kept instead
+}
+
 void FunctionLowering::store_operand(NodeId id) {
   NodeId base = strip_views(id);
   const Node& n = g_[base];
@@ -135,15 +157,7 @@ void FunctionLowering::select_stored() {
           for (const Axis& a : theirs) wider = wider || (a.kind == AxisKind::Position && !contains(n.axes, a));
         }
         bool has_position = std::any_of(n.axes.begin(), n.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Position; });
-        // one cheap operation on values that are stored anyway is repeated rather than stored
-        bool repeated = !op_is_costly(n.op);
-        for (NodeId i : n.inputs) {
-          const NodeId base = strip_views(i);
-          const Node& m = g_[base];
-          const bool here = stored_[base] && b_.layer_cycle[base] == b_.layer_cycle[id];  // held for all layers if at all
-          repeated = repeated && (here || m.op == Op::Param || m.op == Op::Constant || !own(base));
-        }
-        if ((readers.size() > 1 && !repeated) || (wider && !has_position && op_is_costly(n.op))) stored_[id] = true;
+        if ((readers.size() > 1 && !cheap_again(id, 2)) || (wider && !has_position && op_is_costly(n.op))) stored_[id] = true;
       }
     }
   }
