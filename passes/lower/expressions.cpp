@@ -69,12 +69,20 @@ ExprId FunctionLowering::load_shared(NodeId id, const Env& env) {
   return n.dtype == DType::Int && n.op != Op::Argmax ? b_.apply(Op::Floor, DType::Int, {e}) : e;
 }
 
+/// The value for a step that takes a matrix in memory.
+ExprId FunctionLowering::pull_operand(NodeId id) {
+  reading_operand_ = true;
+  const ExprId e = pull(id, identity(g_[id].axes));
+  reading_operand_ = false;
+  return e;
+}
+
 ExprId FunctionLowering::pull(NodeId id, const Env& outer) {
   const Node& n = g_[id];
   Env env;  // of the node's own axes
   for (const Axis& a : n.axes) env[a] = outer.at(a);
   if (ready(id)) return load_value(id, env);
-  if (stored_[id] && own(id)) return load_value(id, env);
+  if (stored_[id] && own(id) && (reading_operand_ || !operand_copy_[id])) return load_value(id, env);
   if (n.op == Op::Param) return b_.load(b_.param(id), indices_of(b_.program.buffers[b_.param(id)], env));
   if (n.op == Op::Input) return b_.load(b_.input(id), indices_of(b_.program.buffers[b_.input(id)], env));
   if (!own(id) && b_.rate[id] != Rate::Static) {

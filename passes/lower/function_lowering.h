@@ -73,6 +73,7 @@ class FunctionLowering {
   // expressions (expressions.cpp)
   Env identity(const ir::Axes& axes) const;
   ir::ExprId pull(ir::NodeId id, const Env& env);
+  ir::ExprId pull_operand(ir::NodeId id);
   ir::ExprId compute(ir::NodeId id, const Env& env);
   bool lie_together(ir::NodeId id, const ir::Axes& axes) const;
   ir::ExprId load_value(ir::NodeId id, const Env& env);
@@ -146,6 +147,8 @@ class FunctionLowering {
   Rate rate_;
   Explanation* explanation_;
   std::vector<bool> needed_, stored_;
+  std::vector<bool> operand_copy_;  // stored for bf16 products only: nests read what it is a copy of
+  bool reading_operand_ = false;
   std::vector<std::vector<ir::NodeId>> users_;
   std::map<ir::Axis, int64_t> chunk_rows_;  // axes of which a call for new positions runs only the rows that these belong to: positions of a row
   std::map<std::pair<ir::NodeId, ir::Axis>, Span> demand_;  // of values of two positions: which of the second are read

@@ -72,6 +72,7 @@ void FunctionLowering::store_operand(NodeId id) {
   NodeId base = strip_views(id);
   const Node& n = g_[base];
   if (n.op == Op::Param || n.op == Op::Input || n.op == Op::Literal || !own(base)) return;
+  if (n.op == Op::Carry && !stored_[base] && b_.options.bf16) operand_copy_[base] = true;
   stored_[base] = true;
 }
 
@@ -91,6 +92,7 @@ void FunctionLowering::select_stored() {
     for (NodeId i : g_[id].inputs) open.push_back(i);
   }
   stored_.assign(g_.size(), false);
+  operand_copy_.assign(g_.size(), false);
   users_.assign(g_.size(), {});
   auto mine = [&](NodeId id) { return needed_[id] && (own(id) || root[id]) && !read_only(id); };
   for (NodeId id = 0; id < g_.size(); ++id) {

@@ -250,7 +250,7 @@ bool FunctionLowering::build_product(Statement& s) {
     if (!pm || !pn || !pk) continue;
     const bool each_row = row && contains(out, *row) && contains(xa, *row) && contains(ya, *row);
     if (row && s.cycle < 0 && !each_row && *row != *pm && *row != *pk) continue;
-    ExprId ea = pull(x, identity(g_[x].axes)), eb = pull(y, identity(g_[y].axes));
+    ExprId ea = pull_operand(x), eb = pull_operand(y);
     if (b_[ea].kind != Expr::Kind::Load || b_[eb].kind != Expr::Kind::Load) return refuse("a factor is computed where it is read, and has no matrix in memory");
     Place a = b_[ea].place, b = b_[eb].place;
     if (!affine(a) || !affine(b)) return refuse("a factor is read at computed places");
@@ -309,7 +309,7 @@ void FunctionLowering::build_choose(Statement& s) {
   c.axis = n.from[0];
   c.k = n.op == Op::TopkMask ? n.ints[0] : 1;
   c.node = s.node;
-  ExprId src = pull(n.inputs[0], identity(g_[n.inputs[0]].axes));
+  ExprId src = pull_operand(n.inputs[0]);
   if (b_[src].kind != Expr::Kind::Load) throw InternalError(n.loc.str() + ": the values to choose from are not stored");
   c.src = b_[src].place;
   c.dst = own_place(s.node);
