@@ -17,7 +17,7 @@ bool takes_sequences(const Graph& g, NodeId root) {
   auto over_batch = [](const Axis& a) { return a.kind == AxisKind::Batch; };
   for (NodeId id = 0; id < g.size(); ++id) {
     const Node& n = g[id];
-    if (below[id] && (n.op == Op::Input || n.op == Op::Random || std::ranges::any_of(n.axes, over_batch))) return true;
+    if (below[id] && (n.op == Op::Input || n.op == Op::Random || std::ranges::any_of(n.from, over_batch))) return true;
   }
   return false;
 }

@@ -121,8 +121,10 @@ TEST_CASE("the least of what no token enters, where a parameter decides") {
 }
 
 TEST_CASE("a learned start that only a choice reads has no gradient, however the batch is cut") {
-  check_against_interpreter(model("h[start,i] = start[i]\nh[t,i] = 0.6 * h[t-1,i] + embed[tokens[t],i]\nbest = argmax(h)\nx[t,i] = embed[tokens[t],i] + embed[best[t],i]\n"
-                                  "logits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
+  const std::string text = model("h[start,i] = start[i]\nh[t,i] = 0.6 * h[t-1,i] + embed[tokens[t],i]\nbest = argmax(h)\nx[t,i] = embed[tokens[t],i] + embed[best[t],i]\n"
+                                 "logits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n");
+  check_against_interpreter(text);
+  check_against_interpreter(replaced(text, "B = 2", "B = 1"));
 }
 
 TEST_CASE("sums over earlier positions of three factors, in chunks and in one piece") {
