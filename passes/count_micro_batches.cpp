@@ -3,18 +3,19 @@
 #include "passes/rewrite.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
-#include <set>
 
 namespace cpuflow::passes {
 using namespace ir;
 
 namespace {
 
+bool over_batch(const Axis& a) { return a.kind == AxisKind::Batch; }
+
 /// Whether it reads the sequences of a micro-batch, or sums over them what is the same for all.
 bool takes_sequences(const Graph& g, NodeId root) {
   const std::vector<bool> below = reachable(g, {root});
-  auto over_batch = [](const Axis& a) { return a.kind == AxisKind::Batch; };
   for (NodeId id = 0; id < g.size(); ++id) {
     const Node& n = g[id];
     if (below[id] && (n.op == Op::Input || n.op == Op::Random || std::ranges::any_of(n.from, over_batch))) return true;
@@ -31,14 +32,69 @@ std::optional<Axis> batch_axis(const Graph& g) {
   return std::nullopt;
 }
 
-/// `grad` with the summands that no sequence takes part in multiplied with `one`.
-NodeId counted(Graph& g, NodeId grad, NodeId one) {
-  const Node n = g[grad];
-  if (n.op == Op::Constant && n.value == 0) return grad;
-  if (!takes_sequences(g, grad)) return g.binary(Op::Mul, grad, one);
-  if (n.op != Op::Add) return grad;
-  return g.binary(Op::Add, counted(g, n.inputs[0], one), counted(g, n.inputs[1], one));
-}
+/// Multiplies the summands of gradients that no sequence takes part in with `one`, also where they were added before something linear.
+class Counting {
+ public:
+  Counting(Graph& g, NodeId one) : g_(g), one_(one) {}
+
+  NodeId counted(NodeId id) {
+    if (const auto known = done_.find(id); known != done_.end()) return known->second;
+    const NodeId out = find(id);
+    return done_[id] = out;
+  }
+
+ private:
+  /// The operations are those that `lower_to_loops` takes as linear.
+  NodeId find(NodeId id) {
+    const Node n = g_[id];
+    if (n.op == Op::Constant && n.value == 0) return id;
+    if (!takes_sequences(g_, id)) return g_.binary(Op::Mul, id, one_);
+    if (std::ranges::any_of(n.from, over_batch) || std::ranges::any_of(n.axes, over_batch)) return id;  // of each sequence, or their sum
+    switch (n.op) {
+      case Op::Add:
+      case Op::Sub:
+      case Op::Concat:
+      case Op::Neg:
+      case Op::Sum:
+      case Op::Cumsum:
+      case Op::Rename:
+      case Op::Slice:
+      case Op::Reshape:
+        return with_counted(n, id, [](size_t) { return true; });
+      case Op::Mul: {
+        const bool first = takes_sequences(g_, n.inputs[0]), second = takes_sequences(g_, n.inputs[1]);
+        if (first && second) return id;
+        return with_counted(n, id, [&](size_t i) { return i == (first ? 0u : 1u); });
+      }
+      case Op::Div:
+      case Op::Gather:
+      case Op::Scatter:
+        if (takes_sequences(g_, n.inputs[1])) return id;
+        return with_counted(n, id, [](size_t i) { return i == 0; });
+      case Op::Select:
+        if (takes_sequences(g_, n.inputs[0])) return id;
+        return with_counted(n, id, [](size_t i) { return i > 0; });
+      default:
+        return id;
+    }
+  }
+
+  template <class Which>
+  NodeId with_counted(Node n, NodeId id, Which which) {
+    bool changed = false;
+    for (size_t i = 0; i < n.inputs.size(); ++i) {
+      if (!which(i)) continue;
+      const NodeId input = counted(n.inputs[i]);
+      changed = changed || input != n.inputs[i];
+      n.inputs[i] = input;
+    }
+    return changed ? g_.add(n) : id;
+  }
+
+  Graph& g_;
+  NodeId one_;
+  std::map<NodeId, NodeId> done_;
+};
 
 }  // namespace
 
@@ -46,14 +102,12 @@ Graph count_micro_batches(const Graph& in) {
   const std::optional<Axis> batch = batch_axis(in);
   if (!batch) return in;
   Graph out = in;
-  NodeId one = kNoNode;
+  const auto gradient = [](const Output& o) { return o.name.rfind("grad.", 0) == 0; };
+  if (std::ranges::none_of(out.outputs, gradient)) return out;
+  const NodeId first = out.binary(Op::Eq, out.iota(*batch, 0), out.integer(0));
+  Counting counting(out, out.reduce(Op::Sum, out.select(first, out.real(1), out.real(0)), {*batch}));
   for (Output& o : out.outputs) {
-    if (o.name.rfind("grad.", 0) != 0) continue;
-    if (one == kNoNode) {
-      const NodeId first = out.binary(Op::Eq, out.iota(*batch, 0), out.integer(0));
-      one = out.reduce(Op::Sum, out.select(first, out.real(1), out.real(0)), {*batch});
-    }
-    o.node = counted(out, o.node, one);
+    if (gradient(o)) o.node = counting.counted(o.node);
   }
   return out;
 }

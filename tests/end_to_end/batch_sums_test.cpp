@@ -89,7 +89,12 @@ TEST_CASE("sequences are compared with each other") {
 
 TEST_CASE("a term of parameters only counts as much whatever the micro-batches are") {
   const Folder folder;
-  folder.write("tiny.toml", replaced(kTinyModel, "total = \"ce\"", "total = 'ce + 20 * mean(v, i: embed[v,i] * embed[v,i])'"));
+  std::string loss = "total = 'ce + 20 * mean(v, i: embed[v,i] * embed[v,i])'";
+  SECTION("beside the sequences") {}
+  SECTION("where it meets the sequences before something that both pass") {
+    loss = "where = 'table[v,i] = tanh(3 * embed[v,i])'\ntotal = 'ce + 20 * mean(v, i: table[v,i]^2) + mean(b, t, i: table[tokens[b,t],i])'";
+  }
+  folder.write("tiny.toml", replaced(kTinyModel, "total = \"ce\"", loss));
   folder.write("tiny.txt", tiny_text());
   const double whole = gradient_norm_of_first_step(folder, "--set B=4 train.batch=8 train.micro=8");
   const double parts = gradient_norm_of_first_step(folder, "--set B=1 train.batch=8 train.micro=2");
