@@ -253,9 +253,9 @@ void CheckpointFolder::write(const codegen::Manifest& m, const TrainState& state
   sync_folder(dir_);
 }
 
-void CheckpointFolder::drop_previous() const {
+void CheckpointFolder::drop_others() const {
   read(name_in(dir_, ""), true);
-  remove_folder(name_in(dir_, ".previous"));
+  for (const char* suffix : {".previous", ".new"}) remove_folder(name_in(dir_, suffix));
 }
 
 }  // namespace cpuflow::rt

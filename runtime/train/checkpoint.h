@@ -64,8 +64,8 @@ class CheckpointFolder {
   /// Throws FileError (disk full, no permission); the checkpoints that were there stay.
   void write(const codegen::Manifest& manifest, const TrainState& state, const float* params, const float* first, const float* second,
              const std::map<std::string, std::string>& extra = {}) const;
-  /// Removes checkpoint.previous, once the newest one has been read back without fault.
-  void drop_previous() const;
+  /// Removes checkpoint.previous and what a killed process left in checkpoint.new, once the newest one has been read back without fault.
+  void drop_others() const;
 
  private:
   std::string dir_;

@@ -98,7 +98,7 @@ class Trainer {
     }
     state_.elapsed_s = elapsed();
     save_at_the_end();
-    if (done) drop_previous();
+    if (done) drop_others();
     result_.steps = state_.step;
     result_.tokens = state_.tokens;
     result_.elapsed_s = state_.elapsed_s;
@@ -273,9 +273,9 @@ class Trainer {
     }
   }
 
-  void drop_previous() {
+  void drop_others() {
     try {
-      folder_.drop_previous();
+      folder_.drop_others();
     } catch (const FileError& e) {
       warn(e.what());
     }

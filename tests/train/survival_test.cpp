@@ -108,6 +108,17 @@ TEST_CASE("a run that is killed again and again ends with the same weights") {
   CHECK(std::count(metrics.begin(), metrics.end(), '\n') == kSteps);  // no step twice
 }
 
+TEST_CASE("resuming a run that has ended removes what a kill in its last save left") {
+  const RunFolder folder;
+  Recorder record;
+  rt::train(model(), stream(), nullptr, train_options(model(), folder.path(), kSteps, 1), record);
+  for (const char* left : {"checkpoint.new", "checkpoint.previous"}) fs::copy(folder / "checkpoint", folder / left, fs::copy_options::recursive);
+  CHECK(wait_for(train_in_child(folder.path(), 1, true, 0, [] {})) == 0);
+  CHECK(!fs::exists(folder / "checkpoint.new"));
+  CHECK(!fs::exists(folder / "checkpoint.previous"));
+  CHECK((tensors_of(folder.path()) == undisturbed()));
+}
+
 TEST_CASE("SIGINT and SIGTERM save and end the run, and it resumes on another number of threads") {
   for (const int number : {SIGINT, SIGTERM}) {
     const RunFolder folder;
