@@ -39,7 +39,8 @@ struct Buffer {
   bool persistent = false;       // keeps its contents between calls: the carried state of `rows`
   std::vector<double> values;    // Literal
   NodeId node = kNoNode;
-  int64_t elements() const { return bf16 ? 2 * floats : floats; }
+  int element_bytes() const { return bf16 ? 2 : 4; }
+  int64_t elements() const { return 4 * floats / element_bytes(); }
 };
 
 /// An index: an affine function of loop variables plus, perhaps, a computed integer.

@@ -354,7 +354,7 @@ class Verifier {
     read(p.src), write(p.dst);
   }
 
-  void no_bf16(BufferId id) const { check(!p_.buffers[id].bf16, called(id) + " is kept in bf16, and only nests set it, and only nests and bf16 products read it"); }
+  void no_bf16(BufferId id) const { check(!p_.buffers.at(id).bf16, called(id) + " is kept in bf16, and only nests set it, and only nests and bf16 products read it"); }
 
   /// Panels are packed and multiplied in one format.
   void holds_units(BufferId panels, bool bf16) {

@@ -15,8 +15,6 @@ double count(const Axes& axes) {
   return n;
 }
 
-double element_bytes(const LoopProgram& p, BufferId buffer) { return p.buffers[buffer].bf16 ? 2 : 4; }
-
 void add_nest(const LoopProgram& p, const Nest& nest, double rows, RegionCosts& c) {
   const double iterations = count(nest.loops) * rows;
   std::set<ExprId> seen;
@@ -26,7 +24,7 @@ void add_nest(const LoopProgram& p, const Nest& nest, double rows, RegionCosts& 
     open.push_back(s.value);
     if (s.how == Store::How::Set) stored.insert(s.place);
     else c.other_flops += iterations;
-    if (p.buffers[s.place.buffer].rows != Rows::Register) c.bytes += element_bytes(p, s.place.buffer) * iterations * (s.accumulate ? 2 : 1);
+    if (p.buffers[s.place.buffer].rows != Rows::Register) c.bytes += p.buffers[s.place.buffer].element_bytes() * iterations * (s.accumulate ? 2 : 1);
   }
   while (!open.empty()) {
     ExprId e = open.back();
@@ -40,7 +38,7 @@ void add_nest(const LoopProgram& p, const Nest& nest, double rows, RegionCosts& 
     for (const Index& i : x.place.indices) {
       for (const Axis& a : nest.loops) varies = varies || i.along(a) != 0;
     }
-    c.bytes += element_bytes(p, x.place.buffer) * (varies ? iterations : rows);
+    c.bytes += p.buffers[x.place.buffer].element_bytes() * (varies ? iterations : rows);
   }
 }
 
@@ -62,7 +60,7 @@ std::vector<RegionCosts> count_costs(const LoopProgram& p) {
           const double n = count(d.loops) * (by_row ? rows : 1);
           const double m_size = r.has_rows && by_row && d.m == r.row ? 1 : d.m.size;
           c.product_flops += 2.0 * n * m_size * d.n.size * d.k.size;
-          const double left = element_bytes(p, d.a.buffer) * m_size * d.k.size, right = (d.bf16 ? 2.0 : 4.0) * d.k.size * d.n.size;
+          const double left = p.buffers[d.a.buffer].element_bytes() * m_size * d.k.size, right = (d.bf16 ? 2.0 : 4.0) * d.k.size * d.n.size;
           c.bytes += n * (left + right + (d.accumulate ? 8 : 4) * m_size * d.n.size);
         };
         for (const Step& s : r.before) step(s, false);

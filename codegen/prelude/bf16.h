@@ -85,16 +85,6 @@ KERNEL_INLINE V load(const bf16* p) {
     return *p;
   }
 }
-template <class V>
-KERNEL_INLINE V gather(const bf16* base, int_of<V> index) {
-  if constexpr (kIsVector<V>) {
-    V out = {};
-    for (int i = 0; i < kLanes; ++i) out[i] = base[index[i]];
-    return out;
-  } else {
-    return base[index];
-  }
-}
 
 /// Rounds.
 KERNEL_INLINE void store(bf16* p, vf value) {

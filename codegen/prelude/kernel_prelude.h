@@ -113,9 +113,9 @@ KERNEL_INLINE int_of<V> ramp(int32_t base) {
   }
 }
 
-/// base[index], lane by lane.
-template <class V>
-KERNEL_INLINE V gather(const float* base, int_of<V> index) {
+/// base[index], lane by lane; of floats, or of what becomes one.
+template <class V, class T>
+KERNEL_INLINE V gather(const T* base, int_of<V> index) {
   if constexpr (kIsVector<V>) {
     V out = {};
     for (int i = 0; i < kLanes; ++i) out[i] = base[index[i]];

@@ -84,6 +84,6 @@ int64_t padded_row(int64_t floats);
 void lay_out(ir::Buffer& buffer);
 
 /// Floats that so many elements of the buffer take.
-inline int64_t floats_of(const ir::Buffer& buffer, int64_t elements) { return buffer.bf16 ? (elements + 1) / 2 : elements; }
+inline int64_t floats_of(const ir::Buffer& buffer, int64_t elements) { return (elements * buffer.element_bytes() + 3) / 4; }
 
 }  // namespace cpuflow::passes::lower
