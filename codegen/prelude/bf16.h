@@ -299,7 +299,8 @@ class Tiles {
 constexpr int kTile = 16;               // rows, and units of a row
 constexpr int kTileFloats = kTile * kTile;
 constexpr int kTileRows = 8 * kTile;    // rows of A that are copied at once
-constexpr int kTileSteps = 16;          // tiles along the inner axis of a piece: a panel's share fills two thirds of the first cache
+constexpr long kKept = 1 << 16;         // floats of packed B that the second cache keeps beside all else; of larger ones the next panel is asked for
+constexpr int kTileSteps = 8;           // tiles along the inner axis of a piece: a panel's share and two rows of tiles of A fill two thirds of the first cache
 
 // The memory clobber keeps the stores of what a tile loads before the load.
 #define KERNEL_TILE_LOAD(tile, p, row) __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(p), "r"((row) * sizeof(float)) : "memory")
@@ -313,9 +314,20 @@ struct TilesOfA {
   long step, row, below;
 };
 
-/// c (R x C tiles) (+)= `steps` tiles of A by a panel.
+/// A stretch of memory that is asked for while tiles are multiplied.
+struct Ahead {
+  const float* at;
+  int lines;  // of each step
+
+  KERNEL_INLINE void ask() {
+    KERNEL_ROLLED
+    for (int i = 0; i < lines; ++i, at += kTile) __builtin_prefetch(at, 0, 2);
+  }
+};
+
+/// c (R x C tiles) (+)= `steps` tiles of A by a panel.  The tiles of a step are loaded between the products of the step before it.
 template <int R, int C>
-__attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, const float* b, float* c, long c_row, bool add) {
+__attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, const float* b, float* c, long c_row, bool add, Ahead ahead) {
   const float* a = tiles.at;
   const long row = tiles.row, step = tiles.step, below = tiles.below;
   if (add) {
@@ -329,21 +341,29 @@ __attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, 
     if constexpr (R == 2) KERNEL_TILE_ZERO(2);
     if constexpr (R == 2 && C == 2) KERNEL_TILE_ZERO(3);
   }
+  KERNEL_TILE_LOAD(4, a, row);
+  KERNEL_TILE_LOAD(6, b, long{kPanel});
+  if constexpr (C == 2) KERNEL_TILE_LOAD(7, b + kTile, long{kPanel});
+  if constexpr (R == 2) KERNEL_TILE_LOAD(5, a + below, row);
   KERNEL_ROLLED
-  for (int i = 0; i < steps; ++i, a += step, b += kTile * kPanel) {
-    KERNEL_TILE_LOAD(4, a, row);
-    KERNEL_TILE_LOAD(6, b, long{kPanel});
+  for (int i = 1; i < steps; ++i) {
+    a += step;
+    b += kTile * kPanel;
     KERNEL_TILE_DOT(0, 4, 6);
-    if constexpr (C == 2) {
-      KERNEL_TILE_LOAD(7, b + kTile, long{kPanel});
-      KERNEL_TILE_DOT(1, 4, 7);
-    }
-    if constexpr (R == 2) {
-      KERNEL_TILE_LOAD(5, a + below, row);
-      KERNEL_TILE_DOT(2, 5, 6);
-      if constexpr (C == 2) KERNEL_TILE_DOT(3, 5, 7);
-    }
+    if constexpr (C == 2) KERNEL_TILE_DOT(1, 4, 7);
+    KERNEL_TILE_LOAD(4, a, row);
+    ahead.ask();
+    if constexpr (R == 2) KERNEL_TILE_DOT(2, 5, 6);
+    KERNEL_TILE_LOAD(6, b, long{kPanel});
+    if constexpr (R == 2 && C == 2) KERNEL_TILE_DOT(3, 5, 7);
+    if constexpr (C == 2) KERNEL_TILE_LOAD(7, b + kTile, long{kPanel});
+    if constexpr (R == 2) KERNEL_TILE_LOAD(5, a + below, row);
   }
+  ahead.ask();
+  KERNEL_TILE_DOT(0, 4, 6);
+  if constexpr (C == 2) KERNEL_TILE_DOT(1, 4, 7);
+  if constexpr (R == 2) KERNEL_TILE_DOT(2, 5, 6);
+  if constexpr (R == 2 && C == 2) KERNEL_TILE_DOT(3, 5, 7);
   KERNEL_TILE_STORE(0, c, c_row);
   if constexpr (C == 2) KERNEL_TILE_STORE(1, c + kTile, c_row);
   if constexpr (R == 2) KERNEL_TILE_STORE(2, c + kTile * c_row, c_row);
@@ -351,7 +371,7 @@ __attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, 
 }
 
 /// One block of up to 32 rows and columns; what is not whole goes by way of a block that is.
-inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA& a, const float* b, float* c, long c_row, bool add) {
+inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA& a, const float* b, float* c, long c_row, bool add, const Ahead& ahead) {
   alignas(64) float whole[2 * kTile * kPanel];
   const int R = rows > kTile ? 2 : 1, C = columns > kTile ? 2 : 1;
   const bool edge = rows != R * kTile || columns != C * kTile;
@@ -360,10 +380,10 @@ inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA
   if (edge && add) {
     for (int i = 0; i < rows; ++i) __builtin_memcpy(whole + i * kPanel, c + i * c_row, static_cast<unsigned long>(columns) * sizeof(float));
   }
-  if (R == 2 && C == 2) multiply_tiles<2, 2>(steps, a, b, out, out_row, add);
-  if (R == 2 && C == 1) multiply_tiles<2, 1>(steps, a, b, out, out_row, add);
-  if (R == 1 && C == 2) multiply_tiles<1, 2>(steps, a, b, out, out_row, add);
-  if (R == 1 && C == 1) multiply_tiles<1, 1>(steps, a, b, out, out_row, add);
+  if (R == 2 && C == 2) multiply_tiles<2, 2>(steps, a, b, out, out_row, add, ahead);
+  if (R == 2 && C == 1) multiply_tiles<2, 1>(steps, a, b, out, out_row, add, ahead);
+  if (R == 1 && C == 2) multiply_tiles<1, 2>(steps, a, b, out, out_row, add, ahead);
+  if (R == 1 && C == 1) multiply_tiles<1, 1>(steps, a, b, out, out_row, add, ahead);
   if (edge) {
     for (int i = 0; i < rows; ++i) __builtin_memcpy(c + i * c_row, whole + i * kPanel, static_cast<unsigned long>(columns) * sizeof(float));
   }
@@ -388,8 +408,9 @@ template <bool kTransposed, class A>
 KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, long a_stride, const float* b, float* c, long c_row) {
   alignas(64) float copied[kTileRows * kTileSteps * kTile];
   const long panel = static_cast<long>(padded_units(K)) * kPanel;
+  const bool large = panel * ((N + kPanel - 1) / kPanel) > kKept;
   for (int first = 0; first < m; first += kTileRows) {
-    const int rows = min(kTileRows, m - first);
+    const int rows = min(kTileRows, m - first), blocks = (rows + 2 * kTile - 1) / (2 * kTile);
     const bool in_place = !kTransposed && rows % kTile == 0 && lie_in_units(a, a_stride, K, kTile);
     for (int k = 0; k < K; k += kTileSteps * 2 * kTile) {
       const int depth = min(kTileSteps * 2 * kTile, K - k), steps = (depth + 2 * kTile - 1) / (2 * kTile);
@@ -400,8 +421,9 @@ KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, l
       const float* from = b + static_cast<long>(k / 2) * kPanel;
       for (int n = 0; n < N; n += kPanel, from += panel) {
         TilesOfA block = tiles;
-        for (int i = 0; i < rows; i += 2 * kTile, block.at += 2 * block.below) {
-          multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, block, from, c + (first + i) * c_row + n, c_row, add || k > 0);
+        Ahead ahead = {from + panel, large && n + kPanel < N ? (kPanel + blocks - 1) / blocks : 0};
+        for (int i = 0; i < rows; i += 2 * kTile, block.at += 2 * block.below, ahead.at += steps * ahead.lines * kTile) {
+          multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, block, from, c + (first + i) * c_row + n, c_row, add || k > 0, ahead);
         }
       }
     }
