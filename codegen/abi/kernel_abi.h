@@ -16,6 +16,8 @@ typedef struct cpuflow_call {
   float *out;             /* rows: logits [last - first][V]; loss_terms, eval_terms: one float a number */
   int32_t sequence;       /* which sequence of the micro-batch, 0 .. B-1 */
   int32_t first, last;    /* rows: positions first .. last-1 */
+  int32_t streams;        /* rows: sequences that are continued together, at least one; several take one position a call */
+  int64_t lane_step;      /* rows: floats from the lane of a stream to that of the next; their tokens [T] and logits [V] follow each other */
   uint64_t seed;          /* random draws: seed of the run */
   uint64_t counter;       /* random draws: number of the micro-batch since the beginning of the run */
   uint64_t *profile;      /* kernels compiled with profiling: time stamp counts of each region are added here, unless null */
@@ -31,7 +33,7 @@ typedef struct cpuflow_call {
  *   loss_terms      losses (summed over lanes) of one micro-batch -> out, one float a loss term, in manifest order
  *   eval_sums_<i>, eval_terms   the same for an evaluation, where it computes other numbers than a training step: watched ones, losses without dropout
  *   rows            logits of positions first .. last-1 of one sequence; earlier positions were computed by earlier calls
- *                   with the same `lane`; tokens[0 .. last) are read */
+ *                   with the same `lane`; tokens[0 .. last) are read; what a lane holds is forgotten where first is 0; of several streams, each has these for itself */
 typedef void cpuflow_kernel(const cpuflow_call *call);
 
 #endif

@@ -48,6 +48,9 @@ struct Manifest {
   TrainSettings train;
   bool head = false;                       // `rows` gives a number beside the logits
   int64_t columns() const { return V + (head ? 1 : 0); }  // of what `rows` gives
+  /// Floats from the lane of a stream of `rows` to that of the next: an odd number of cache lines, so that they do not compete for the same
+  /// places of the cache.
+  uint64_t lane_step() const { return ((rows_lane_floats + 15) / 16 | 1) * 16; }
   bool causal = true;                      // `rows` may be called position by position
   double forward_flops = 0, train_flops = 0;  // a token, multiply-adds of products counted as two
   double state_floats = 0;                 // carried by `rows` from position to position

@@ -30,7 +30,7 @@ class Emitter {
     for (const std::string& l : options_.header) out_ += "// " + l + "\n";
     out_ += "\n";
     // no header is included: the types that the interface uses come from the compiler
-    out_ += "typedef __INT32_TYPE__ int32_t;\ntypedef __UINT32_TYPE__ uint32_t;\ntypedef __UINT64_TYPE__ uint64_t;\n\n";
+    out_ += "typedef __INT32_TYPE__ int32_t;\ntypedef __UINT32_TYPE__ uint32_t;\ntypedef __INT64_TYPE__ int64_t;\ntypedef __UINT64_TYPE__ uint64_t;\n\n";
     std::string abi(embedded::kernel_abi);
     const std::string include = "#include <stdint.h>\n";
     if (size_t at = abi.find(include); at != std::string::npos) abi.erase(at, include.size());
@@ -229,6 +229,24 @@ class Emitter {
     }
   }
 
+  /// Steps that follow each other.  In `rows`, products take all streams at once; what else there is runs for one stream after the other.
+  void steps(int indent, const std::vector<Step>& all, const Region& r, const Region* named, bool by_row, bool before) {
+    const Names names(p_, named, by_row), of_stream(p_, named, by_row, true);
+    bool open = false;
+    auto loop = [&](bool wanted) {
+      if (open == wanted) return;
+      open = wanted;
+      line(indent, wanted ? "for (int stream = 0; stream < call->streams; ++stream) {" : "}");
+      if (wanted) line(indent + 2, "[[maybe_unused]] const int64_t lane = stream * call->lane_step;");
+    };
+    for (const Step& s : all) {
+      const bool alone = streams_ && !takes_streams(s, r);
+      loop(alone);
+      step(indent + (alone ? 2 : 0), s, alone ? of_stream : names, r, by_row, before);
+    }
+    loop(false);
+  }
+
   void looped(int indent, const Axes& loops, const std::vector<Reach>& reaches, const Names& names, const std::function<void(int)>& body) {
     for (const Axis& a : loops) {
       const std::string v = names.variable(a);
@@ -262,7 +280,28 @@ class Emitter {
     return v + "1 - " + v + "0";
   }
 
+  /// Whether the rows of a product may be those of several streams: what it multiplies them with is the same for all.
+  bool takes_streams(const Step& s, const Region& r) const {
+    if (!streams_ || s.kind != Step::Kind::Product || !r.has_rows || s.product.m != r.row || s.product.k == r.row || !s.reaches.empty()) return false;
+    const Space a = p_.buffers[s.product.a.buffer].space, b = p_.buffers[s.product.b.buffer].space;
+    return a == Space::Lane && b != Space::Lane && b != Space::Out && stride_along(p_, s.product.a, s.product.k) == 1;
+  }
+
+  /// Floats from one row of a product to the next, where rows may be streams.
+  std::string row_step(const Place& place, const Axis& m) const {
+    const Buffer& b = p_.buffers[place.buffer];
+    const int64_t step = stride_along(p_, place, m);
+    return b.space == Space::Lane ? fmt::format("kernel::row_step(call, {})", step) : std::to_string(step);
+  }
+
+  void product_of_streams(int indent, const Step& s, const Names& names, const Region& r, bool by_row) {
+    const Product& p = s.product;
+    line(indent, fmt::format("kernel::product{}<{}, {}, {}>({}kernel::rows_of(call, {}), {}, {}, {}, {}, {});", p.bf16 ? "_of_streams_bf16" : "", p.n.size, p.k.size, p.accumulate, p.bf16 ? "call->streams > 1, " : "",
+                             rows(r, by_row), pointer(p.a, names, r, {p.m, p.k}), row_step(p.a, p.m), pointer(p.b, names, r, {}), pointer(p.c, names, r, {p.m, p.n}), row_step(p.c, p.m)));
+  }
+
   void product(int indent, const Step& s, const Names& names, const Region& r, bool by_row) {
+    if (takes_streams(s, r)) return product_of_streams(indent, s, names, r, by_row);
     const Product& p = s.product;
     const bool m_rows = r.has_rows && p.m == r.row, k_rows = r.has_rows && p.k == r.row;
     const int64_t a_m = stride_along(p_, p.a, p.m), a_k = stride_along(p_, p.a, p.k), c_m = stride_along(p_, p.c, p.m);
@@ -323,32 +362,29 @@ class Emitter {
   }
 
   void region(const Function& f, const Part& part, const Region& r, int number) {
+    streams_ = f.row_range;
     comment(0, r.nodes);
     std::string layer = Names(p_, nullptr, false).variable(part.layer);
     out_ += fmt::format("void {}(const cpuflow_call* call{}) {{\n", region_function(f, r, number), part.loops ? ", int " + layer : "");
     std::map<BufferId, bool> buffers;
     find_buffers(r, buffers);
-    Names outside(p_, &r, false), inside(p_, &r, true);
+    const Names names(p_, &r, false);
     for (auto [id, written] : buffers) {
       const Buffer& b = p_.buffers[id];
       const char* type = b.dtype == DType::Int ? "int32_t" : b.bf16 ? "kernel::bf16" : "float";
       std::string where = base(b);
       const bool of_floats = b.space != Space::Tokens && b.space != Space::Targets;
       if (type != std::string("float") && of_floats) where = fmt::format("reinterpret_cast<{}{}*>({})", written ? "" : "const ", type, where);
-      line(2, fmt::format("{}{}* const __restrict {} = {};", written ? "" : "const ", type, outside.buffer(id), where));
+      line(2, fmt::format("{}{}* const __restrict {} = {};", written ? "" : "const ", type, names.buffer(id), where));
     }
     if (part.loops) line(2, fmt::format("(void){};", layer));
-    Names plain(p_, nullptr, false);
-    Region none;
-    for (const Step& s : r.before) step(2, s, plain, none, false, true);
+    steps(2, r.before, Region{}, nullptr, false, true);
     if (!r.has_rows) {
-      for (const Group& g : r.groups) {
-        for (const Step& s : g.steps) step(2, s, plain, r, false, false);
-      }
+      for (const Group& g : r.groups) steps(2, g.steps, r, nullptr, false, false);
       out_ += "}\n\n";
       return;
     }
-    const std::string v = inside.row(), v0 = v + "0", v1 = v + "1";
+    const std::string v = Names(p_, &r, true).row(), v0 = v + "0", v1 = v + "1";
     const bool range = f.row_range && ranged(r.row);
     const std::string low = range ? "call->first" : r.chunk ? fmt::format("call->first / {}", r.chunk) : "0";
     const std::string high = range ? "call->last" : r.chunk ? fmt::format("(call->last - 1) / {} + 1", r.chunk) : std::to_string(r.row.size);
@@ -360,12 +396,12 @@ class Emitter {
     line(4, fmt::format("const int {} = {} + {} < {} ? {} + {} : {};", v1, v0, r.tile, high, v0, r.tile, high));
     for (const Group& g : r.groups) {
       if (!g.by_row) {
-        for (const Step& s : g.steps) step(4, s, outside, r, false, false);
+        steps(4, g.steps, r, &r, false, false);
         continue;
       }
       if (r.direction < 0) line(4, fmt::format("for (int {} = {} - 1; {} >= {}; --{}) {{", v, v1, v, v0, v));
       else line(4, fmt::format("for (int {} = {}; {} < {}; ++{}) {{", v, v0, v, v1, v));
-      for (const Step& s : g.steps) step(6, s, inside, r, true, false);
+      steps(6, g.steps, r, &r, true, false);
       line(4, "}");
     }
     line(2, "}");
@@ -377,7 +413,11 @@ class Emitter {
     int number = 0;
     if (multiplies_bf16(f)) line(2, "const kernel::Tiles tiles;");
     // rows that are not there yet may be multiplied by zero, so they must be numbers
-    if (f.row_range && f.state_floats > 0) line(2, fmt::format("if (call->first == 0) kernel::fill(call->lane, {}, 0.0f);", f.state_floats));
+    if (f.row_range && f.state_floats > 0) {
+      line(2, "for (int stream = 0; stream < call->streams && call->first == 0; ++stream) {");
+      line(4, fmt::format("kernel::fill(call->lane + stream * call->lane_step, {}, 0.0f);", f.state_floats));
+      line(2, "}");
+    }
     for (const Part& part : f.parts) {
       int indent = 2;
       std::string layer = Names(p_, nullptr, false).variable(part.layer);
@@ -406,6 +446,7 @@ class Emitter {
   const EmitOptions& options_;
   std::string out_;
   int regions_ = 0;
+  bool streams_ = false;  // the function at hand continues several sequences at once
 };
 
 }  // namespace

@@ -52,6 +52,11 @@ std::string Names::row() const {
 
 std::string Names::buffer(BufferId id) const { return fmt::format("{}_{}", identifier(p_.buffers[id].name), id); }
 
+std::string Names::own_buffer(BufferId id) const {
+  const std::string stream = stream_offset(p_.buffers[id]);
+  return stream.empty() ? buffer(id) : buffer(id) + " + " + stream;
+}
+
 std::string Names::index(const Index& index, const std::map<ExprId, std::string>& computed) const {
   std::string out;
   auto add = [&](const std::string& term) { out += out.empty() ? term : " + " + term; };
@@ -62,6 +67,20 @@ std::string Names::index(const Index& index, const std::map<ExprId, std::string>
     else add(std::to_string(index.offset));
   }
   return out;
+}
+
+std::string Names::stream_offset(const Buffer& b) const {
+  if (!of_stream_) return "";
+  switch (b.space) {
+    case Space::Lane:
+      return "lane";
+    case Space::Tokens:
+      return fmt::format("stream * {}", b.strides[0] * b.axes[0].size);
+    case Space::Out:
+      return fmt::format("stream * {} * (call->last - call->first)", b.strides[0]);
+    default:
+      return "";
+  }
 }
 
 std::string Names::offset(const Place& place, const Axis* skip, const std::map<ExprId, std::string>& computed) const {
@@ -97,6 +116,7 @@ std::string Names::offset(const Place& place, const Axis* skip, const std::map<E
     out += out.empty() ? (c < 0 ? "-" + size : size) : (c < 0 ? " - " : " + ") + size;
   }
   if (constant != 0 || out.empty()) out += out.empty() ? std::to_string(constant) : fmt::format(" {} {}", constant < 0 ? '-' : '+', std::abs(constant));
+  if (const std::string stream = skip ? "" : stream_offset(b); !stream.empty()) out = out == "0" ? stream : out + " + " + stream;
   return out;
 }
 
@@ -240,7 +260,7 @@ class NestEmitter {
     std::map<ExprId, std::string> parts = indices(x.place);
     std::string at = computed ? vector_offset(x.place, parts)
                               : fmt::format("{} * kernel::ramp<V>({}) + ({})", step, names_.variable(*lane_), names_.offset(x.place, lane_, parts));
-    return fmt::format("kernel::{}<V>({}, {})", b.dtype == DType::Int ? "gatheri" : "gather", base, at);
+    return fmt::format("kernel::{}<V>({}, {})", b.dtype == DType::Int ? "gatheri" : "gather", names_.own_buffer(x.place.buffer), at);
   }
 
   std::string vector_offset(const Place& place, const std::map<ExprId, std::string>& parts) {

@@ -11,19 +11,26 @@ namespace cpuflow::codegen {
 /// How loop variables and buffers are written in one region.
 class Names {
  public:
-  Names(const ir::LoopProgram& program, const ir::Region* region, bool in_row_loop) : p_(program), region_(region), in_row_loop_(in_row_loop) {}
+  /// `of_stream`: within a loop over the streams of `rows`, each of which has its own lane, tokens and logits.
+  Names(const ir::LoopProgram& program, const ir::Region* region, bool in_row_loop, bool of_stream = false)
+      : p_(program), region_(region), in_row_loop_(in_row_loop), of_stream_(of_stream) {}
   std::string variable(const ir::Axis& axis) const;
   /// The variable that counts rows: `t` in a loop over rows, `t0` (the first of the tile) outside of one.
   std::string row() const;
   std::string buffer(ir::BufferId id) const;
-  /// Offset of a place from its buffer's first element, without the part of `skip` (the vector lane).
+  /// The buffer of the stream at hand.
+  std::string own_buffer(ir::BufferId id) const;
+  /// Offset of a place from its buffer's first element; with `skip` (the vector lane), from that of own_buffer() and without the lane's part.
   std::string offset(const ir::Place& place, const ir::Axis* skip, const std::map<ir::ExprId, std::string>& computed) const;
   std::string index(const ir::Index& index, const std::map<ir::ExprId, std::string>& computed) const;
 
  private:
+  /// What is added to offsets in a buffer of which each stream has its own, or "".
+  std::string stream_offset(const ir::Buffer& buffer) const;
+
   const ir::LoopProgram& p_;
   const ir::Region* region_;
-  bool in_row_loop_;
+  bool in_row_loop_, of_stream_;
 };
 
 /// Begin and end of a loop over `axis`.

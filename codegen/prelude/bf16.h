@@ -506,6 +506,13 @@ KERNEL_INLINE void product_bf16(int m, const A* a, long a_row, const float* b, f
   multiply_bf16(m, N, K, kAdd, a, a_row, b, c, c_row);
 }
 
+/// product_bf16() where rows may be those of `several` streams: each is the same numbers as when it is alone.
+template <int N, int K, bool kAdd, class A>
+KERNEL_INLINE void product_of_streams_bf16(bool several, int m, const A* a, long a_row, const float* b, float* c, long c_row) {
+  if (several) multiply_pairs(m, N, K, kAdd, a, a_row, b, c, c_row);
+  else multiply_bf16(m, N, K, kAdd, a, a_row, b, c, c_row);
+}
+
 /// product_t() with operands in bf16.
 template <int N, bool kAdd, class A>
 KERNEL_INLINE void product_t_bf16(int m, int k, const A* a, long a_k, const float* b, float* c, long c_row) {

@@ -16,7 +16,11 @@
 namespace cpuflow::cli {
 namespace {
 
-constexpr std::array kWorks{Work::Forward, Work::ForwardBackward, Work::Step, Work::Decode};
+constexpr std::array kWorks{Work::Forward, Work::ForwardBackward, Work::Step, Work::Decode, Work::DecodeTogether};
+
+const char* function_of(Work work) {
+  return work == Work::Decode || work == Work::DecodeTogether ? "rows" : work == Work::Forward ? "eval_sequence" : "train_sequence";
+}
 
 struct BenchOptions {
   std::shared_ptr<ModelOptions> model;
@@ -63,7 +67,7 @@ std::vector<RegionTime> region_times(BenchProgram& program) {
 
 /// FLOPs of a token in products: the smaller of the two programs', so that work that fusing repeats is not counted as useful.
 double useful_flops(const CompiledModel& fused, const CompiledModel& unfused, Work work) {
-  const char* function = work == Work::Decode ? "rows" : work == Work::Forward ? "eval_sequence" : "train_sequence";
+  const char* function = function_of(work);
   return std::min(token_cost(fused, function).product_flops, token_cost(unfused, function).product_flops);
 }
 
@@ -86,7 +90,8 @@ void print_report(const nlohmann::ordered_json& report, const std::string& what,
   print_out(
       "\nFLOP/token = sum over the model's products of 2 m n k / T, the smaller of the two programs' (what fusing computes twice is not "
       "counted);\n"
-      "elementwise operations are not counted.  Decoding runs one sequence on one thread and is compared with one thread's peak.\n"
+      "elementwise operations are not counted.  decode is one sequence on one thread, compared with one thread's peak; decode_16 is 16 sequences\n"
+      "that share each pass over the weights, on all threads.\n"
       "bytes/token: what the fused loops load and store outside registers.\n\nWhere the time of forward and backward goes, fused\n");
   for (const auto& r : report["fused"]["regions"]) {
     if (r["share"] < 0.005) continue;
@@ -132,7 +137,7 @@ void bench(const BenchOptions& options, Status&) {
     nlohmann::ordered_json out;
     for (const auto& [work, values] : samples) {
       const double rate = median(values);
-      const char* function = work == Work::Decode ? "rows" : work == Work::Forward ? "eval_sequence" : "train_sequence";
+      const char* function = function_of(work);
       out[work_name(work)] = {
           {"tokens_per_s", rate},
           {"best_tokens_per_s", *std::max_element(values.begin(), values.end())},

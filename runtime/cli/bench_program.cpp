@@ -28,6 +28,8 @@ const char* work_name(Work work) {
       return "step";
     case Work::Decode:
       return "decode";
+    case Work::DecodeTogether:
+      return "decode_16";
   }
   return "";
 }
@@ -47,7 +49,8 @@ struct BenchProgram::Buffers {
         pool(static_cast<int>(std::min<int64_t>(thread_count, m.lanes))),
         params(m.param_floats),
         shared(m.shared_floats),
-        row(static_cast<uint64_t>(m.V)),
+        rows(static_cast<uint64_t>(kTogether * m.columns())),
+        streams(static_cast<uint64_t>(kTogether) * m.lane_step()),
         first(m.param_floats),
         second(m.param_floats),
         optimizer(m, first.get(), second.get()),
@@ -67,7 +70,7 @@ struct BenchProgram::Buffers {
       }
     }
     sequences = std::max<int64_t>(m.train.batch, m.lanes);
-    ids.resize(static_cast<size_t>(sequences * m.T + 1));
+    ids.resize(static_cast<size_t>(std::max(sequences, kTogether) * m.T + 1));
     for (int32_t& id : ids) id = static_cast<int32_t>(random() % static_cast<uint64_t>(m.V));
     for (int64_t l = 0; l < m.lanes; ++l) lanes.push_back(std::make_unique<LaneBuffers>(m, profile.size()));
   }
@@ -102,6 +105,25 @@ struct BenchProgram::Buffers {
     });
   }
 
+  /// All positions of `count` sequences, one after the other; returns the number of tokens.
+  int64_t decode(int64_t count) {
+    const int64_t parts = std::min<int64_t>(count, pool.size());
+    for (int64_t t = 0; t < m.T; ++t) {
+      pool.parallel_for(static_cast<size_t>(parts), [&](size_t part, int) {
+        const int64_t begin = count * static_cast<int64_t>(part) / parts, end = count * (static_cast<int64_t>(part) + 1) / parts;
+        cpuflow_call c = call(*lanes[part], begin);
+        c.streams = static_cast<int32_t>(end - begin);
+        c.lane_step = static_cast<int64_t>(m.lane_step());
+        c.lane = streams.get() + static_cast<uint64_t>(begin) * m.lane_step();
+        c.out = rows.get() + begin * m.columns();
+        c.first = static_cast<int32_t>(t);
+        c.last = static_cast<int32_t>(t + 1);
+        model.exe.rows(&c);
+      });
+    }
+    return count * m.T;
+  }
+
   void clear_grads() {
     pool.parallel_for(lanes.size(), [&](size_t l, int) { std::fill_n(lanes[l]->grads.get(), m.grad_floats, 0.0f); });
   }
@@ -122,7 +144,7 @@ struct BenchProgram::Buffers {
   CompiledModel model;
   const codegen::Manifest& m;
   rt::ThreadPool pool;
-  AlignedFloats params, shared, row, first, second;
+  AlignedFloats params, shared, rows, streams, first, second;
   rt::AdamW optimizer;
   int64_t updates = 0;
   std::vector<uint64_t> profile;
@@ -148,18 +170,8 @@ const std::vector<uint64_t>& BenchProgram::profile() const {
 int64_t BenchProgram::run(Work work) {
   Buffers& b = *buffers_;
   b.prepare();
-  if (work == Work::Decode) {
-    LaneBuffers& lane = *b.lanes[0];
-    std::fill_n(lane.scratch.get(), std::max(b.m.lane_floats, b.m.rows_lane_floats), 0.0f);
-    cpuflow_call c = b.call(lane, 0);
-    c.out = b.row.get();
-    for (int64_t t = 0; t < b.m.T; ++t) {
-      c.first = static_cast<int32_t>(t);
-      c.last = static_cast<int32_t>(t + 1);
-      b.model.exe.rows(&c);
-    }
-    return b.m.T;
-  }
+  if (work == Work::Decode) return b.decode(1);
+  if (work == Work::DecodeTogether) return b.decode(kTogether);
   if (work == Work::ForwardBackward) b.clear_grads();
   for (cpuflow_kernel* kernel : b.model.exe.batch_sums) b.run_sequences(kernel);
   b.run_sequences(work == Work::Forward ? b.model.exe.eval_sequence : b.model.exe.train_sequence);

@@ -10,8 +10,9 @@
 
 namespace cpuflow::cli {
 
-/// One of the things that are timed.
-enum class Work { Forward, ForwardBackward, Step, Decode };
+/// One of the things that are timed.  Decode: one sequence on one thread; DecodeTogether: kTogether sequences on all threads.
+enum class Work { Forward, ForwardBackward, Step, Decode, DecodeTogether };
+inline constexpr int64_t kTogether = 16;
 const char* work_name(Work work);
 
 /// A compiled model with buffers, example parameters and random tokens, ready to be timed.

@@ -42,6 +42,7 @@ double measured(const codegen::Executable& exe) {
   call.tokens = call.targets = tokens;
   float *at_once = arena.floats(logits), *in_steps = arena.floats(logits), *scratch = arena.floats(lane);
   call.lane = scratch;
+  call.streams = 1;
   exe.prepare(&call);
   call.out = at_once;
   call.last = static_cast<int32_t>(rows);

@@ -7,6 +7,7 @@
 #include "modeldefs/frontend/build_graph.h"
 #include "runtime/cli/audit.h"
 #include "runtime/cli/loaded_run.h"
+#include "runtime/thread_pool.h"
 #include "runtime/train/sampler.h"
 #include "runtime/train/signals.h"
 #include "runtime/train/stop_strings.h"
@@ -21,20 +22,26 @@ struct SampleCommand {
   std::vector<std::string> stop;
   rt::SampleOptions options;
   int64_t samples = 1;
+  int threads = 0;
   bool json = false, ignore_end = false;
 };
 
-/// A model with its weights, ready to write.
+/// A model with its weights, ready to write up to `streams` texts at once: fewer where memory is short.
 struct Writer {
-  Writer(const CompileOptions& compile, TrainedModel& trained, bool may_be_causal) : model(compile_and_warn(compile)), arena(rt::Arena::bytes_for(model.exe.manifest.param_floats)) {
-    model.exe.manifest.causal = model.exe.manifest.causal && may_be_causal;
-    float* params = arena.floats(model.exe.manifest.param_floats);
-    trained.load(model.exe.manifest, params);
-    sampler.emplace(model.exe, params);
+  Writer(const CompileOptions& compile, TrainedModel& trained, bool may_be_causal, int64_t streams) : model(compile_and_warn(compile)), arena(rt::Arena::bytes_for(model.exe.manifest.param_floats)) {
+    codegen::Manifest& m = model.exe.manifest;
+    m.causal = m.causal && may_be_causal;
+    float* params = arena.floats(m.param_floats);
+    trained.load(m, params);
+    if (!m.causal) streams = 1;
+    while (streams > 1 && rt::Sampler::bytes(m, streams) > rt::available_memory() / 2) streams /= 2;
+    sampler.emplace(model.exe, params, streams);
+    together = streams;
   }
   CompiledModel model;
   rt::Arena arena;
   std::optional<rt::Sampler> sampler;
+  int64_t together = 1;
 };
 
 /// The same model with twice as many positions, where its parameters and its equations allow that; nothing otherwise, and why.
@@ -59,77 +66,159 @@ std::optional<CompileOptions> longer(const CompileOptions& compile, const Compil
   return out;
 }
 
+/// A text as people see it.
+class ShownText {
+ public:
+  /// `show` gets each piece that is certain to stay.
+  ShownText(const SampleCommand& command, const rt::Tokenizer& tokenizer, uint64_t seed, std::vector<uint32_t> prompt, std::function<void(const std::string&)> show)
+      : command_(command), tokenizer_(tokenizer), show_(std::move(show)), ids_(std::move(prompt)), prompt_(ids_.size()), text_(command.prompt), stops_(command.stop), options_(command.options) {
+    options_.seed = seed;
+    options_.prompt_tokens = static_cast<int64_t>(prompt_);
+    if (!command.ignore_end) options_.end_token = tokenizer.end_of_document();
+  }
+
+  rt::SampleRequest request() const { return {ids_, options_}; }
+  /// Takes the next token; false when the text is to stop with it.
+  bool add(uint32_t id) {
+    ids_.push_back(id);
+    show(stops_.feed(characters_.feed(tokenizer_.token_bytes(id))));
+    return stops_.found().empty();
+  }
+  /// What became of the request.
+  void take(const rt::SampleResult& result) {
+    end_ = result.end;
+    reason_ = result.reason;
+    options_.max_tokens -= static_cast<int64_t>(result.ids.size());
+  }
+  bool out_of_positions() const { return end_ == rt::SampleResult::End::Positions; }
+  void no_more_positions(const std::string& why) { reason_ += fmt::format(", and there are no more: {}", why); }
+  bool interrupted() const { return end_ == rt::SampleResult::End::Stopped && stops_.found().empty(); }
+  size_t length() const { return ids_.size(); }
+
+  /// What is left to show, and what is to be told.
+  nlohmann::ordered_json finish(double seconds) {
+    if (stops_.found().empty()) {
+      show(stops_.feed(characters_.finish()));
+      show(stops_.finish());
+    }
+    if (!reason_.empty()) log_line("note: " + reason_);
+    const char* ends[] = {"end of document", "--tokens", "positions", "stopped"};
+    return {{"prompt", command_.prompt},
+            {"text", text_},
+            {"ids", std::vector<uint32_t>(ids_.begin() + static_cast<ptrdiff_t>(prompt_), ids_.end())},
+            {"end", stops_.found().empty() ? ends[static_cast<size_t>(end_)] : "--stop"},
+            {"seed", options_.seed},
+            {"tokens_per_s", static_cast<double>(ids_.size()) / seconds}};
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  void show(const std::string& part) {
+    text_ += part;
+    show_(part);
+  }
+
+  const SampleCommand& command_;
+  const rt::Tokenizer& tokenizer_;
+  std::function<void(const std::string&)> show_;
+  std::vector<uint32_t> ids_;
+  size_t prompt_;
+  std::string text_, reason_;
+  rt::Utf8Stream characters_;
+  rt::StopStrings stops_;
+  rt::SampleOptions options_;
+  rt::SampleResult::End end_ = rt::SampleResult::End::MaxTokens;
+};
+
 class SampleRun {
  public:
   SampleRun(const SampleCommand& command, const rt::Tokenizer& tokenizer, TrainedModel& trained, const CompileOptions& compile, const AuditReport& audit)
-      : command_(command), tokenizer_(tokenizer), trained_(trained), compile_(compile), audit_(audit), writer_(make_writer()) {
+      : command_(command), tokenizer_(tokenizer), trained_(trained), compile_(compile), audit_(audit), pool_(command.threads), writer_(make_writer()) {
     if (const std::string warning = writer_->sampler->warning(); !warning.empty()) warn(warning);
   }
   const codegen::Manifest& manifest() const { return writer_->model.exe.manifest; }
 
-  /// One text, shown as it is made.  Returns what is to be told of it.
-  nlohmann::ordered_json write(const std::vector<uint32_t>& prompt, uint64_t seed) {
-    rt::SampleOptions options = command_.options;
-    options.seed = seed;
-    options.prompt_tokens = static_cast<int64_t>(prompt.size());
-    if (!command_.ignore_end) options.end_token = tokenizer_.end_of_document();
-    rt::Utf8Stream characters;
-    rt::StopStrings stops(command_.stop);
-    std::string text = command_.prompt;
-    auto show = [&](const std::string& part) {
-      text += part;
-      if (!command_.json) print_out(part);
-    };
-    if (!command_.json) print_out(command_.prompt);
-    const auto start = std::chrono::steady_clock::now();
-    std::vector<uint32_t> ids = prompt;
-    rt::SampleResult result;
-    while (true) {
-      result = writer_->sampler->sample(
-          ids, options,
-          [&](uint32_t id) {
-            ids.push_back(id);
-            show(stops.feed(characters.feed(tokenizer_.token_bytes(id))));
-            return stops.found().empty();
-          },
-          &rt::StopSignals::flag());
-      options.max_tokens -= static_cast<int64_t>(result.ids.size());
-      if (result.end != rt::SampleResult::End::Positions || !lengthen(result.reason)) break;
+  /// All texts, with what is to be told of each: several at once where the model and memory allow that, else one after the other and shown as it is made.
+  nlohmann::ordered_json write(const std::vector<uint32_t>& prompt) {
+    nlohmann::ordered_json reports = nlohmann::ordered_json::array();
+    while (static_cast<int64_t>(reports.size()) < command_.samples && !interrupted_) {
+      const int64_t done = static_cast<int64_t>(reports.size()), count = std::min(writer_->together, command_.samples - done);
+      const bool live = count == 1 && !command_.json;
+      std::vector<ShownText> texts;
+      for (int64_t i = 0; i < count; ++i) {
+        texts.emplace_back(command_, tokenizer_, command_.options.seed + static_cast<uint64_t>(done + i), prompt, [live](const std::string& part) {
+          if (live) print_out(part);
+        });
+      }
+      if (live) print_out(heading(done) + command_.prompt);
+      const auto start = std::chrono::steady_clock::now();
+      continue_all(texts);
+      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+      size_t tokens = 0;
+      for (ShownText& text : texts) {
+        tokens += text.length();
+        reports.push_back(text.finish(seconds.count()));
+        if (!command_.json) print_out(live ? "\n" : heading(static_cast<int64_t>(reports.size()) - 1) + text.text() + "\n");
+        interrupted_ = interrupted_ || text.interrupted();
+      }
+      if (count > 1) log_line(fmt::format("{} texts at once: {} tokens in {:.1f} s, {:.0f} a second", count, tokens, seconds.count(), static_cast<double>(tokens) / seconds.count()));
     }
-    if (stops.found().empty()) {
-      show(stops.feed(characters.finish()));
-      show(stops.finish());
-    }
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    if (!command_.json) print_out("\n");
-    if (!result.reason.empty()) log_line("note: " + result.reason);
-    interrupted_ = result.end == rt::SampleResult::End::Stopped && stops.found().empty() ? rt::StopSignals::flag().load() : 0;
-    const char* ends[] = {"end of document", "--tokens", "positions", "stopped"};
-    return {{"prompt", command_.prompt},
-            {"text", text},
-            {"ids", std::vector<uint32_t>(ids.begin() + static_cast<ptrdiff_t>(prompt.size()), ids.end())},
-            {"end", stops.found().empty() ? ends[static_cast<size_t>(result.end)] : "--stop"},
-            {"seed", seed},
-            {"tokens_per_s", static_cast<double>(ids.size()) / seconds.count()}};
+    return reports;
   }
-  int interrupted() const { return interrupted_; }
+  int interrupted() const { return interrupted_ ? rt::StopSignals::flag().load() : 0; }
 
  private:
-  /// Goes on with more positions, where the model has them; otherwise says why not.
-  bool lengthen(std::string& reason) {
-    std::string why;
-    const std::optional<CompileOptions> more = longer(compile_, writer_->model, audit_, why);
-    if (!more) {
-      reason += fmt::format(", and there are no more: {}", why);
-      return false;
+  std::string heading(int64_t i) const {
+    return command_.samples == 1 ? "" : fmt::format("{}--- {} of {} (seed {}) ---\n", i ? "\n" : "", i + 1, command_.samples, command_.options.seed + static_cast<uint64_t>(i));
+  }
+
+  /// Until all have ended, with more positions where they run out and the model has them.
+  void continue_all(std::vector<ShownText>& texts) {
+    std::vector<ShownText*> open;
+    for (ShownText& text : texts) open.push_back(&text);
+    while (!open.empty()) {
+      continue_together(open);
+      std::erase_if(open, [](const ShownText* text) { return !text->out_of_positions(); });
+      std::string why;
+      if (open.empty() || lengthen(why)) continue;
+      for (ShownText* text : open) text->no_more_positions(why);
+      return;
     }
+  }
+
+  /// Texts of one length, as far as the model at hand goes.
+  void continue_together(const std::vector<ShownText*>& texts) {
+    const size_t together = static_cast<size_t>(writer_->together);
+    for (size_t first = 0; first < texts.size(); first += together) {
+      std::vector<rt::SampleRequest> requests;
+      for (size_t i = first; i < std::min(texts.size(), first + together); ++i) requests.push_back(texts[i]->request());
+      // A text grows while its request is continued.
+      std::vector<std::vector<uint32_t>> prompts;
+      for (rt::SampleRequest& r : requests) r.prompt = prompts.emplace_back(r.prompt.begin(), r.prompt.end());
+      if (requests.size() == 1) {
+        texts[first]->take(writer_->sampler->sample(
+            requests[0].prompt, requests[0].options, [&](uint32_t id) { return texts[first]->add(id); }, &rt::StopSignals::flag()));
+        continue;
+      }
+      const std::vector<rt::SampleResult> results = writer_->sampler->sample(
+          requests, pool_, [&](size_t i, uint32_t id) { return texts[first + i]->add(id); }, &rt::StopSignals::flag());
+      for (size_t i = 0; i < results.size(); ++i) texts[first + i]->take(results[i]);
+    }
+  }
+
+  /// Goes on with more positions, where the model has them; otherwise says why not.
+  bool lengthen(std::string& why) {
+    const std::optional<CompileOptions> more = longer(compile_, writer_->model, audit_, why);
+    if (!more) return false;
     compile_ = *more;
     writer_ = make_writer();
     return true;
   }
   /// What is refuted may be too small for the probe of the compiled rows to see.
   std::unique_ptr<Writer> make_writer() const {
-    return std::make_unique<Writer>(compile_, trained_, verdict_of(audit_, "causality") != passes::audit::Verdict::Refuted);
+    constexpr int64_t kOfThread = 16;  // more streams than that hardly make better use of the weights that are read
+    const int64_t streams = command_.options.look_ahead > 0 ? 1 : std::min(command_.samples, kOfThread * pool_.size());
+    return std::make_unique<Writer>(compile_, trained_, verdict_of(audit_, "causality") != passes::audit::Verdict::Refuted, streams);
   }
 
   const SampleCommand& command_;
@@ -137,8 +226,9 @@ class SampleRun {
   TrainedModel& trained_;
   CompileOptions compile_;
   const AuditReport& audit_;
+  rt::ThreadPool pool_;
   std::unique_ptr<Writer> writer_;
-  int interrupted_ = 0;
+  bool interrupted_ = false;
 };
 
 void sample(const SampleCommand& command, Status& status) {
@@ -168,11 +258,9 @@ void sample(const SampleCommand& command, Status& status) {
   tokenizer.encode(command.prompt, prompt);
 
   const rt::StopSignals signals;
-  nlohmann::ordered_json reports = nlohmann::ordered_json::array();
-  for (int64_t i = 0; i < command.samples && run.interrupted() == 0; ++i) {
-    if (command.samples > 1 && !command.json) print_out(fmt::format("{}--- {} of {} (seed {}) ---\n", i ? "\n" : "", i + 1, command.samples, command.options.seed + static_cast<uint64_t>(i)));
-    reports.push_back(run.write(prompt, command.options.seed + static_cast<uint64_t>(i)));
-    if (!warning.empty()) reports.back()["warning"] = warning;
+  nlohmann::ordered_json reports = run.write(prompt);
+  for (nlohmann::ordered_json& report : reports) {
+    if (!warning.empty()) report["warning"] = warning;
   }
   if (command.json) print_out((command.samples > 1 ? reports : reports[0]).dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   if (run.interrupted() != 0) status.code = 128 + run.interrupted();
@@ -210,7 +298,8 @@ void add_sample(CLI::App& app, Status& status) {
       ->capture_default_str()
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   sub->add_option("--stop", command->stop, "the text ends before this; may be given several times")->type_name("TEXT")->allow_extra_args(false);
-  sub->add_option("--samples", command->samples, "so many texts, with the seeds that follow --seed")->capture_default_str()->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  sub->add_option("--samples", command->samples, "so many texts, with the seeds that follow --seed; made together, each as it would be alone")->capture_default_str()->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  sub->add_option("--threads", command->threads, "for several samples; default: what affinity and the cgroup's quota allow; texts do not depend on it")->check(CLI::Range(1, 1024));
   sub->add_option("--look-ahead", o.look_ahead, "try so many candidates for one more step, and take the one with the largest log-probability - beta * head")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);

@@ -98,6 +98,7 @@ NamedTensor logits_in_steps(Run& run, const PassInputs& inputs, int64_t step) {
     const AlignedFloats state(std::max(m.rows_lane_floats, m.lane_floats));
     run.take_sequence(inputs, b);
     run.call.lane = state.get();
+    run.call.streams = 1;
     run.call.out = rows.get();
     for (int64_t first = 0; first < m.T; first += step) {
       run.call.first = static_cast<int32_t>(first);

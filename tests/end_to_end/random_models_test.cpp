@@ -83,29 +83,34 @@ void compare(const Values& got, const Values& expected, const std::string& how, 
   }
 }
 
-/// Logits as sampling makes them: a prompt at once, then one position at a time.
+/// Logits as sampling makes them: a prompt of each sequence at once, then one position at a time of all sequences together.
 std::vector<double> decoded(const codegen::Executable& exe, const cli::PassInputs& inputs, int64_t prompt) {
   const codegen::Manifest& m = exe.manifest;
+  const int64_t B = inputs.B;
+  const uint64_t lane = std::max(m.rows_lane_floats, m.lane_floats);
   cpuflow_call call{};
-  const cli::AlignedFloats params(m.param_floats), shared(m.shared_floats), state(std::max(m.rows_lane_floats, m.lane_floats)), rows(static_cast<uint64_t>(m.T * m.V));
+  const cli::AlignedFloats params(m.param_floats), shared(m.shared_floats), states(static_cast<uint64_t>(B) * lane), rows(static_cast<uint64_t>(std::max(m.T, B) * m.V));
   for (const codegen::ParamInfo& p : m.params) std::copy(inputs.params.at(p.name).begin(), inputs.params.at(p.name).end(), params.get() + p.offset);
   call.params = params.get();
   call.shared = shared.get();
+  call.lane = states.get();
   exe.prepare(&call);
-  call.lane = state.get();
   call.out = rows.get();
-  std::vector<double> out;
-  for (int64_t b = 0; b < inputs.B; ++b) {
-    call.tokens = inputs.tokens.data() + b * m.T;
-    call.targets = inputs.targets.data() + b * m.T;
-    call.sequence = static_cast<int32_t>(b);
-    for (int64_t first = 0, last = prompt; first < m.T; first = last, last = first + 1) {
-      call.first = static_cast<int32_t>(first);
-      call.last = static_cast<int32_t>(std::min(m.T, last));
-      exe.rows(&call);
-      out.insert(out.end(), rows.get(), rows.get() + (call.last - call.first) * m.V);
-    }
-  }
+  call.lane_step = static_cast<int64_t>(lane);
+  std::vector<double> out(static_cast<size_t>(B * m.T * m.V));
+  auto run = [&](int64_t b, int32_t streams, int64_t first, int64_t last) {
+    call.streams = streams;
+    call.lane = states.get() + b * call.lane_step;
+    call.tokens = call.targets = inputs.tokens.data() + b * m.T;
+    call.first = static_cast<int32_t>(first);
+    call.last = static_cast<int32_t>(last);
+    exe.rows(&call);
+    const int64_t floats = (last - first) * m.V;
+    for (int64_t s = 0; s < streams; ++s) std::copy_n(rows.get() + s * floats, floats, out.begin() + ((b + s) * m.T + first) * m.V);
+  };
+  prompt = std::min(prompt, m.T);
+  for (int64_t b = 0; b < B; ++b) run(b, 1, 0, prompt);
+  for (int64_t t = prompt; t < m.T; ++t) run(0, static_cast<int32_t>(B), t, t + 1);
   return out;
 }
 

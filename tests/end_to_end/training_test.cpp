@@ -257,7 +257,7 @@ TEST_CASE("bench measures fused beside unfused code") {
   REQUIRE(result.status == 0);
   const nlohmann::json report = nlohmann::json::parse(result.out);
   for (const char* side : {"fused", "unfused"}) {
-    for (const char* work : {"forward", "forward_backward", "step", "decode"}) CHECK(report[side][work]["tokens_per_s"].get<double>() > 0);
+    for (const char* work : {"forward", "forward_backward", "step", "decode", "decode_16"}) CHECK(report[side][work]["tokens_per_s"].get<double>() > 0);
     CHECK(!report[side]["regions"].empty());
   }
   CHECK(report["peak"]["flops_per_s"].get<double>() > 0);

@@ -9,7 +9,7 @@
 #include "runtime/data/dataset.h"
 
 /// A bigram model written by hand against the kernel ABI: logits[t] = table[tokens[t]] + 2 * bias.  The doubled bias is a shared value, so
-/// that prepare and finish have work; `rows` counts positions in its lane, and gives NaN when they do not come in order.
+/// that prepare and finish have work; `rows` counts positions in its lane, from 0 on at position 0, and gives NaN when they do not come in order.
 namespace bigram {
 
 inline constexpr int64_t V = 12, T = 8;
@@ -56,11 +56,15 @@ void loss_terms(const cpuflow_call* c) {
 }
 
 inline void rows(const cpuflow_call* c) {
-  for (int32_t t = c->first; t < c->last; ++t) {
-    float* out = c->out + (t - c->first) * V;
-    for (int64_t v = 0; v < V; ++v)
-      out[v] = c->lane[0] == static_cast<float>(t) ? c->params[static_cast<int64_t>(c->tokens[t]) * V + v] + c->shared[v] : NAN;
-    c->lane[0] += 1;
+  for (int32_t s = 0; s < c->streams; ++s) {
+    float* const lane = c->lane + s * c->lane_step;
+    if (c->first == 0) lane[0] = 0;
+    for (int32_t t = c->first; t < c->last; ++t) {
+      float* out = c->out + (s * (c->last - c->first) + t - c->first) * V;
+      for (int64_t v = 0; v < V; ++v)
+        out[v] = lane[0] == static_cast<float>(t) ? c->params[static_cast<int64_t>(c->tokens[s * T + t]) * V + v] + c->shared[v] : NAN;
+      lane[0] += 1;
+    }
   }
 }
 

@@ -172,6 +172,45 @@ TEST_CASE("a sampler continues a prompt from the carried state") {
   CHECK(sampler.sample(prompt, options, [](uint32_t) { return false; }).end == rt::SampleResult::End::Stopped);
 }
 
+TEST_CASE("texts that are continued together become what each becomes alone") {
+  const codegen::Executable exe = bigram::make();
+  std::vector<float> params(exe.manifest.param_floats);
+  rt::ThreadPool one(1);
+  rt::init_params(one, exe.manifest, 1, params.data());
+  rt::Sampler alone(exe, params.data()), together(exe, params.data(), 5);
+  const std::vector<std::vector<uint32_t>> prompts{{1, 2}, {3, 4}, {0, 0}, {1, 2}, {9, 11}};
+  std::vector<rt::SampleRequest> requests;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    rt::SampleOptions o = options_of(1);
+    o.seed = 7 + i;
+    o.max_tokens = static_cast<int64_t>(i == 3 ? 100 : i + 2);  // they end one after the other, and one at the last position
+    requests.push_back({prompts[i], o});
+  }
+  requests[4].options.end_token = alone.sample(prompts[4], requests[4].options).ids[1];
+  for (const int threads : {1, 2, 3, 4}) {
+    rt::ThreadPool pool(threads);
+    std::vector<std::vector<uint32_t>> streamed(prompts.size());
+    const std::vector<rt::SampleResult> results = together.sample(requests, pool, [&](size_t i, uint32_t id) {
+      streamed[i].push_back(id);
+      return i != 2 || streamed[i].size() < 3;
+    });
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      size_t made = 0;
+      const rt::SampleResult want = alone.sample(prompts[i], requests[i].options, [&](uint32_t) { return i != 2 || ++made < 3; });
+      INFO(i << " on " << threads);
+      CHECK((results[i].ids == want.ids));
+      CHECK(results[i].end == want.end);
+      CHECK((streamed[i] == results[i].ids));
+    }
+  }
+  rt::ThreadPool pool(2);
+  const std::vector<uint32_t> longer{1, 2, 3};
+  requests[1].prompt = longer;
+  CHECK(has(message_of([&] { together.sample(requests, pool); }), "one length"));
+  requests.assign(6, {prompts[0], options_of(1)});
+  CHECK(has(message_of([&] { together.sample(requests, pool); }), "6 texts for 5 streams"));
+}
+
 TEST_CASE("prompts and options that cannot be used are refused") {
   const codegen::Executable exe = bigram::make();
   const std::vector<float> params(exe.manifest.param_floats);
