@@ -17,6 +17,9 @@ typedef struct cpuflow_call {
   int32_t sequence;       /* which sequence of the micro-batch, 0 .. B-1 */
   int32_t first, last;    /* rows: positions first .. last-1 */
   int32_t streams;        /* rows: sequences that are continued together, at least one; several take one position a call */
+  void (*fork)(void *team, void (*body)(void *context, int part, int parts), void *context);
+                          /* rows: runs body for every part at once and waits for all, so that several threads read the weights; null: there is one */
+  void *team;
   int64_t lane_step;      /* rows: floats from the lane of a stream to that of the next; their tokens [T] and logits [V] follow each other */
   uint64_t seed;          /* random draws: seed of the run */
   uint64_t counter;       /* random draws: number of the micro-batch since the beginning of the run */

@@ -296,7 +296,7 @@ class Emitter {
 
   void product_of_streams(int indent, const Step& s, const Names& names, const Region& r, bool by_row) {
     const Product& p = s.product;
-    line(indent, fmt::format("kernel::product{}<{}, {}, {}>({}kernel::rows_of(call, {}), {}, {}, {}, {}, {});", p.bf16 ? "_of_streams_bf16" : "", p.n.size, p.k.size, p.accumulate, p.bf16 ? "call->streams > 1, " : "",
+    line(indent, fmt::format("kernel::product_of_streams{}<{}, {}, {}>({{call->fork, call->team}}, {}kernel::rows_of(call, {}), {}, {}, {}, {}, {});", p.bf16 ? "_bf16" : "", p.n.size, p.k.size, p.accumulate, p.bf16 ? "call->streams > 1, " : "",
                              rows(r, by_row), pointer(p.a, names, r, {p.m, p.k}), row_step(p.a, p.m), pointer(p.b, names, r, {}), pointer(p.c, names, r, {p.m, p.n}), row_step(p.c, p.m)));
   }
 

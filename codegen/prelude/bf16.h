@@ -484,8 +484,6 @@ __attribute__((noinline)) inline float bf16_peak(long n) {
 }
 #endif
 
-constexpr int kFewRows = 4;  // up to so many rows the copy of A and the idle rows of a tile cost more than tiles gain
-
 /// multiply() with operands in bf16.
 template <class A>
 KERNEL_OUTER void multiply_bf16(int m, int N, int K, bool add, const A* a, long a_row, const float* b, float* c, long c_row) {
@@ -506,10 +504,12 @@ KERNEL_INLINE void product_bf16(int m, const A* a, long a_row, const float* b, f
   multiply_bf16(m, N, K, kAdd, a, a_row, b, c, c_row);
 }
 
-/// product_bf16() where rows may be those of `several` streams: each is the same numbers as when it is alone.
+/// product_of_streams() with operands in bf16: not by tiles where there are `several`, since tiles add up in another order.
 template <int N, int K, bool kAdd, class A>
-KERNEL_INLINE void product_of_streams_bf16(bool several, int m, const A* a, long a_row, const float* b, float* c, long c_row) {
-  if (several) multiply_pairs(m, N, K, kAdd, a, a_row, b, c, c_row);
+inline void product_of_streams_bf16(const Team& team, bool several, int m, const A* a, long a_row, const float* b, float* c, long c_row) {
+  constexpr long panel = static_cast<long>(padded_units(K)) * kPanel;
+  if (team.shares(m, packed_bf16(K, N))) team.share(N, [&](int n, int columns) { multiply_pairs(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, c + n, c_row); });
+  else if (several) multiply_pairs(m, N, K, kAdd, a, a_row, b, c, c_row);
   else multiply_bf16(m, N, K, kAdd, a, a_row, b, c, c_row);
 }
 

@@ -237,6 +237,39 @@ KERNEL_INLINE void product(int m, const float* a, long a_row, const float* b, fl
   multiply(m, N, K, kAdd, a, a_row, b, static_cast<long>(K) * kPanel, c, c_row);
 }
 
+constexpr int kFewRows = 4;  // up to so many rows, reading B takes longer than multiplying
+
+/// Threads that share the columns of a product, if `fork` is not null: it runs `body` for every part at once and waits for all.
+struct Team {
+  void (*fork)(void* team, void (*body)(void* context, int part, int parts), void* context);
+  void* team;
+
+  /// Whether a product is shared: it has few rows, and so much to read that it takes longer than to come together.
+  KERNEL_INLINE bool shares(int m, long floats_of_b) const { return fork && m <= kFewRows && floats_of_b >= (1 << 14); }
+  /// multiply(first, columns) for columns first .. first + columns - 1 of N; each part is the same whoever else takes part.
+  template <class Multiply>
+  void share(int N, const Multiply& multiply) const {
+    struct Work {
+      int N;
+      const Multiply& multiply;
+    } work = {N, multiply};
+    fork(team, [](void* context, int part, int parts) {
+      constexpr int kStep = 4 * kPanel;  // what one row reads at once
+      const Work& w = *static_cast<const Work*>(context);
+      const int steps = (w.N + kStep - 1) / kStep, first = steps * part / parts * kStep, last = min(w.N, steps * (part + 1) / parts * kStep);
+      if (first < last) w.multiply(first, last - first);
+    }, &work);
+  }
+};
+
+/// product() where rows may be those of several streams; each is the same numbers as when it is alone.
+template <int N, int K, bool kAdd>
+inline void product_of_streams(const Team& team, int m, const float* a, long a_row, const float* b, float* c, long c_row) {
+  constexpr long panel = static_cast<long>(K) * kPanel;
+  if (!team.shares(m, packed_floats(K, N))) return multiply(m, N, K, kAdd, a, a_row, b, panel, c, c_row);
+  team.share(N, [&](int n, int columns) { multiply(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, panel, c + n, c_row); });
+}
+
 /// From the first up to the last, without it.
 struct Part {
   int first, last;

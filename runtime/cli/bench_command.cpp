@@ -90,8 +90,8 @@ void print_report(const nlohmann::ordered_json& report, const std::string& what,
   print_out(
       "\nFLOP/token = sum over the model's products of 2 m n k / T, the smaller of the two programs' (what fusing computes twice is not "
       "counted);\n"
-      "elementwise operations are not counted.  decode is one sequence on one thread, compared with one thread's peak; decode_16 is 16 sequences\n"
-      "that share each pass over the weights, on all threads.\n"
+      "elementwise operations are not counted.  decode is one sequence, whose products the threads share; decode_16 is 16 sequences that share\n"
+      "each pass over the weights.\n"
       "bytes/token: what the fused loops load and store outside registers.\n\nWhere the time of forward and backward goes, fused\n");
   for (const auto& r : report["fused"]["regions"]) {
     if (r["share"] < 0.005) continue;
@@ -141,7 +141,7 @@ void bench(const BenchOptions& options, Status&) {
       out[work_name(work)] = {
           {"tokens_per_s", rate},
           {"best_tokens_per_s", *std::max_element(values.begin(), values.end())},
-          {"peak_fraction", rate * useful_flops(fused_model, unfused_model, work) / (work == Work::Decode ? peak / threads : peak)},
+          {"peak_fraction", rate * useful_flops(fused_model, unfused_model, work) / peak},
           {"bytes_per_token", token_cost(model, function).bytes},
           {"executed_flops_per_token", token_cost(model, function).product_flops}};
     }

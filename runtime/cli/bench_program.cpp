@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "runtime/cli/aligned_floats.h"
+#include "runtime/team.h"
 #include "runtime/train/optimizer.h"
 
 namespace cpuflow::embedded {
@@ -47,6 +48,7 @@ struct BenchProgram::Buffers {
       : model(std::move(compiled)),
         m(model.exe.manifest),
         pool(static_cast<int>(std::min<int64_t>(thread_count, m.lanes))),
+        team(thread_count),
         params(m.param_floats),
         shared(m.shared_floats),
         rows(static_cast<uint64_t>(kTogether * m.columns())),
@@ -105,11 +107,12 @@ struct BenchProgram::Buffers {
     });
   }
 
-  /// All positions of `count` sequences, one after the other; returns the number of tokens.
+  /// All positions of `count` sequences, one after the other; returns the number of tokens.  Threads share the products of one sequence, or
+  /// have sequences of their own.
   int64_t decode(int64_t count) {
     const int64_t parts = std::min<int64_t>(count, pool.size());
     for (int64_t t = 0; t < m.T; ++t) {
-      pool.parallel_for(static_cast<size_t>(parts), [&](size_t part, int) {
+      auto run = [&](size_t part, int) {
         const int64_t begin = count * static_cast<int64_t>(part) / parts, end = count * (static_cast<int64_t>(part) + 1) / parts;
         cpuflow_call c = call(*lanes[part], begin);
         c.streams = static_cast<int32_t>(end - begin);
@@ -118,8 +121,11 @@ struct BenchProgram::Buffers {
         c.out = rows.get() + begin * m.columns();
         c.first = static_cast<int32_t>(t);
         c.last = static_cast<int32_t>(t + 1);
+        if (count == 1 && team.size() > 1) c.fork = rt::Team::fork, c.team = &team;
         model.exe.rows(&c);
-      });
+      };
+      if (parts == 1) run(0, 0);  // the pool's threads would wake up and take the team's places
+      else pool.parallel_for(static_cast<size_t>(parts), run);
     }
     return count * m.T;
   }
@@ -144,6 +150,7 @@ struct BenchProgram::Buffers {
   CompiledModel model;
   const codegen::Manifest& m;
   rt::ThreadPool pool;
+  rt::Team team;
   AlignedFloats params, shared, rows, streams, first, second;
   rt::AdamW optimizer;
   int64_t updates = 0;

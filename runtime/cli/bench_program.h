@@ -10,7 +10,7 @@
 
 namespace cpuflow::cli {
 
-/// One of the things that are timed.  Decode: one sequence on one thread; DecodeTogether: kTogether sequences on all threads.
+/// One of the things that are timed, on all threads.  Decode: one sequence; DecodeTogether: kTogether sequences at once.
 enum class Work { Forward, ForwardBackward, Step, Decode, DecodeTogether };
 inline constexpr int64_t kTogether = 16;
 const char* work_name(Work work);

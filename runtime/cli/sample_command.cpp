@@ -28,14 +28,14 @@ struct SampleCommand {
 
 /// A model with its weights, ready to write up to `streams` texts at once: fewer where memory is short.
 struct Writer {
-  Writer(const CompileOptions& compile, TrainedModel& trained, bool may_be_causal, int64_t streams) : model(compile_and_warn(compile)), arena(rt::Arena::bytes_for(model.exe.manifest.param_floats)) {
+  Writer(const CompileOptions& compile, TrainedModel& trained, bool may_be_causal, int64_t streams, int threads) : model(compile_and_warn(compile)), arena(rt::Arena::bytes_for(model.exe.manifest.param_floats)) {
     codegen::Manifest& m = model.exe.manifest;
     m.causal = m.causal && may_be_causal;
     float* params = arena.floats(m.param_floats);
     trained.load(m, params);
     if (!m.causal) streams = 1;
     while (streams > 1 && rt::Sampler::bytes(m, streams) > rt::available_memory() / 2) streams /= 2;
-    sampler.emplace(model.exe, params, streams);
+    sampler.emplace(model.exe, params, streams, threads);
     together = streams;
   }
   CompiledModel model;
@@ -218,7 +218,7 @@ class SampleRun {
   std::unique_ptr<Writer> make_writer() const {
     constexpr int64_t kOfThread = 16;  // more streams than that hardly make better use of the weights that are read
     const int64_t streams = command_.options.look_ahead > 0 ? 1 : std::min(command_.samples, kOfThread * pool_.size());
-    return std::make_unique<Writer>(compile_, trained_, verdict_of(audit_, "causality") != passes::audit::Verdict::Refuted, streams);
+    return std::make_unique<Writer>(compile_, trained_, verdict_of(audit_, "causality") != passes::audit::Verdict::Refuted, streams, pool_.size());
   }
 
   const SampleCommand& command_;
@@ -299,7 +299,7 @@ void add_sample(CLI::App& app, Status& status) {
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   sub->add_option("--stop", command->stop, "the text ends before this; may be given several times")->type_name("TEXT")->allow_extra_args(false);
   sub->add_option("--samples", command->samples, "so many texts, with the seeds that follow --seed; made together, each as it would be alone")->capture_default_str()->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
-  sub->add_option("--threads", command->threads, "for several samples; default: what affinity and the cgroup's quota allow; texts do not depend on it")->check(CLI::Range(1, 1024));
+  sub->add_option("--threads", command->threads, "default: what affinity and the cgroup's quota allow; texts do not depend on it")->check(CLI::Range(1, 1024));
   sub->add_option("--look-ahead", o.look_ahead, "try so many candidates for one more step, and take the one with the largest log-probability - beta * head")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);

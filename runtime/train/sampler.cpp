@@ -32,8 +32,8 @@ uint64_t Sampler::bytes(const codegen::Manifest& m, int64_t streams) {
          static_cast<uint64_t>(streams) * (Arena::bytes_for(m.lane_step()) + Arena::bytes_for(rows_out(m)) + Arena::bytes_for(static_cast<uint64_t>(m.T)));
 }
 
-Sampler::Sampler(const codegen::Executable& exe, const float* params, int64_t streams)
-    : exe_(exe), arena_((require_memory(bytes(exe.manifest, streams), available_memory(), "sampling"), bytes(exe.manifest, streams))), streams_(static_cast<size_t>(streams)) {
+Sampler::Sampler(const codegen::Executable& exe, const float* params, int64_t streams, int threads)
+    : exe_(exe), arena_((require_memory(bytes(exe.manifest, streams), available_memory(), "sampling"), bytes(exe.manifest, streams))), team_(threads), streams_(static_cast<size_t>(streams)) {
   const codegen::Manifest& m = exe.manifest;
   if (!exe.rows) throw std::invalid_argument("this model was compiled without `rows`, which sampling needs");
   if (streams < 1 || (streams > 1 && !m.causal)) throw std::invalid_argument(fmt::format("{} streams: at least one, and one only of a model that is not causal", streams));
@@ -65,9 +65,13 @@ void Sampler::put_tokens(size_t stream, std::span<const uint32_t> ids, size_t fr
   }
 }
 
-void Sampler::run(size_t stream, size_t streams, int64_t first, int64_t last) const {
+void Sampler::run(size_t stream, size_t streams, int64_t first, int64_t last, Team* team) const {
   const codegen::Manifest& m = exe_.manifest;
   cpuflow_call call = call_;
+  if (team && team->size() > 1) {
+    call.fork = Team::fork;
+    call.team = team;
+  }
   call.streams = static_cast<int32_t>(streams);
   call.lane = lane_ + stream * m.lane_step();
   call.tokens = tokens_ + stream * static_cast<size_t>(m.T);
@@ -87,12 +91,12 @@ std::span<const float> Sampler::next_logits(std::span<const uint32_t> ids) {
   head_at_ = V;
   if (!m.causal) {
     begin();
-    run(0, 1, 0, length);
+    run(0, 1, 0, length, &team_);
     const size_t last = (static_cast<size_t>(length) - 1) * static_cast<size_t>(m.columns());
     head_at_ += last;
     return {out_ + last, V};
   }
-  for (; position_ < length; ++position_) run(0, 1, position_, position_ + 1);
+  for (; position_ < length; ++position_) run(0, 1, position_, position_ + 1, &team_);
   return logits(0);
 }
 
@@ -211,7 +215,7 @@ std::vector<SampleResult> Sampler::sample(std::span<const SampleRequest> request
     const size_t parts = std::min(texts.size(), static_cast<size_t>(pool.size()));
     pool.parallel_for(parts, [&](size_t part, int) {
       const size_t first = texts.size() * part / parts, last = texts.size() * (part + 1) / parts;
-      for (int64_t t = position_; t < length; ++t) run(first, last - first, t, t + 1);
+      for (int64_t t = position_; t < length; ++t) run(first, last - first, t, t + 1, nullptr);
       for (size_t i = first; i < last; ++i) chosen[i] = choose(texts[i], logits(i));
     });
     position_ = length;

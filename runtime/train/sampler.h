@@ -8,6 +8,7 @@
 
 #include "codegen/abi/manifest.h"
 #include "runtime/memory.h"
+#include "runtime/team.h"
 #include "runtime/thread_pool.h"
 #include "runtime/train/choose_token.h"
 
@@ -29,9 +30,9 @@ struct SampleRequest {
 /// A model that makes text, one position at a time, from the states that `rows` carries in its lanes.
 class Sampler {
  public:
-  /// Continues up to `streams` texts at once.  `params` [param_floats] must outlive this object.  Throws MemoryError,
-  /// std::invalid_argument when `rows` was not compiled.
-  Sampler(const codegen::Executable& exe, const float* params, int64_t streams = 1);
+  /// Continues up to `streams` texts at once; a text that is alone has `threads` threads.  `params` [param_floats] must outlive this object.
+  /// Throws MemoryError, std::invalid_argument when `rows` was not compiled.
+  Sampler(const codegen::Executable& exe, const float* params, int64_t streams = 1, int threads = 1);
 
   /// Memory that a sampler of so many streams takes.
   static uint64_t bytes(const codegen::Manifest& manifest, int64_t streams);
@@ -40,7 +41,7 @@ class Sampler {
   std::string warning() const;
   /// Whether several texts can go on together: a position of each is computed in one pass over the weights.
   bool together() const { return exe_.manifest.causal; }
-  /// Continues `prompt`.  The token at a position depends on the prompt, the tokens so far, the options and the position
+  /// Continues `prompt` (at least one id).  The token at a position depends on the prompt, the tokens so far, the options and the position
   /// only. `on_token` sees each new id as it is made and may return false to stop.  Throws DataError for an empty prompt, one longer than
   /// T, and ids that are not below V; std::invalid_argument for options out of range.
   SampleResult sample(std::span<const uint32_t> prompt, const SampleOptions& options, const std::function<bool(uint32_t)>& on_token = {},
@@ -69,13 +70,14 @@ class Sampler {
   static bool add(Text& text, uint32_t id, const std::function<bool(size_t request, uint32_t id)>& on_token);
   /// What `rows` reads of a stream: ids[from ..]; checks them.
   void put_tokens(size_t stream, std::span<const uint32_t> ids, size_t from);
-  /// `rows` for positions first .. last - 1 of so many streams from `stream` on.
-  void run(size_t stream, size_t streams, int64_t first, int64_t last) const;
+  /// `rows` for positions first .. last - 1 of so many streams from `stream` on; `team`: threads that share its products, or null.
+  void run(size_t stream, size_t streams, int64_t first, int64_t last, Team* team) const;
   /// What `rows` gave for a stream's last position.
   std::span<const float> logits(size_t stream) const;
 
   const codegen::Executable& exe_;
   Arena arena_;
+  Team team_;
   size_t streams_;
   float *lane_, *out_;  // one of each stream
   int32_t* tokens_;

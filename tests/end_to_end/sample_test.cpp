@@ -43,6 +43,23 @@ TEST_CASE("several texts have the seeds that follow each other") {
   CHECK(many[0]["ids"] != many[2]["ids"]);
 }
 
+TEST_CASE("texts depend neither on how many are made together nor on the number of threads") {
+  // beyond the positions, where each goes on with a longer model, and with products that are large enough to be shared
+  Folder& folder = trained();
+  const Result run = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / "wide" + " --steps 3 --set d=192"));
+  REQUIRE(run.status == 0);
+  const nlohmann::json many = sampled("wide", words("--samples 5 --tokens 40 --threads 3 --ignore-end"));
+  REQUIRE(many.size() == 5);
+  for (size_t i = 0; i < many.size(); ++i) {
+    for (const char* threads : {"1", "2"}) {
+      const nlohmann::json one = sampled("wide", words("--tokens 40 --ignore-end --threads " + std::string(threads) + " --seed " + std::to_string(i + 1)));
+      CHECK(many[i]["ids"] == one["ids"]);
+      CHECK(many[i]["text"] == one["text"]);
+      CHECK(many[i]["end"] == one["end"]);
+    }
+  }
+}
+
 TEST_CASE("a text goes on beyond the positions that it was trained with, where the model has more") {
   const nlohmann::json far = sampled("tiny", words("--tokens 60 --ignore-end"));
   CHECK(far["ids"].size() == 60);

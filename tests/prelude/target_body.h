@@ -115,6 +115,21 @@ void product_40_24(int m, bool add, const float* a, long a_row, const float* b, 
     kernel::product<40, 24, false>(m, a, a_row, b, c, c_row);
 }
 
+/// Runs the parts one after the other, the last first; `parts` points to their number.
+void last_part_first(void* parts, void (*body)(void* context, int part, int parts), void* context) {
+  const int count = *static_cast<const int*>(parts);
+  for (int part = count; part-- > 0;) body(context, part, count);
+}
+
+void product_of_streams_700_90(bool bf16, int parts, int m, const float* a, long a_row, const float* b, float* c, long c_row) {
+  const kernel::Tiles tiles;
+  const kernel::Team team = {parts > 0 ? last_part_first : nullptr, &parts};
+  if (bf16)
+    kernel::product_of_streams_bf16<700, 90, true>(team, true, m, a, a_row, b, c, c_row);
+  else
+    kernel::product_of_streams<700, 90, true>(team, m, a, a_row, b, c, c_row);
+}
+
 void product_t_40(int m, int k, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
   if (add)
     kernel::product_t<40, true>(m, k, a, a_k, b, c, c_row);
@@ -190,6 +205,7 @@ extern const Target TARGET = {
     kBf16Products<kernel::bf16>,
     round_all,
     product_40_24,
+    product_of_streams_700_90,
     product_t_40,
     kernel::topk_mask,
     kernel::shift,

@@ -282,6 +282,32 @@ TEST_CASE("a row's bits do not depend on the rows beside it") {
   });
 }
 
+TEST_CASE("a product has the same bits for one stream and several, whoever shares its columns") {
+  Random random;
+  for_targets([&](const Target& target) {
+    for (const bool bf16 : {false, true}) {
+      const Products& products = bf16 ? target.bf16 : target.fp32;
+      const int N = 700, K = 90, m = 7;
+      const std::vector<float> a = random_floats(static_cast<size_t>(m * K), random), b = random_floats(static_cast<size_t>(K * N), random), c = random_floats(static_cast<size_t>(m * N), random);
+      std::vector<float> panels(static_cast<size_t>(products.packed(K, N)));
+      products.pack(b.data(), N, 1, K, N, panels.data());
+      std::vector<float> alone = c;
+      for (int i = 0; i < m; ++i) target.product_of_streams_700_90(bf16, 0, 1, a.data() + i * K, K, panels.data(), alone.data() + i * N, N);
+      for (const int rows : {1, 2, 3, 4, 7}) {
+        for (const int parts : {0, 1, 2, 3, 5, 16}) {
+          std::vector<float> out = c;
+          for (int i = 0; i < m; i += rows) target.product_of_streams_700_90(bf16, parts, std::min(rows, m - i), a.data() + i * K, K, panels.data(), out.data() + i * N, N);
+          INFO(target.name << (bf16 ? " bf16, " : ", ") << rows << " rows, " << parts << " parts");
+          CHECK(std::memcmp(out.data(), alone.data(), out.size() * sizeof(float)) == 0);
+        }
+      }
+      double first = 0;
+      for (int k = 0; k < K; ++k) first += static_cast<double>(a[static_cast<size_t>(k)]) * b[static_cast<size_t>(k * N)];
+      CHECK(std::abs(alone[0] - c[0] - first) < (bf16 ? 0.1 : 1e-4));
+    }
+  });
+}
+
 TEST_CASE("bf16: halves go to even, and what is no number stays none") {
   // 1 x 1 products by 1 give the rounded number back
   const float values[] = {1.0f, 1.00390625f, 1.01171875f, -1.00390625f, 3.3895314e38f, 1e-20f, 0.0f, INFINITY, -INFINITY};

@@ -1,9 +1,13 @@
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <numeric>
+#include <set>
+#include <thread>
 
 #include "runtime/cgroup.h"
 #include "runtime/memory.h"
+#include "runtime/team.h"
 #include "runtime/thread_pool.h"
 #include "runtime/train/arrays.h"
 #include "tests/catch.h"
@@ -105,6 +109,36 @@ TEST_CASE("a thread pool runs every index once, and passes on the first failure"
     });
     CHECK(message == "index 3");
     CHECK(done == 20);
+  }
+}
+
+TEST_CASE("a team runs every part once, each on a thread of its own") {
+  struct Seen {
+    std::vector<std::atomic<int>> parts = std::vector<std::atomic<int>>(4);
+    std::vector<std::thread::id> threads = std::vector<std::thread::id>(4);
+    int count = 0;
+  };
+  for (int threads = 1; threads <= 4; ++threads) {
+    rt::Team team(threads);
+    CHECK(team.size() == threads);
+    Seen seen;
+    seen.count = threads;
+    for (int round = 1; round <= 2000; ++round) {
+      // now and then they fall asleep in between
+      if (round % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      rt::Team::fork(
+          &team,
+          [](void* context, int part, int parts) {
+            Seen& s = *static_cast<Seen*>(context);
+            if (parts == s.count) ++s.parts[static_cast<size_t>(part)];
+            s.threads[static_cast<size_t>(part)] = std::this_thread::get_id();
+          },
+          &seen);
+      for (int part = 0; part < threads; ++part) REQUIRE(seen.parts[static_cast<size_t>(part)] == round);
+    }
+    const std::set<std::thread::id> different(seen.threads.begin(), seen.threads.begin() + threads);
+    CHECK(different.size() == static_cast<size_t>(threads));
+    CHECK(seen.threads[0] == std::this_thread::get_id());
   }
 }
 
