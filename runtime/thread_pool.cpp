@@ -3,10 +3,11 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
-#include <utility>
+#include <exception>
+#include <mutex>
 
 #include "runtime/cgroup.h"
 
@@ -17,6 +18,20 @@ int affinity_threads() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));  // more CPUs than cpu_set_t has room for
+}
+
+/// Returns when `value` is no longer `old`; with `watch` it looks for some ten microseconds before it sleeps.
+template <class T>
+void wait_while(const std::atomic<T>& value, T old, bool watch) {
+  constexpr auto kWatched = std::chrono::microseconds(50);
+  const auto begin = std::chrono::steady_clock::now();
+  while (watch && std::chrono::steady_clock::now() - begin < kWatched) {
+    for (int i = 0; i < 20; ++i) {
+      if (value.load(std::memory_order_acquire) != old) return;
+      __builtin_ia32_pause();
+    }
+  }
+  while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }
 
 }  // namespace
@@ -33,72 +48,75 @@ int available_threads(const std::string& root) {
   return threads;
 }
 
-ThreadPool::ThreadPool(int threads) {
-  if (threads <= 0) threads = available_threads();
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { worker(i); });
+Team::Team(int threads) : watch_(threads <= available_threads()) {
+  for (int part = 1; part < threads; ++part) workers_.emplace_back([this, part] { work(part); });
 }
 
-ThreadPool::~ThreadPool() {
-  {
-    const std::lock_guard lock(mutex_);
-    stop_ = true;
-  }
-  start_.notify_all();
+Team::~Team() {
+  stop_ = true;
+  round_.fetch_add(1, std::memory_order_release);
+  round_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::run(int thread) {
-  auto call = [&](size_t index) {
-    try {
-      (*work_)(index, thread);
-    } catch (...) {
-      const std::lock_guard lock(mutex_);
-      if (!failure_ || index < failed_index_) {
-        failure_ = std::current_exception();
-        failed_index_ = index;
-      }
-    }
-  };
-  if (assign_ == Assign::Static) {
-    for (size_t i = static_cast<size_t>(thread); i < count_; i += static_cast<size_t>(size())) call(i);
-  } else {
-    std::atomic_ref<size_t> next(next_);
-    for (size_t i = next.fetch_add(1); i < count_; i = next.fetch_add(1)) call(i);
+void Team::work(int part) {
+  for (uint32_t seen = 0;; ++seen) {
+    wait_while(round_, seen, watch_);
+    if (stop_) return;
+    body_(context_, part, size());
+    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
   }
 }
 
-void ThreadPool::worker(int thread) {
-  uint64_t seen = 0;
-  for (;;) {
-    {
-      std::unique_lock lock(mutex_);
-      start_.wait(lock, [&] { return stop_ || generation_ != seen; });
-      if (stop_) return;
-      seen = generation_;
-    }
-    run(thread);
-    const std::lock_guard lock(mutex_);
-    if (--running_ == 0) done_.notify_one();
+void Team::fork(void* team, void (*body)(void*, int, int), void* context) {
+  Team& t = *static_cast<Team*>(team);
+  const int others = t.size() - 1;
+  if (others > 0) {
+    t.body_ = body;
+    t.context_ = context;
+    t.running_.store(others, std::memory_order_relaxed);
+    t.round_.fetch_add(1, std::memory_order_release);
+    t.round_.notify_all();
   }
+  body(context, 0, others + 1);
+  for (int left = t.running_.load(std::memory_order_acquire); left > 0; left = t.running_.load(std::memory_order_acquire)) wait_while(t.running_, left, t.watch_);
 }
+
+ThreadPool::ThreadPool(int threads) : team_(threads > 0 ? threads : available_threads()) {}
 
 void ThreadPool::parallel_for(size_t count, const std::function<void(size_t, int)>& work, Assign assign) {
-  if (count == 0) return;
-  {
-    const std::lock_guard lock(mutex_);
-    work_ = &work;
-    count_ = count;
-    next_ = 0;
-    assign_ = assign;
-    failure_ = nullptr;
-    running_ = static_cast<int>(workers_.size());
-    ++generation_;
-  }
-  start_.notify_all();
-  run(0);
-  std::unique_lock lock(mutex_);
-  done_.wait(lock, [&] { return running_ == 0; });
-  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  struct Loop {
+    size_t count;
+    const std::function<void(size_t, int)>& work;
+    Assign assign;
+    std::atomic<size_t> next{0};
+    std::mutex failing{};
+    size_t failed_index = 0;
+    std::exception_ptr failure{};
+
+    void call(size_t index, int thread) {
+      try {
+        work(index, thread);
+      } catch (...) {
+        const std::lock_guard lock(failing);
+        if (failure && failed_index < index) return;
+        failure = std::current_exception();
+        failed_index = index;
+      }
+    }
+  } loop{count, work, assign};
+  Team::fork(
+      &team_,
+      [](void* context, int part, int parts) {
+        Loop& l = *static_cast<Loop*>(context);
+        if (l.assign == Assign::Static) {
+          for (size_t i = static_cast<size_t>(part); i < l.count; i += static_cast<size_t>(parts)) l.call(i, part);
+        } else {
+          for (size_t i = l.next.fetch_add(1); i < l.count; i = l.next.fetch_add(1)) l.call(i, part);
+        }
+      },
+      &loop);
+  if (loop.failure) std::rethrow_exception(loop.failure);
 }
 
 }  // namespace cpuflow::rt

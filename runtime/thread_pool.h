@@ -1,10 +1,8 @@
 #pragma once
-#include <condition_variable>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,7 +13,35 @@ namespace cpuflow::rt {
 /// OMP_NUM_THREADS where that is set; at least 1.  `root` is "" except in tests.
 int available_threads(const std::string& root = "");
 
-/// Threads that stay alive between pieces of work.  The calling thread is one of them.
+/// Threads that run one piece of work each and come together again: within a microsecond where pieces follow each other, since they watch for
+/// the next one for a while before they sleep.  The calling thread is one of them.
+class Team {
+ public:
+  /// `threads` >= 1.
+  explicit Team(int threads);
+  ~Team();
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+  /// body(context, part, size()) for every part, one on each thread, and waits for all.  `team` is a Team; the form is that of cpuflow_call::fork.
+  /// The body must not throw, nor call this.
+  static void fork(void* team, void (*body)(void* context, int part, int parts), void* context);
+
+ private:
+  void work(int part);
+
+  std::vector<std::thread> workers_;
+  bool watch_;  // there is a CPU for each thread
+  void (*body_)(void*, int, int) = nullptr;
+  void* context_ = nullptr;
+  // On cache lines of their own: threads watch them.
+  alignas(64) std::atomic<uint32_t> round_{0};
+  alignas(64) std::atomic<int> running_{0};
+  std::atomic<bool> stop_{false};
+};
+
+/// Threads for loops over independent indices.  The calling thread is one of them.
 class ThreadPool {
  public:
   /// How indices go to threads.  Static: index i to thread i modulo size().  Dynamic: to whichever thread is free.
@@ -23,32 +49,15 @@ class ThreadPool {
 
   /// `threads` >= 1; 0: available_threads().
   explicit ThreadPool(int threads = 0);
-  ~ThreadPool();
-  ThreadPool(const ThreadPool&) = delete;
-  ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int size() const { return static_cast<int>(workers_.size()) + 1; }
+  int size() const { return team_.size(); }
   /// Calls work(index, thread) for every index < count, thread < size(), and waits for all.  Work on different indices must not depend on
   /// each other; which thread takes which index must not change the result.  When calls throw, the rest still runs and the exception of the
   /// lowest index is thrown.  Not to be called from within work.
   void parallel_for(size_t count, const std::function<void(size_t index, int thread)>& work, Assign assign = Assign::Dynamic);
 
  private:
-  void run(int thread);
-  void worker(int thread);
-
-  std::vector<std::thread> workers_;
-  std::mutex mutex_;
-  std::condition_variable start_, done_;
-  uint64_t generation_ = 0;
-  int running_ = 0;
-  bool stop_ = false;
-
-  const std::function<void(size_t, int)>* work_ = nullptr;
-  size_t count_ = 0, next_ = 0;
-  Assign assign_ = Assign::Dynamic;
-  size_t failed_index_ = 0;
-  std::exception_ptr failure_;
+  Team team_;
 };
 
 }  // namespace cpuflow::rt

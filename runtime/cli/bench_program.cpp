@@ -9,7 +9,6 @@
 #include <string_view>
 
 #include "runtime/cli/aligned_floats.h"
-#include "runtime/team.h"
 #include "runtime/train/optimizer.h"
 
 namespace cpuflow::embedded {

@@ -8,7 +8,6 @@
 
 #include "codegen/abi/manifest.h"
 #include "runtime/memory.h"
-#include "runtime/team.h"
 #include "runtime/thread_pool.h"
 #include "runtime/train/choose_token.h"
 

@@ -7,7 +7,6 @@
 
 #include "runtime/cgroup.h"
 #include "runtime/memory.h"
-#include "runtime/team.h"
 #include "runtime/thread_pool.h"
 #include "runtime/train/arrays.h"
 #include "tests/catch.h"
