@@ -19,14 +19,16 @@ constexpr double kWorthwhile = 1.5;
 /// Values at (chunk, row) instead of t, and (chunk, reach) instead of s.
 class Band {
  public:
-  Band(Graph& g, const Window& w, uint32_t chunk)
-      : g_(g), w_(w), size_(chunk), reach_size_(chunk + static_cast<uint32_t>(w.size) - 1) {
+  Band(Graph& g, const Window& w, uint32_t chunk) : g_(g), w_(w), size_(chunk) {
+    // Whole vectors: what is too early is outside of every row's window, as the conditions in the value say.
+    constexpr uint32_t kLanes = 16;
+    const uint32_t reach = (chunk + static_cast<uint32_t>(w.size) - 1 + kLanes - 1) / kLanes * kLanes;
     auto axis = [&](unsigned role, uint32_t size) { return Axis{AxisKind::Position, static_cast<uint16_t>(kSplitOrdinal + 0x2000 + 4 * w.t.ordinal + role), size}; };
     chunk_ = axis(0, w.t.size / chunk);
     row_ = axis(1, chunk);
-    reach_ = axis(2, reach_size_);
+    reach_ = axis(2, reach);
     // position s of a place in the reach: it may lie before the first
-    at_ = g.binary(Op::Add, g.binary(Op::Mul, g.iota(chunk_), g.integer(size_)), g.iota(reach_, 1 - w.size));
+    at_ = g.binary(Op::Add, g.binary(Op::Mul, g.iota(chunk_), g.integer(size_)), g.iota(reach_, static_cast<int64_t>(chunk) - reach));
     inside_ = g.binary(Op::Le, g.integer(0), at_);
   }
 
@@ -86,7 +88,7 @@ class Band {
 
   Graph& g_;
   Window w_;
-  uint32_t size_, reach_size_;
+  uint32_t size_;
   Axis chunk_, row_, reach_;
   NodeId at_, inside_;
   std::map<std::pair<NodeId, Axis>, NodeId> made_;

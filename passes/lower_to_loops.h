@@ -19,6 +19,7 @@ struct LowerOptions {
   bool bf16 = false;                    // products take operands rounded to bf16, where that is harmless (float32_products)
   int lanes = 8;                        // floats of a vector of the target
   int64_t tile = 64;                    // rows of a tile
+  int64_t least_tile = 128;             // rows of a tile of large values, as far as there are so many; `tile` where nothing is summed over rows
   int64_t large_floats = 640 * 1024;    // a value of more floats a sequence is never stored whole
   int64_t vocabulary = 0;               // tokens are below this
   uint64_t param_floats = 0;

@@ -46,20 +46,20 @@ BatchShape batch_shape(const codegen::Manifest& m) {
   return {m.train.batch, m.train.batch / m.B, m.train.batch / micro};
 }
 
-std::string TrainingMemory::text(int64_t lane_count) const {
+std::string TrainingMemory::text() const {
   return fmt::format(
-      "{}: {} parameters, {} AdamW moments, {} lanes with {} scratch and {} gradients, {} shared values, {} losses and tokens",
-      format_bytes(total()), format_bytes(params), format_bytes(moments), lane_count, format_bytes(lanes), format_bytes(grads),
+      "{}: {} parameters, {} AdamW moments, {} gradients, {} scratch, {} shared values, {} losses and tokens",
+      format_bytes(total()), format_bytes(params), format_bytes(moments), format_bytes(grads), format_bytes(scratch),
       format_bytes(shared), format_bytes(losses + tokens));
 }
 
-TrainingMemory training_memory(const codegen::Manifest& m) {
+TrainingMemory training_memory(const codegen::Manifest& m, int threads) {
   const BatchShape shape = batch_shape(m);
   const uint64_t lanes = static_cast<uint64_t>(m.lanes), T = static_cast<uint64_t>(m.T);
   TrainingMemory out;
   out.params = Arena::bytes_for(m.param_floats);
   out.moments = 2 * out.params;
-  out.lanes = lanes * Arena::bytes_for(m.lane_floats);
+  out.scratch = std::min(lanes, static_cast<uint64_t>(threads)) * Arena::bytes_for(m.lane_floats);
   out.grads = lanes * Arena::bytes_for(std::max(m.grad_floats, m.param_floats));
   out.shared = Arena::bytes_for(m.shared_floats);
   out.losses = static_cast<uint64_t>(shape.calls) * lanes * Arena::bytes_for(m.loss_floats);

@@ -25,15 +25,17 @@ BatchShape batch_shape(const codegen::Manifest& manifest);
 /// Bytes of the arrays that training keeps, by use.
 struct TrainingMemory {
   uint64_t params = 0, moments = 0;  // float32; AdamW's two moments
-  uint64_t lanes = 0, grads = 0;     // scratch and gradient accumulators of every lane
+  uint64_t scratch = 0;              // of every thread that runs a lane
+  uint64_t grads = 0;                // gradient accumulators of every lane
   uint64_t shared = 0;               // values that depend on parameters only
   uint64_t losses = 0, tokens = 0;
-  uint64_t total() const { return params + moments + lanes + grads + shared + losses + tokens; }
-  /// "61.2 MB: 7.3 MB parameters, 14.6 MB AdamW moments, 4 lanes with ...".
-  std::string text(int64_t lane_count) const;
+  uint64_t total() const { return params + moments + scratch + grads + shared + losses + tokens; }
+  /// "61.2 MB: 7.3 MB parameters, 14.6 MB AdamW moments, ...".
+  std::string text() const;
 };
 
-TrainingMemory training_memory(const codegen::Manifest& manifest);
+/// What training on so many threads keeps.
+TrainingMemory training_memory(const codegen::Manifest& manifest, int threads);
 
 /// Bytes that this process may still take: what the machine has available (MemAvailable), or what the control group has left if that is
 /// less.  `root` is "" except in tests.

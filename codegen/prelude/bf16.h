@@ -308,28 +308,25 @@ constexpr int kTileSteps = 8;           // tiles along the inner axis of a piece
 #define KERNEL_TILE_ZERO(tile) __asm__ volatile("tilezero %tmm" #tile)
 #define KERNEL_TILE_DOT(sum, a, b) __asm__ volatile("tdpbf16ps %tmm" #b ", %tmm" #a ", %tmm" #sum)
 
-/// Tiles of A: floats between those that follow each other along the inner axis, between their rows, and between those below each other.
+/// Tiles of A: floats between those that follow each other along the inner axis, between their rows, and between those below each other; and
+/// lines of memory that are asked for meanwhile, so many in each step.
 struct TilesOfA {
   const float* at;
   long step, row, below;
-};
-
-/// A stretch of memory that is asked for while tiles are multiplied.
-struct Ahead {
-  const float* at;
-  int lines;  // of each step
-
-  KERNEL_INLINE void ask() {
-    KERNEL_ROLLED
-    for (int i = 0; i < lines; ++i, at += kTile) __builtin_prefetch(at, 0, 2);
-  }
+  const float* ahead;
+  long lines;
 };
 
 /// c (R x C tiles) (+)= `steps` tiles of A by a panel.  The tiles of a step are loaded between the products of the step before it.
 template <int R, int C>
-__attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, const float* b, float* c, long c_row, bool add, Ahead ahead) {
+__attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, const float* b, float* c, long c_row, bool add) {
   const float* a = tiles.at;
   const long row = tiles.row, step = tiles.step, below = tiles.below;
+  const float* ahead = tiles.ahead;
+  auto ask = [&] {
+    KERNEL_ROLLED
+    for (long i = 0; i < tiles.lines; ++i, ahead += kTile) __builtin_prefetch(ahead, 0, 2);
+  };
   if (add) {
     KERNEL_TILE_LOAD(0, c, c_row);
     if constexpr (C == 2) KERNEL_TILE_LOAD(1, c + kTile, c_row);
@@ -352,14 +349,14 @@ __attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, 
     KERNEL_TILE_DOT(0, 4, 6);
     if constexpr (C == 2) KERNEL_TILE_DOT(1, 4, 7);
     KERNEL_TILE_LOAD(4, a, row);
-    ahead.ask();
+    ask();
     if constexpr (R == 2) KERNEL_TILE_DOT(2, 5, 6);
     KERNEL_TILE_LOAD(6, b, long{kPanel});
     if constexpr (R == 2 && C == 2) KERNEL_TILE_DOT(3, 5, 7);
     if constexpr (C == 2) KERNEL_TILE_LOAD(7, b + kTile, long{kPanel});
     if constexpr (R == 2) KERNEL_TILE_LOAD(5, a + below, row);
   }
-  ahead.ask();
+  ask();
   KERNEL_TILE_DOT(0, 4, 6);
   if constexpr (C == 2) KERNEL_TILE_DOT(1, 4, 7);
   if constexpr (R == 2) KERNEL_TILE_DOT(2, 5, 6);
@@ -371,7 +368,7 @@ __attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, 
 }
 
 /// One block of up to 32 rows and columns; what is not whole goes by way of a block that is.
-inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA& a, const float* b, float* c, long c_row, bool add, const Ahead& ahead) {
+inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA& a, const float* b, float* c, long c_row, bool add) {
   alignas(64) float whole[2 * kTile * kPanel];
   const int R = rows > kTile ? 2 : 1, C = columns > kTile ? 2 : 1;
   const bool edge = rows != R * kTile || columns != C * kTile;
@@ -380,10 +377,10 @@ inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA
   if (edge && add) {
     for (int i = 0; i < rows; ++i) __builtin_memcpy(whole + i * kPanel, c + i * c_row, static_cast<unsigned long>(columns) * sizeof(float));
   }
-  if (R == 2 && C == 2) multiply_tiles<2, 2>(steps, a, b, out, out_row, add, ahead);
-  if (R == 2 && C == 1) multiply_tiles<2, 1>(steps, a, b, out, out_row, add, ahead);
-  if (R == 1 && C == 2) multiply_tiles<1, 2>(steps, a, b, out, out_row, add, ahead);
-  if (R == 1 && C == 1) multiply_tiles<1, 1>(steps, a, b, out, out_row, add, ahead);
+  if (R == 2 && C == 2) multiply_tiles<2, 2>(steps, a, b, out, out_row, add);
+  if (R == 2 && C == 1) multiply_tiles<2, 1>(steps, a, b, out, out_row, add);
+  if (R == 1 && C == 2) multiply_tiles<1, 2>(steps, a, b, out, out_row, add);
+  if (R == 1 && C == 1) multiply_tiles<1, 1>(steps, a, b, out, out_row, add);
   if (edge) {
     for (int i = 0; i < rows; ++i) __builtin_memcpy(c + i * c_row, whole + i * kPanel, static_cast<unsigned long>(columns) * sizeof(float));
   }
@@ -415,15 +412,16 @@ KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, l
     for (int k = 0; k < K; k += kTileSteps * 2 * kTile) {
       const int depth = min(kTileSteps * 2 * kTile, K - k), steps = (depth + 2 * kTile - 1) / (2 * kTile);
       const A* const corner = kTransposed ? a + k * a_stride + first : a + first * a_stride + k;
-      TilesOfA tiles = {copied, kTileFloats, kTile, kTileSteps * kTileFloats};
-      if (in_place) tiles = {reinterpret_cast<const float*>(corner), kTile, a_stride / 2, kTile * a_stride / 2};
+      TilesOfA tiles = {copied, kTileFloats, kTile, kTileSteps * kTileFloats, nullptr, 0};
+      if (in_place) tiles = {reinterpret_cast<const float*>(corner), kTile, a_stride / 2, kTile * a_stride / 2, nullptr, 0};
       else copy_tiles<kTransposed>(rows, depth, corner, a_stride, copied);
       const float* from = b + static_cast<long>(k / 2) * kPanel;
       for (int n = 0; n < N; n += kPanel, from += panel) {
         TilesOfA block = tiles;
-        Ahead ahead = {from + panel, large && n + kPanel < N ? (kPanel + blocks - 1) / blocks : 0};
-        for (int i = 0; i < rows; i += 2 * kTile, block.at += 2 * block.below, ahead.at += steps * ahead.lines * kTile) {
-          multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, block, from, c + (first + i) * c_row + n, c_row, add || k > 0, ahead);
+        block.ahead = from + panel;
+        block.lines = large && n + kPanel < N ? (kPanel + blocks - 1) / blocks : 0;
+        for (int i = 0; i < rows; i += 2 * kTile, block.at += 2 * block.below, block.ahead += steps * block.lines * kTile) {
+          multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, block, from, c + (first + i) * c_row + n, c_row, add || k > 0);
         }
       }
     }

@@ -254,15 +254,17 @@ Buffer ProgramBuilder::value_buffer(NodeId id, Space space) const {
   b.space = space;
   b.dtype = n.op == Op::Argmax ? DType::Int : DType::Real;  // counts and conditions are kept as floats
   b.node = id;
-  // layers, rows, features, and other positions innermost: what a row is used for lies together.  Positions of a chunk are rows too
+  // layers, rows, features, and other positions innermost: what a row is used for lies together.  A row is a position, or a chunk and a
+  // position in it
   Axes others;
-  int row = -1;
+  int rows = 0;
   for (const Axis& a : n.axes) {
     if (a.kind == AxisKind::Batch) continue;
-    if (a.kind == AxisKind::Position && row >= 0 && a.ordinal < kSplitOrdinal) {
+    const bool position = a.kind == AxisKind::Position;
+    if (position && rows > (a.ordinal < kSplitOrdinal ? 0 : 1)) {
       others.push_back(a);
     } else {
-      if (a.kind == AxisKind::Position && row < 0) row = static_cast<int>(b.axes.size());
+      rows += position;
       b.axes.push_back(a);
     }
   }

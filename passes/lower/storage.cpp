@@ -175,7 +175,7 @@ void FunctionLowering::assign_storage() {
     }
   }
   if (row_range) keep_panels();
-  // a tile is as high as its largest value allows
+  // a tile is as high as its largest value allows, but not so low that what its products read, and the gradients that they add to, cost more than its values
   for (Part& part : function_.parts) {
     for (Region& region : part.regions) {
       if (!region.has_rows) continue;
@@ -190,7 +190,7 @@ void FunctionLowering::assign_storage() {
       for (const Group& g : region.groups) {
         for (const Step& s : g.steps) sums_rows = sums_rows || (s.kind == Step::Kind::Product && s.product.k == region.row);
       }
-      int64_t fits = widest > 0 ? b_.options.large_floats / widest : region.row.size;
+      const int64_t fits = widest > 0 ? std::max(b_.options.large_floats / widest, b_.options.least_tile) : region.row.size;
       int64_t tile = sums_rows ? fits : std::min(b_.options.tile, fits);
       if (!b_.options.fuse) tile = region.row.size;
       tile = std::clamp<int64_t>(tile, 1, region.row.size);

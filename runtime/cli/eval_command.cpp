@@ -31,9 +31,9 @@ void eval(const EvalOptions& options) {
   const CompiledModel model = compile_and_warn(compile);
   const codegen::Manifest& m = model.exe.manifest;
   const rt::TokenData data = read_all(sources, options.data, options.ids, m.V);
-  rt::Arrays arrays(m, false);
-  const std::string what = trained.load(m, arrays.params);
   rt::ThreadPool pool(options.threads);
+  rt::Arrays arrays(m, false, pool.size());
+  const std::string what = trained.load(m, arrays.params);
   const rt::Evaluation result = rt::evaluate(model.exe, arrays, pool, data);
   if (options.json) {
     nlohmann::ordered_json losses;

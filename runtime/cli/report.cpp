@@ -8,6 +8,7 @@
 #include "ir/diagnostics.h"
 #include "runtime/atomic_file.h"
 #include "runtime/cli/command.h"
+#include "runtime/thread_pool.h"
 
 namespace cpuflow::cli {
 namespace {
@@ -82,7 +83,8 @@ MemoryNeed memory_need(const codegen::Manifest& m) {
   need.params = params;
   need.optimizer = 2 * params;
   need.shared = 4.0 * static_cast<double>(m.shared_floats);
-  need.lanes = 4.0 * static_cast<double>(m.lanes) * static_cast<double>(m.lane_floats + m.grad_floats + m.loss_floats);
+  const double lanes = static_cast<double>(m.lanes);
+  need.lanes = 4.0 * (lanes * static_cast<double>(m.grad_floats + m.loss_floats) + std::min<double>(lanes, rt::available_threads()) * static_cast<double>(m.lane_floats));
   need.decode = 4.0 * static_cast<double>(m.rows_lane_floats);
   return need;
 }

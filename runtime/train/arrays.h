@@ -12,7 +12,7 @@ class Arrays {
  public:
   /// What one lane works with.
   struct Lane {
-    float* scratch = nullptr;    // [lane_floats]
+    float* scratch = nullptr;    // [lane_floats]; null where there are more lanes than threads: a thread has one
     float* grads = nullptr;      // [grad_floats]; null unless training
     float* sums = nullptr;       // [loss_floats]; used by evaluation, where a lane runs whole micro-batches
     float* terms = nullptr;      // [loss terms, watched numbers]
@@ -21,7 +21,7 @@ class Arrays {
   };
 
   /// Throws MemoryError when `manifest` needs more than available_memory(), std::invalid_argument as batch_shape().
-  Arrays(const codegen::Manifest& manifest, bool training);
+  Arrays(const codegen::Manifest& manifest, bool training, int threads);
 
   float* params = nullptr;                                  // [param_floats]
   float *first_moment = nullptr, *second_moment = nullptr;  // [param_floats]; null unless training
@@ -30,7 +30,7 @@ class Arrays {
   BatchShape shape;
   /// Loss accumulators of a call of a step and a lane [loss_floats].
   float* losses(int64_t call, size_t lane) const { return losses_[static_cast<size_t>(call) * lanes.size() + lane]; }
-  static uint64_t bytes(const codegen::Manifest& manifest, bool training);
+  static uint64_t bytes(const codegen::Manifest& manifest, bool training, int threads);
 
  private:
   Arena arena_;

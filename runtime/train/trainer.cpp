@@ -53,8 +53,8 @@ class Trainer {
         sink_(sink),
         windows_(data, static_cast<uint32_t>(m_.T)),
         order_(options.order, windows_.count(), static_cast<uint64_t>(m_.train.batch), options.seed),
-        arrays_(m_, true),
         pool_(options.threads),
+        arrays_(m_, true, pool_.size()),
         runner_(exe, arrays_, pool_, windows_, order_, options.seed),
         optimizer_(m_, arrays_.first_moment, arrays_.second_moment),
         folder_(options.dir) {
@@ -73,7 +73,7 @@ class Trainer {
   }
 
   TrainResult run() {
-    sink_.note(fmt::format("memory: {}", training_memory(m_).text(m_.lanes)));
+    sink_.note(fmt::format("memory: {}", training_memory(m_, pool_.size()).text()));
     begin();
     MetricsFile metrics(options_.dir + "/metrics.jsonl", m_.losses, m_.watch, state_.step);
     metrics_ = &metrics;
@@ -288,8 +288,8 @@ class Trainer {
   ProgressSink& sink_;
   Windows windows_;
   WindowOrder order_;
-  Arrays arrays_;
   ThreadPool pool_;
+  Arrays arrays_;
   StepRunner runner_;
   AdamW optimizer_;
   CheckpointFolder folder_;

@@ -39,7 +39,7 @@ TEST_CASE("how statements look at other positions") {
   CHECK(how("v5ln", "x_n") == "");
   CHECK(how("v8", "scan  =") == "a running sum");
   CHECK(how("v8", "read[t,j]") == "chunks of 64 positions, and a state between them");
-  CHECK(how("v74_causal", "a[t,h,s]") == "a band: 64 positions at a time, with the 63 before them");
+  CHECK(how("v74_causal", "a[t,h,s]") == "a band: 64 positions at a time, with the 64 before them");
   CHECK(how("v74_causal", "memory[t,h,j]") == "all pairs of positions");
   CHECK(how("gru", "h = ") == "a recurrence, row after row");
   CHECK(how("gpt2", "a[t,h,s]") == "all pairs of positions");

@@ -143,14 +143,16 @@ TEST_CASE("a team runs every part once, each on a thread of its own") {
 
 TEST_CASE("memory that is not there is refused before it is taken") {
   codegen::Executable exe = bigram::make();
-  const uint64_t small = rt::training_memory(exe.manifest).total();
+  const uint64_t small = rt::training_memory(exe.manifest, 1).total();
+  CHECK(rt::training_memory(exe.manifest, 3).total() - small == 2 * rt::Arena::bytes_for(exe.manifest.lane_floats));
+  CHECK(rt::training_memory(exe.manifest, 9).total() == rt::training_memory(exe.manifest, 4).total());  // four lanes
   CHECK(small > 3 * 4 * bigram::kFloats);
-  CHECK(has(rt::training_memory(exe.manifest).text(4), "AdamW moments"));
+  CHECK(has(rt::training_memory(exe.manifest, 1).text(), "AdamW moments"));
   exe.manifest.lane_floats = uint64_t{1} << 50;
-  const std::string message = message_of([&] { rt::Arrays arrays(exe.manifest, true); });
+  const std::string message = message_of([&] { rt::Arrays arrays(exe.manifest, true, 1); });
   CHECK(has(message, "training needs"));
   CHECK(has(message, "are available"));
-  CHECK_THROWS_AS(rt::Arrays(exe.manifest, true), rt::MemoryError);
+  CHECK_THROWS_AS(rt::Arrays(exe.manifest, true, 1), rt::MemoryError);
   CHECK_NOTHROW(rt::require_memory(5, 5, "x"));
 }
 

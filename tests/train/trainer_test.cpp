@@ -63,7 +63,7 @@ TEST_CASE("a step's gradient is that of the batch, added or averaged over micro-
   auto compare = [&](codegen::Executable exe, int64_t micro, bool sum, double weight) {
     exe.manifest.train.micro = micro;
     exe.manifest.train.accumulate_sum = sum;
-    rt::Arrays arrays(exe.manifest, true);
+    rt::Arrays arrays(exe.manifest, true, 2);
     rt::ThreadPool pool(2);
     rt::init_params(pool, exe.manifest, 3, arrays.params);
     const rt::Windows windows(data, bigram::T);
@@ -139,7 +139,7 @@ TEST_CASE("evaluation weighs every window the same, whatever is left over") {
     const rt::TokenData data = bigram::text(windows * bigram::T + 3, 4);
     std::vector<double> values;
     for (const codegen::Executable* exe : {&whole, &three, &five}) {
-      rt::Arrays arrays(exe->manifest, false);
+      rt::Arrays arrays(exe->manifest, false, 4);
       rt::init_params(one, exe->manifest, 3, arrays.params);
       const rt::Evaluation a = rt::evaluate(*exe, arrays, one, data), b = rt::evaluate(*exe, arrays, many, data);
       CHECK(a.windows == windows);
@@ -150,7 +150,7 @@ TEST_CASE("evaluation weighs every window the same, whatever is left over") {
     CHECK(values[1] == Approx(values[0]).epsilon(1e-6));
     CHECK(values[2] == Approx(values[0]).epsilon(1e-6));
   }
-  rt::Arrays arrays(whole.manifest, false);
+  rt::Arrays arrays(whole.manifest, false, 1);
   CHECK_THROWS_AS(rt::evaluate(whole, arrays, one, bigram::text(bigram::T)), rt::DataError);
 }
 
