@@ -52,6 +52,7 @@ std::vector<RegionCosts> count_costs(const LoopProgram& p) {
         RegionCosts c;
         c.function = f.name;
         c.region = r.name;
+        c.nodes = r.nodes;
         const double layers = part.loops ? part.layer.size : 1, rows = r.has_rows ? r.row.size : 1;
         auto step = [&](const Step& s, bool by_row) {
           if (s.kind == Step::Kind::Nest) add_nest(p, s.nest, by_row ? rows : 1, c);

@@ -11,6 +11,7 @@ struct RegionCosts {
   std::string function, region;
   double product_flops = 0;  // 2 m n k of each product
   double other_flops = 0;    // elementwise operations and reductions, by the rough costs in their op definitions
+  std::vector<ir::NodeId> nodes;  // the values that it computes
   double bytes = 0;          // elements of nests' loads and stores and of products' operands, as wide as they are kept, registers left out
 };
 

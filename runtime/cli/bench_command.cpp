@@ -8,6 +8,7 @@
 #include "runtime/atomic_file.h"
 #include "runtime/cli/bench_page.h"
 #include "runtime/cli/bench_program.h"
+#include "runtime/cli/bench_regions.h"
 #include "runtime/cli/model_options.h"
 #include "runtime/cli/precision.h"
 #include "runtime/cli/report.h"
@@ -34,35 +35,6 @@ using Samples = std::map<Work, std::vector<double>>;
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values.empty() ? 0 : values[values.size() / 2];
-}
-
-/// One region of a forward and backward pass.
-struct RegionTime {
-  std::string name;  // function, number in it, value
-  double share = 0;  // of the time
-  double flops = 0, bytes = 0;  // a token
-};
-
-/// Where the time of one forward and backward pass goes, the longest first.
-std::vector<RegionTime> region_times(BenchProgram& program) {
-  program.run(Work::ForwardBackward);  // the first one touches the memory for the first time
-  const std::vector<uint64_t> before = program.profile();
-  program.run(Work::ForwardBackward);
-  const double T = static_cast<double>(program.model().exe.manifest.T);
-  std::vector<RegionTime> times;
-  std::map<std::string, int> numbers;
-  double total = 0;
-  for (size_t i = 0; i < program.model().costs.size(); ++i) {
-    const passes::RegionCosts& region = program.model().costs[i];
-    const int number = numbers[region.function]++;
-    const double ticks = static_cast<double>(program.profile()[i] - before[i]);
-    if (ticks == 0) continue;
-    times.push_back({fmt::format("{} {} {}", region.function, number, region.region), ticks, region.product_flops / T, region.bytes / T});
-    total += ticks;
-  }
-  for (RegionTime& t : times) t.share /= total;
-  std::stable_sort(times.begin(), times.end(), [](const RegionTime& a, const RegionTime& b) { return a.share > b.share; });
-  return times;
 }
 
 /// FLOPs of a token in products: the smaller of the two programs', so that work that fusing repeats is not counted as useful.
@@ -92,12 +64,18 @@ void print_report(const nlohmann::ordered_json& report, const std::string& what,
       "counted);\n"
       "elementwise operations are not counted.  decode is one sequence, whose products the threads share; decode_16 is 16 sequences that share\n"
       "each pass over the weights.\n"
-      "bytes/token: what the fused loops load and store outside registers.\n\nWhere the time of forward and backward goes, fused\n");
+      "bytes/token: what the fused loops load and store outside registers.\n\nWhere the time of forward and backward goes, and what the same values take in unfused code\n");
+  print_out(fmt::format("{:40} {:>8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>8}\n", "", "us/token", "unfused", "saved", "FLOP", "bytes", "unfused", "of peak"));
+  double fused = 0, unfused = 0;
   for (const auto& r : report["fused"]["regions"]) {
-    if (r["share"] < 0.005) continue;
-    print_out(fmt::format("  {:40} {:5.1f}% {:8.2f} us/token {:>10} FLOP {:>10} bytes {:6.1f}% of peak\n", r["name"].get<std::string>(), 100 * r["share"].get<double>(),
-                          r["us_per_token"].get<double>(), short_number(r["flops_per_token"]), short_number(r["bytes_per_token"]), 100 * r["peak_fraction"].get<double>()));
+    const double us = r["us_per_token"], before = r["unfused_us_per_token"];
+    fused += us;
+    unfused += before;
+    if (std::max(us, before) < 0.005 * report["fused"]["us_per_token"].get<double>()) continue;
+    print_out(fmt::format("{:40} {:>8.2f} {:>10.2f} {:>10.2f} {:>10} {:>10} {:>10} {:>7.1f}%\n", r["name"].get<std::string>(), us, before, before - us, short_number(r["flops_per_token"]),
+                          short_number(r["bytes_per_token"]), short_number(r["unfused_bytes_per_token"]), 100 * r["peak_fraction"].get<double>()));
   }
+  print_out(fmt::format("{:40} {:>8.2f} {:>10.2f} {:>10.2f}\n", "all", fused, unfused, unfused - fused));
 }
 
 void bench(const BenchOptions& options, Status&) {
@@ -129,11 +107,11 @@ void bench(const BenchOptions& options, Status&) {
   }
   peaks.push_back(meter.flops_per_second());
   const double peak = median(peaks);
-  const std::vector<RegionTime> times = region_times(*program(true, true)), unfused_times = region_times(*program(false, true));
+  const RegionTimes times = region_times(*program(true, true), *program(false, true));
 
   const CompiledModel &fused_model = fused->model(), &unfused_model = unfused->model();
   const char* precision = fused_model.bf16 ? "bf16" : "fp32";
-  auto side_json = [&](const Samples& samples, const CompiledModel& model, const auto& regions) {
+  auto side_json = [&](const Samples& samples, const CompiledModel& model, const std::vector<RegionTime>& regions) {
     nlohmann::ordered_json out;
     for (const auto& [work, values] : samples) {
       const double rate = median(values);
@@ -146,14 +124,18 @@ void bench(const BenchOptions& options, Status&) {
           {"executed_flops_per_token", token_cost(model, function).product_flops}};
     }
     out["regions"] = nlohmann::ordered_json::array();
-    const double seconds = 1 / median(samples.at(Work::ForwardBackward));  // a token
+    const double seconds = 1 / median(samples.at(Work::ForwardBackward)), unfused_seconds = 1 / median(unfused_samples.at(Work::ForwardBackward));  // a token
+    out["us_per_token"] = 1e6 * seconds;
     for (const RegionTime& r : regions) {
       out["regions"].push_back({{"name", r.name},
                                 {"share", r.share},
                                 {"us_per_token", 1e6 * r.share * seconds},
                                 {"flops_per_token", r.flops},
                                 {"bytes_per_token", r.bytes},
-                                {"peak_fraction", r.flops / (r.share * seconds) / peak}});
+                                {"peak_fraction", r.share > 0 ? r.flops / (r.share * seconds) / peak : 0}});
+      if (&model != &fused_model) continue;
+      out["regions"].back()["unfused_us_per_token"] = 1e6 * r.unfused_share * unfused_seconds;
+      out["regions"].back()["unfused_bytes_per_token"] = r.unfused_bytes;
     }
     return out;
   };
@@ -164,8 +146,8 @@ void bench(const BenchOptions& options, Status&) {
       {"precision", precision},
       {"threads", threads},
       {"repetitions", options.repetitions},
-      {"fused", side_json(fused_samples, fused_model, times)},
-      {"unfused", side_json(unfused_samples, unfused_model, unfused_times)},
+      {"fused", side_json(fused_samples, fused_model, times.fused)},
+      {"unfused", side_json(unfused_samples, unfused_model, times.unfused)},
       {"peak", {{"flops_per_s", peak}, {"best_flops_per_s", *std::max_element(peaks.begin(), peaks.end())}, {"threads", threads}}}};
   for (const Work work : kWorks) report["flops_per_token"][work_name(work)] = useful_flops(fused_model, unfused_model, work);
   report["decisions"] = fused_model.explanation.lines;

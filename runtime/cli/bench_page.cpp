@@ -41,7 +41,7 @@ std::string bar(double share) { return fmt::format("<span class=\"bar\" style=\"
 std::string speeds(const Json& report) {
   std::string out = "<table><tr><th>tokens a second</th><th></th><th></th><th>of the peak</th><th>fused / unfused</th></tr>\n";
   for (const auto& [work, fused] : report["fused"].items()) {
-    if (work == "regions") continue;
+    if (!fused.is_object()) continue;
     const Json& unfused = report["unfused"][work];
     const double fast = fused["tokens_per_s"], slow = unfused["tokens_per_s"], widest = std::max(fast, slow);
     out += fmt::format("<tr><td>{}, fused</td><td>{}</td><td style=\"text-align:left\">{}</td><td>{:.1f} %</td><td>{:.2f}</td></tr>\n", escaped(work),
@@ -53,15 +53,19 @@ std::string speeds(const Json& report) {
 }
 
 std::string regions(const Json& side, const char* kind) {
-  std::string out = fmt::format("<table class=\"{}\"><tr><th>region</th><th>time</th><th></th><th>us a token</th><th>FLOP</th><th>bytes</th><th>of peak</th></tr>\n", kind);
+  const bool fused = side["regions"].empty() || side["regions"][0].contains("unfused_us_per_token");
+  std::string out = fmt::format("<table class=\"{}\"><tr><th>region</th><th>time</th><th></th><th>us a token</th>{}<th>FLOP</th><th>bytes</th>{}<th>of peak</th></tr>\n", kind,
+                                fused ? "<th>unfused</th>" : "", fused ? "<th>unfused</th>" : "");
   double widest = 1e-9;
   for (const Json& r : side["regions"]) widest = std::max(widest, r["share"].get<double>());
   for (const Json& r : side["regions"]) {
     const double share = r["share"];
     if (share < 0.002) continue;
-    out += fmt::format("<tr><td>{}</td><td>{:.1f} %</td><td style=\"text-align:left\">{}</td><td>{:.2f}</td><td>{}</td><td>{}</td><td>{:.1f} %</td></tr>\n",
-                       escaped(r["name"]), 100 * share, bar(share / widest), r["us_per_token"].get<double>(), short_number(r["flops_per_token"]),
-                       short_number(r["bytes_per_token"]), 100 * r["peak_fraction"].get<double>());
+    out += fmt::format("<tr><td>{}</td><td>{:.1f} %</td><td style=\"text-align:left\">{}</td><td>{:.2f}</td>{}<td>{}</td><td>{}</td>{}<td>{:.1f} %</td></tr>\n",
+                       escaped(r["name"]), 100 * share, bar(share / widest), r["us_per_token"].get<double>(),
+                       fused ? fmt::format("<td>{:.2f}</td>", r["unfused_us_per_token"].get<double>()) : "", short_number(r["flops_per_token"]),
+                       short_number(r["bytes_per_token"]), fused ? fmt::format("<td>{}</td>", short_number(r["unfused_bytes_per_token"])) : "",
+                       100 * r["peak_fraction"].get<double>());
   }
   return out + "</table>\n";
 }
@@ -79,7 +83,7 @@ std::string bench_page(const Json& report) {
   out += "<h2>Where the time of forward and backward goes, fused</h2>\n" + regions(report["fused"], "fused");
   out += "<h2>and unfused</h2>\n" + regions(report["unfused"], "unfused");
   out += "<p>FLOP: 2 m n k of the region's products, for a token. Bytes: what its loops load and store outside registers; most of them are in caches. "
-         "Time: of all threads together.</p>\n<h2>Why it was not fused further, and other decisions</h2>\n<ul>\n";
+         "Time: of all threads together. Unfused: what the same values take in unfused code, where each has loops of its own.</p>\n<h2>Why it was not fused further, and other decisions</h2>\n<ul>\n";
   for (const Json& line : report["decisions"]) out += "<li>" + escaped(line) + "</li>\n";
   return out + "</ul></html>\n";
 }

@@ -261,9 +261,16 @@ TEST_CASE("bench measures fused beside unfused code") {
     CHECK(!report[side]["regions"].empty());
   }
   CHECK(report["peak"]["flops_per_s"].get<double>() > 0);
-  double shares = 0;
-  for (const auto& region : report["fused"]["regions"]) shares += region["share"].get<double>();
+  double shares = 0, unfused_us = 0, unfused_us_of_fused = 0;
+  for (const auto& region : report["fused"]["regions"]) {
+    shares += region["share"].get<double>();
+    unfused_us_of_fused += region["unfused_us_per_token"].get<double>();
+    CHECK(region["name"] != "what fused code does not compute");
+  }
   CHECK(std::abs(shares - 1) < 1e-6);
+  // what unfused code takes is all told beside the fused regions
+  for (const auto& region : report["unfused"]["regions"]) unfused_us += region["us_per_token"].get<double>();
+  CHECK(std::abs(unfused_us - unfused_us_of_fused) < 1e-6 * unfused_us);
   const std::string page = read_text(folder / "speed.html");
   CHECK(page.starts_with("<!DOCTYPE html>"));
   for (const auto& region : report["fused"]["regions"]) {
