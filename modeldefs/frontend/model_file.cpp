@@ -329,6 +329,7 @@ void apply_overrides(ModelFile& file, const std::map<std::string, std::string>& 
       diagnostics.error(whole, "the model has no size or constant '" + key + "'" + suggestion(key, known));
       continue;
     }
+    it->at = whole;
     Expr value = parse_expression(part, diagnostics);
     it->list = value.is(Kind::List);
     it->values = it->list ? value.args : std::vector<Expr>{value};

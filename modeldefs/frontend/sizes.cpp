@@ -176,7 +176,7 @@ class SizeEvaluator {
     }
     double v = entry.list ? 1 : value.values[0].value;
     if (!entry.constant && (v < 1 || v > 2147483647.0 || v != std::floor(v))) {
-      throw Fault{entry.at, "size '" + entry.name + "' is " + text(v) + "; a size is a whole number of at least 1"};
+      throw Fault{entry.at, "size '" + entry.name + "' is " + text(v) + "; a size is a whole number from 1 to 2147483647"};
     }
     if (!entry.constant) value.values[0].integer = true;
     return value;

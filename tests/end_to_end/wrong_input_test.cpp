@@ -77,6 +77,8 @@ TEST_CASE("settings and models that do not exist are named") {
   const Folder folder;
   const std::string model = folder.write("model.toml", kPlainModel);
   expect_failure({"compile", model, "--set", "train.lrr=1"}, 3, {"lrr", "did you mean"});
+  expect_failure({"compile", model, "--set", "T=0"}, 3, {"--set:1:1", "size 'T' is 0", "T=0"});
+  expect_failure({"compile", model, "--set", "d=70000000000"}, 3, {"--set:1:1", "from 1 to 2147483647"});
   expect_failure({"compile", model, "--set", "dd=1"}, 3, {"--set:1:1", "dd", "did you mean 'd'?"});
   expect_failure({"compile", model, "--set", "d=-1"}, 3, {"d"});
   expect_failure({"compile", "v5lm"}, 3, {"v5lm", "did you mean 'v5ln"});

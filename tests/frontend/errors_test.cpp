@@ -147,7 +147,7 @@ TEST_CASE("sections") {
   CHECK(with("repeat", "repaet").at(0) == "15:1 error unknown key 'repaet' in [block]; did you mean 'repeat'?");
   CHECK(with("d = 4", "d = 'dd / 2'").at(0) == "6:6 error unknown size 'dd'; did you mean 'd'?");
   CHECK(with("d = 4", "d = 'd / 2'").at(0) == "6:1 error size 'd' is defined by itself");
-  CHECK(with("d = 4", "d = 0").at(0) == "6:1 error size 'd' is 0; a size is a whole number of at least 1");
+  CHECK(with("d = 4", "d = 0").at(0) == "6:1 error size 'd' is 0; a size is a whole number from 1 to 2147483647");
   CHECK(with("T = 6\n", "").at(0) == "1:1 error [dims] has no 'T'");
   CHECK(with("linear(d, d)", "linnear(d, d)").at(0) == "20:6 error unknown layer 'linnear'; did you mean 'linear'?");
   CHECK(with("linear(d, d)", "linear(d)").at(0) == "20:6 error 'linear' takes (n, m, biased = 0)");
