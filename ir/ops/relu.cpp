@@ -11,8 +11,8 @@ extern const OpDef kRelu{
     .flops = 1,
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
-          NodeId x = g[node].inputs[0];
-          add(0, g.select(g.binary(Op::Lt, g.real(0), x), grad, g.real(0)));
+          // of the result, which the next product keeps anyway; it is positive where x is
+          add(0, g.select(g.binary(Op::Lt, g.real(0), node), grad, g.real(0)));
         },
     .samples = [] { return unary_samples(Op::Relu, -2, 2); },
 };
