@@ -48,7 +48,7 @@ void print_report(const nlohmann::ordered_json& report, const std::string& what,
   const int threads = report["threads"];
   print_out(fmt::format("{} on {} thread{}, {}; medians of {} interleaved repetitions\n", what, threads, threads == 1 ? "" : "s", exec,
                         report["repetitions"].get<int>()));
-  print_out(fmt::format("{} peak of {} measured beside them: {:.1f} GFLOP/s\n\n", report["precision"].get<std::string>(),
+  print_out(fmt::format("{} peak of {}, the best of what was measured beside them: {:.1f} GFLOP/s\n\n", report["precision"].get<std::string>(),
                         report["target"].get<std::string>(), report["peak"]["flops_per_s"].get<double>() / 1e9));
   print_out(fmt::format("{:18} {:>16} {:>10} {:>16} {:>10} {:>8} {:>12} {:>12}\n", "tokens/s", "fused", "of peak", "unfused", "of peak",
                         "ratio", "FLOP/token", "bytes/token"));
@@ -106,7 +106,7 @@ void bench(const BenchOptions& options, Status&) {
     }
   }
   peaks.push_back(meter.flops_per_second());
-  const double peak = median(peaks);
+  const double peak = *std::max_element(peaks.begin(), peaks.end());  // threads that start on one CPU share it until the system moves them
   const RegionTimes times = region_times(*program(true, true), *program(false, true));
 
   const CompiledModel &fused_model = fused->model(), &unfused_model = unfused->model();
@@ -148,7 +148,7 @@ void bench(const BenchOptions& options, Status&) {
       {"repetitions", options.repetitions},
       {"fused", side_json(fused_samples, fused_model, times.fused)},
       {"unfused", side_json(unfused_samples, unfused_model, times.unfused)},
-      {"peak", {{"flops_per_s", peak}, {"best_flops_per_s", *std::max_element(peaks.begin(), peaks.end())}, {"threads", threads}}}};
+      {"peak", {{"flops_per_s", peak}, {"median_flops_per_s", median(peaks)}, {"threads", threads}}}};
   for (const Work work : kWorks) report["flops_per_token"][work_name(work)] = useful_flops(fused_model, unfused_model, work);
   report["decisions"] = fused_model.explanation.lines;
   if (options.model->json) print_out(report.dump(2) + "\n");

@@ -76,7 +76,7 @@ std::string bench_page(const Json& report) {
   const std::string model = escaped(report["model"]);
   std::string out = fmt::format("<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{} on {}</title><style>{}</style>\n", model,
                                 report["target"].get<std::string>(), kStyle);
-  out += fmt::format("<h1>{}</h1>\n<p>{}, {}, {} threads; medians of {} interleaved repetitions; peak measured beside them: {:.1f} GFLOP/s.</p>\n",
+  out += fmt::format("<h1>{}</h1>\n<p>{}, {}, {} threads; medians of {} interleaved repetitions; best peak measured beside them: {:.1f} GFLOP/s.</p>\n",
                      model, report["target"].get<std::string>(), report["precision"].get<std::string>(), report["threads"].get<int>(),
                      report["repetitions"].get<int>(), report["peak"]["flops_per_s"].get<double>() / 1e9);
   out += speeds(report);
