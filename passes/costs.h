@@ -9,9 +9,9 @@ namespace cpuflow::passes {
 /// Work and traffic of one region, for one call of its function (one sequence, where the function runs sequences).
 struct RegionCosts {
   std::string function, region;
+  std::vector<ir::NodeId> nodes;  // the values that it computes
   double product_flops = 0;  // 2 m n k of each product
   double other_flops = 0;    // elementwise operations and reductions, by the rough costs in their op definitions
-  std::vector<ir::NodeId> nodes;  // the values that it computes
   double bytes = 0;          // elements of nests' loads and stores and of products' operands, as wide as they are kept, registers left out
 };
 

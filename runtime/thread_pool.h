@@ -51,6 +51,8 @@ class ThreadPool {
   explicit ThreadPool(int threads = 0);
 
   int size() const { return team_.size(); }
+  /// The same threads, for pieces of work that come one after the other.
+  Team& team() { return team_; }
   /// Calls work(index, thread) for every index < count, thread < size(), and waits for all.  Work on different indices must not depend on
   /// each other; which thread takes which index must not change the result.  When calls throw, the rest still runs and the exception of the
   /// lowest index is thrown.  Not to be called from within work.

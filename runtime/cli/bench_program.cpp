@@ -46,8 +46,7 @@ struct BenchProgram::Buffers {
   Buffers(CompiledModel compiled, int thread_count, uint64_t seed)
       : model(std::move(compiled)),
         m(model.exe.manifest),
-        pool(static_cast<int>(std::min<int64_t>(thread_count, m.lanes))),
-        team(thread_count),
+        pool(thread_count),
         params(m.param_floats),
         shared(m.shared_floats),
         rows(static_cast<uint64_t>(kTogether * m.columns())),
@@ -113,17 +112,17 @@ struct BenchProgram::Buffers {
     for (int64_t t = 0; t < m.T; ++t) {
       auto run = [&](size_t part, int) {
         const int64_t begin = count * static_cast<int64_t>(part) / parts, end = count * (static_cast<int64_t>(part) + 1) / parts;
-        cpuflow_call c = call(*lanes[part], begin);
+        cpuflow_call c = call(*lanes[0], begin);
         c.streams = static_cast<int32_t>(end - begin);
         c.lane_step = static_cast<int64_t>(m.lane_step());
         c.lane = streams.get() + static_cast<uint64_t>(begin) * m.lane_step();
         c.out = rows.get() + begin * m.columns();
         c.first = static_cast<int32_t>(t);
         c.last = static_cast<int32_t>(t + 1);
-        if (count == 1 && team.size() > 1) c.fork = rt::Team::fork, c.team = &team;
+        if (count == 1 && pool.size() > 1) c.fork = rt::Team::fork, c.team = &pool.team();
         model.exe.rows(&c);
       };
-      if (parts == 1) run(0, 0);  // the pool's threads would wake up and take the team's places
+      if (count == 1) run(0, 0);  // whose products are what the threads share
       else pool.parallel_for(static_cast<size_t>(parts), run);
     }
     return count * m.T;
@@ -149,7 +148,6 @@ struct BenchProgram::Buffers {
   CompiledModel model;
   const codegen::Manifest& m;
   rt::ThreadPool pool;
-  rt::Team team;
   AlignedFloats params, shared, rows, streams, first, second;
   rt::AdamW optimizer;
   int64_t updates = 0;

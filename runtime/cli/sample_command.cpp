@@ -28,20 +28,18 @@ struct SampleCommand {
 
 /// A model with its weights, ready to write up to `streams` texts at once: fewer where memory is short.
 struct Writer {
-  Writer(const CompileOptions& compile, TrainedModel& trained, bool may_be_causal, int64_t streams, int threads) : model(compile_and_warn(compile)), arena(rt::Arena::bytes_for(model.exe.manifest.param_floats)) {
+  Writer(const CompileOptions& compile, TrainedModel& trained, bool may_be_causal, rt::ThreadPool& pool, int64_t streams) : model(compile_and_warn(compile)), arena(rt::Arena::bytes_for(model.exe.manifest.param_floats)) {
     codegen::Manifest& m = model.exe.manifest;
     m.causal = m.causal && may_be_causal;
     float* params = arena.floats(m.param_floats);
     trained.load(m, params);
     if (!m.causal) streams = 1;
     while (streams > 1 && rt::Sampler::bytes(m, streams) > rt::available_memory() / 2) streams /= 2;
-    sampler.emplace(model.exe, params, streams, threads);
-    together = streams;
+    sampler.emplace(model.exe, params, pool, streams);
   }
   CompiledModel model;
   rt::Arena arena;
   std::optional<rt::Sampler> sampler;
-  int64_t together = 1;
 };
 
 /// The same model with twice as many positions, where its parameters and its equations allow that; nothing otherwise, and why.
@@ -142,7 +140,7 @@ class SampleRun {
   nlohmann::ordered_json write(const std::vector<uint32_t>& prompt) {
     nlohmann::ordered_json reports = nlohmann::ordered_json::array();
     while (static_cast<int64_t>(reports.size()) < command_.samples && !interrupted_) {
-      const int64_t done = static_cast<int64_t>(reports.size()), count = std::min(writer_->together, command_.samples - done);
+      const int64_t done = static_cast<int64_t>(reports.size()), count = std::min(writer_->sampler->streams(), command_.samples - done);
       const bool live = count == 1 && !command_.json;
       std::vector<ShownText> texts;
       for (int64_t i = 0; i < count; ++i) {
@@ -188,7 +186,7 @@ class SampleRun {
 
   /// Texts of one length, as far as the model at hand goes.
   void continue_together(const std::vector<ShownText*>& texts) {
-    const size_t together = static_cast<size_t>(writer_->together);
+    const size_t together = static_cast<size_t>(writer_->sampler->streams());
     for (size_t first = 0; first < texts.size(); first += together) {
       std::vector<rt::SampleRequest> requests;
       for (size_t i = first; i < std::min(texts.size(), first + together); ++i) requests.push_back(texts[i]->request());
@@ -200,8 +198,8 @@ class SampleRun {
             requests[0].prompt, requests[0].options, [&](uint32_t id) { return texts[first]->add(id); }, &rt::StopSignals::flag()));
         continue;
       }
-      const std::vector<rt::SampleResult> results = writer_->sampler->sample(
-          requests, pool_, [&](size_t i, uint32_t id) { return texts[first + i]->add(id); }, &rt::StopSignals::flag());
+      const std::vector<rt::SampleResult> results = writer_->sampler->sample_all(
+          requests, [&](size_t i, uint32_t id) { return texts[first + i]->add(id); }, &rt::StopSignals::flag());
       for (size_t i = 0; i < results.size(); ++i) texts[first + i]->take(results[i]);
     }
   }
@@ -215,10 +213,10 @@ class SampleRun {
     return true;
   }
   /// What is refuted may be too small for the probe of the compiled rows to see.
-  std::unique_ptr<Writer> make_writer() const {
+  std::unique_ptr<Writer> make_writer() {
     constexpr int64_t kOfThread = 16;  // more streams than that hardly make better use of the weights that are read
     const int64_t streams = command_.options.look_ahead > 0 ? 1 : std::min(command_.samples, kOfThread * pool_.size());
-    return std::make_unique<Writer>(compile_, trained_, verdict_of(audit_, "causality") != passes::audit::Verdict::Refuted, streams, pool_.size());
+    return std::make_unique<Writer>(compile_, trained_, verdict_of(audit_, "causality") != passes::audit::Verdict::Refuted, pool_, streams);
   }
 
   const SampleCommand& command_;

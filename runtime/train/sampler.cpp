@@ -32,8 +32,8 @@ uint64_t Sampler::bytes(const codegen::Manifest& m, int64_t streams) {
          static_cast<uint64_t>(streams) * (Arena::bytes_for(m.lane_step()) + Arena::bytes_for(rows_out(m)) + Arena::bytes_for(static_cast<uint64_t>(m.T)));
 }
 
-Sampler::Sampler(const codegen::Executable& exe, const float* params, int64_t streams, int threads)
-    : exe_(exe), arena_((require_memory(bytes(exe.manifest, streams), available_memory(), "sampling"), bytes(exe.manifest, streams))), team_(threads), streams_(static_cast<size_t>(streams)) {
+Sampler::Sampler(const codegen::Executable& exe, const float* params, ThreadPool& pool, int64_t streams)
+    : exe_(exe), arena_((require_memory(bytes(exe.manifest, streams), available_memory(), "sampling"), bytes(exe.manifest, streams))), pool_(pool), streams_(static_cast<size_t>(streams)) {
   const codegen::Manifest& m = exe.manifest;
   if (!exe.rows) throw std::invalid_argument("this model was compiled without `rows`, which sampling needs");
   if (streams < 1 || (streams > 1 && !m.causal)) throw std::invalid_argument(fmt::format("{} streams: at least one, and one only of a model that is not causal", streams));
@@ -91,12 +91,12 @@ std::span<const float> Sampler::next_logits(std::span<const uint32_t> ids) {
   head_at_ = V;
   if (!m.causal) {
     begin();
-    run(0, 1, 0, length, &team_);
+    run(0, 1, 0, length, &pool_.team());
     const size_t last = (static_cast<size_t>(length) - 1) * static_cast<size_t>(m.columns());
     head_at_ += last;
     return {out_ + last, V};
   }
-  for (; position_ < length; ++position_) run(0, 1, position_, position_ + 1, &team_);
+  for (; position_ < length; ++position_) run(0, 1, position_, position_ + 1, &pool_.team());
   return logits(0);
 }
 
@@ -183,8 +183,8 @@ SampleResult Sampler::sample(std::span<const uint32_t> prompt, const SampleOptio
   return std::move(text.result);
 }
 
-std::vector<SampleResult> Sampler::sample(std::span<const SampleRequest> requests, ThreadPool& pool, const std::function<bool(size_t, uint32_t)>& on_token,
-                                          const std::atomic<int>* stop) {
+std::vector<SampleResult> Sampler::sample_all(std::span<const SampleRequest> requests, const std::function<bool(size_t, uint32_t)>& on_token,
+                                              const std::atomic<int>* stop) {
   std::vector<Text> texts;  // those that go on
   for (const SampleRequest& r : requests) {
     texts.push_back(begin_text(texts.size(), r.prompt, r.options));
@@ -212,8 +212,8 @@ std::vector<SampleResult> Sampler::sample(std::span<const SampleRequest> request
     if (texts.empty()) return results;
     const int64_t length = static_cast<int64_t>(texts[0].ids.size());
     std::vector<uint32_t> chosen(texts.size());
-    const size_t parts = std::min(texts.size(), static_cast<size_t>(pool.size()));
-    pool.parallel_for(parts, [&](size_t part, int) {
+    const size_t parts = std::min(texts.size(), static_cast<size_t>(pool_.size()));
+    pool_.parallel_for(parts, [&](size_t part, int) {
       const size_t first = texts.size() * part / parts, last = texts.size() * (part + 1) / parts;
       for (int64_t t = position_; t < length; ++t) run(first, last - first, t, t + 1, nullptr);
       for (size_t i = first; i < last; ++i) chosen[i] = choose(texts[i], logits(i));

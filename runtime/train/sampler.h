@@ -29,26 +29,26 @@ struct SampleRequest {
 /// A model that makes text, one position at a time, from the states that `rows` carries in its lanes.
 class Sampler {
  public:
-  /// Continues up to `streams` texts at once; a text that is alone has `threads` threads.  `params` [param_floats] must outlive this object.
-  /// Throws MemoryError, std::invalid_argument when `rows` was not compiled.
-  Sampler(const codegen::Executable& exe, const float* params, int64_t streams = 1, int threads = 1);
+  /// Continues up to `streams` texts at once on the threads of `pool`: they share the products of a text that is alone, or have texts of their
+  /// own.  `params` [param_floats] and `pool` must outlive this object.  Throws MemoryError, std::invalid_argument when `rows` was not compiled,
+  /// and for several streams of a model that is not causal.
+  Sampler(const codegen::Executable& exe, const float* params, ThreadPool& pool, int64_t streams = 1);
 
   /// Memory that a sampler of so many streams takes.
   static uint64_t bytes(const codegen::Manifest& manifest, int64_t streams);
   /// What to tell people before sampling, or "": a model that is not causal recomputes the whole prefix for every token, and what it
   /// learned may not be what it does here.
   std::string warning() const;
-  /// Whether several texts can go on together: a position of each is computed in one pass over the weights.
-  bool together() const { return exe_.manifest.causal; }
+  int64_t streams() const { return static_cast<int64_t>(streams_); }
   /// Continues `prompt` (at least one id).  The token at a position depends on the prompt, the tokens so far, the options and the position
   /// only. `on_token` sees each new id as it is made and may return false to stop.  Throws DataError for an empty prompt, one longer than
   /// T, and ids that are not below V; std::invalid_argument for options out of range.
   SampleResult sample(std::span<const uint32_t> prompt, const SampleOptions& options, const std::function<bool(uint32_t)>& on_token = {},
                       const std::atomic<int>* stop = nullptr);
-  /// The same for several texts at once, on the threads of `pool`: each becomes what it becomes alone.  Requires: together(), not more texts
-  /// than streams, prompts of one length, no look-ahead.
-  std::vector<SampleResult> sample(std::span<const SampleRequest> requests, ThreadPool& pool, const std::function<bool(size_t request, uint32_t id)>& on_token = {},
-                                   const std::atomic<int>* stop = nullptr);
+  /// The same for several texts at once: a position of each is computed in one pass over the weights, and each becomes what it becomes alone.
+  /// Requires: not more texts than streams(), prompts of one length, no look-ahead.
+  std::vector<SampleResult> sample_all(std::span<const SampleRequest> requests, const std::function<bool(size_t request, uint32_t id)>& on_token = {},
+                                       const std::atomic<int>* stop = nullptr);
   /// Begins a new sequence: `rows` forgets what its lanes hold when it begins at position 0.
   void begin() { position_ = 0; }
   /// Logits [V] after `ids`, which continue the ids of the call before since begin(); valid until the next call.
@@ -76,7 +76,7 @@ class Sampler {
 
   const codegen::Executable& exe_;
   Arena arena_;
-  Team team_;
+  ThreadPool& pool_;
   size_t streams_;
   float *lane_, *out_;  // one of each stream
   int32_t* tokens_;

@@ -131,7 +131,7 @@ TEST_CASE("a sampler continues a prompt from the carried state") {
   rt::ThreadPool pool(1);
   std::vector<float> params(exe.manifest.param_floats);
   rt::init_params(pool, exe.manifest, 1, params.data());
-  rt::Sampler sampler(exe, params.data());
+  rt::Sampler sampler(exe, params.data(), pool);
   CHECK(sampler.warning().empty());
   rt::SampleOptions options;
   options.seed = 4;
@@ -177,7 +177,7 @@ TEST_CASE("texts that are continued together become what each becomes alone") {
   std::vector<float> params(exe.manifest.param_floats);
   rt::ThreadPool one(1);
   rt::init_params(one, exe.manifest, 1, params.data());
-  rt::Sampler alone(exe, params.data()), together(exe, params.data(), 5);
+  rt::Sampler alone(exe, params.data(), one);
   const std::vector<std::vector<uint32_t>> prompts{{1, 2}, {3, 4}, {0, 0}, {1, 2}, {9, 11}};
   std::vector<rt::SampleRequest> requests;
   for (size_t i = 0; i < prompts.size(); ++i) {
@@ -189,8 +189,9 @@ TEST_CASE("texts that are continued together become what each becomes alone") {
   requests[4].options.end_token = alone.sample(prompts[4], requests[4].options).ids[1];
   for (const int threads : {1, 2, 3, 4}) {
     rt::ThreadPool pool(threads);
+    rt::Sampler together(exe, params.data(), pool, 5);
     std::vector<std::vector<uint32_t>> streamed(prompts.size());
-    const std::vector<rt::SampleResult> results = together.sample(requests, pool, [&](size_t i, uint32_t id) {
+    const std::vector<rt::SampleResult> results = together.sample_all(requests, [&](size_t i, uint32_t id) {
       streamed[i].push_back(id);
       return i != 2 || streamed[i].size() < 3;
     });
@@ -203,18 +204,19 @@ TEST_CASE("texts that are continued together become what each becomes alone") {
       CHECK((streamed[i] == results[i].ids));
     }
   }
-  rt::ThreadPool pool(2);
+  rt::Sampler together(exe, params.data(), one, 5);
   const std::vector<uint32_t> longer{1, 2, 3};
   requests[1].prompt = longer;
-  CHECK(has(message_of([&] { together.sample(requests, pool); }), "one length"));
+  CHECK(has(message_of([&] { together.sample_all(requests); }), "one length"));
   requests.assign(6, {prompts[0], options_of(1)});
-  CHECK(has(message_of([&] { together.sample(requests, pool); }), "6 texts for 5 streams"));
+  CHECK(has(message_of([&] { together.sample_all(requests); }), "6 texts for 5 streams"));
 }
 
 TEST_CASE("prompts and options that cannot be used are refused") {
   const codegen::Executable exe = bigram::make();
   const std::vector<float> params(exe.manifest.param_floats);
-  rt::Sampler sampler(exe, params.data());
+  rt::ThreadPool pool(1);
+  rt::Sampler sampler(exe, params.data(), pool);
   const std::vector<uint32_t> one{1}, wrong{1, bigram::V}, longer(bigram::T + 1, 1);
   CHECK(has(message_of([&] { sampler.sample({}, {}); }), "no token"));
   CHECK(has(message_of([&] { sampler.sample(wrong, {}); }), "V = 12"));
@@ -224,7 +226,7 @@ TEST_CASE("prompts and options that cannot be used are refused") {
   CHECK(has(message_of([&] { sampler.sample(one, options_of(1, 0, 0)); }), "top-p"));
   codegen::Executable without = exe;
   without.rows = nullptr;
-  CHECK_THROWS(rt::Sampler(without, params.data()));
+  CHECK_THROWS(rt::Sampler(without, params.data(), pool));
 }
 
 TEST_CASE("a model that is not causal recomputes the prefix and says so") {
@@ -233,10 +235,10 @@ TEST_CASE("a model that is not causal recomputes the prefix and says so") {
   rt::ThreadPool pool(1);
   std::vector<float> params(exe.manifest.param_floats);
   rt::init_params(pool, exe.manifest, 1, params.data());
-  rt::Sampler whole(exe, params.data());
+  rt::Sampler whole(exe, params.data(), pool);
   CHECK(has(whole.warning(), "not causal"));
   const codegen::Executable causal = bigram::make();
-  rt::Sampler steps(causal, params.data());
+  rt::Sampler steps(causal, params.data(), pool);
   const std::vector<uint32_t> prompt{4, 1};
   CHECK((whole.sample(prompt, {}).ids == steps.sample(prompt, {}).ids));
 }
