@@ -72,7 +72,10 @@ __attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
       }
     };
     KERNEL_UNROLL
-    for (int r = 0; r < R; ++r) __builtin_prefetch(c + r * c_row, 1);
+    for (int r = 0; r < R; ++r) {
+      KERNEL_UNROLL
+      for (int j = 0; j < kRegs * kLanes; j += 16) __builtin_prefetch(c + r * c_row + j, 1);
+    }
     const long fetch_step = fetch < blocks.fetch_end ? blocks.fetch_step : 0;
     int k = blocks.k;
     KERNEL_ROLLED
