@@ -308,24 +308,34 @@ constexpr int kTileSteps = 8;           // tiles along the inner axis of a piece
 #define KERNEL_TILE_ZERO(tile) __asm__ volatile("tilezero %tmm" #tile)
 #define KERNEL_TILE_DOT(sum, a, b) __asm__ volatile("tdpbf16ps %tmm" #b ", %tmm" #a ", %tmm" #sum)
 
-/// Tiles of A: floats between those that follow each other along the inner axis, between their rows, and between those below each other; and
-/// lines of memory that are asked for meanwhile, so many in each step.
+/// Tiles of A: floats between those that follow each other along the inner axis, between their rows, and between those below each other.
 struct TilesOfA {
   const float* at;
   long step, row, below;
-  const float* ahead;
+};
+
+/// Memory that is asked for meanwhile: so many lines in each step, and a block of C that comes later, or null.
+struct Ahead {
+  const float* at;
   long lines;
+  const float* c;
 };
 
 /// c (R x C tiles) (+)= `steps` tiles of A by a panel.  The tiles of a step are loaded between the products of the step before it.
 template <int R, int C>
-__attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, const float* b, float* c, long c_row, bool add) {
+__attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, const Ahead& ahead, const float* b, float* c, long c_row, bool add) {
   const float* a = tiles.at;
   const long row = tiles.row, step = tiles.step, below = tiles.below;
-  const float* ahead = tiles.ahead;
+  const float *line = ahead.at, *c_line = ahead.c;
+  const int c_rows = c_line ? (R * kTile + steps - 1) / steps : 0;
   auto ask = [&] {
     KERNEL_ROLLED
-    for (long i = 0; i < tiles.lines; ++i, ahead += kTile) __builtin_prefetch(ahead, 0, 2);
+    for (long i = 0; i < ahead.lines; ++i, line += kTile) __builtin_prefetch(line, 0, 2);
+    KERNEL_ROLLED
+    for (int i = 0; i < c_rows; ++i, c_line += c_row) {
+      __builtin_prefetch(c_line, 0, 2);
+      if constexpr (C == 2) __builtin_prefetch(c_line + kTile, 0, 2);
+    }
   };
   if (add) {
     KERNEL_TILE_LOAD(0, c, c_row);
@@ -368,7 +378,7 @@ __attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, 
 }
 
 /// One block of up to 32 rows and columns; what is not whole goes by way of a block that is.
-inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA& a, const float* b, float* c, long c_row, bool add) {
+inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA& a, const Ahead& ahead, const float* b, float* c, long c_row, bool add) {
   alignas(64) float whole[2 * kTile * kPanel];
   const int R = rows > kTile ? 2 : 1, C = columns > kTile ? 2 : 1;
   const bool edge = rows != R * kTile || columns != C * kTile;
@@ -377,10 +387,10 @@ inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA
   if (edge && add) {
     for (int i = 0; i < rows; ++i) __builtin_memcpy(whole + i * kPanel, c + i * c_row, static_cast<unsigned long>(columns) * sizeof(float));
   }
-  if (R == 2 && C == 2) multiply_tiles<2, 2>(steps, a, b, out, out_row, add);
-  if (R == 2 && C == 1) multiply_tiles<2, 1>(steps, a, b, out, out_row, add);
-  if (R == 1 && C == 2) multiply_tiles<1, 2>(steps, a, b, out, out_row, add);
-  if (R == 1 && C == 1) multiply_tiles<1, 1>(steps, a, b, out, out_row, add);
+  if (R == 2 && C == 2) multiply_tiles<2, 2>(steps, a, ahead, b, out, out_row, add);
+  if (R == 2 && C == 1) multiply_tiles<2, 1>(steps, a, ahead, b, out, out_row, add);
+  if (R == 1 && C == 2) multiply_tiles<1, 2>(steps, a, ahead, b, out, out_row, add);
+  if (R == 1 && C == 1) multiply_tiles<1, 1>(steps, a, ahead, b, out, out_row, add);
   if (edge) {
     for (int i = 0; i < rows; ++i) __builtin_memcpy(c + i * c_row, whole + i * kPanel, static_cast<unsigned long>(columns) * sizeof(float));
   }
@@ -405,23 +415,29 @@ template <bool kTransposed, class A>
 KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, long a_stride, const float* b, float* c, long c_row) {
   alignas(64) float copied[kTileRows * kTileSteps * kTile];
   const long panel = static_cast<long>(padded_units(K)) * kPanel;
-  const bool large = panel * ((N + kPanel - 1) / kPanel) > kKept;
+  const int panels = (N + kPanel - 1) / kPanel;
+  const bool large = panel * panels > kKept;
   for (int first = 0; first < m; first += kTileRows) {
     const int rows = min(kTileRows, m - first), blocks = (rows + 2 * kTile - 1) / (2 * kTile);
     const bool in_place = !kTransposed && rows % kTile == 0 && lie_in_units(a, a_stride, K, kTile);
+    auto block_of_c = [&](int row, int i) { return c + (row + i % blocks * 2 * kTile) * c_row + i / blocks * kPanel; };
     for (int k = 0; k < K; k += kTileSteps * 2 * kTile) {
       const int depth = min(kTileSteps * 2 * kTile, K - k), steps = (depth + 2 * kTile - 1) / (2 * kTile);
       const A* const corner = kTransposed ? a + k * a_stride + first : a + first * a_stride + k;
-      TilesOfA tiles = {copied, kTileFloats, kTile, kTileSteps * kTileFloats, nullptr, 0};
-      if (in_place) tiles = {reinterpret_cast<const float*>(corner), kTile, a_stride / 2, kTile * a_stride / 2, nullptr, 0};
+      TilesOfA tiles = {copied, kTileFloats, kTile, kTileSteps * kTileFloats};
+      if (in_place) tiles = {reinterpret_cast<const float*>(corner), kTile, a_stride / 2, kTile * a_stride / 2};
       else copy_tiles<kTransposed>(rows, depth, corner, a_stride, copied);
       const float* from = b + static_cast<long>(k / 2) * kPanel;
       for (int n = 0; n < N; n += kPanel, from += panel) {
         TilesOfA block = tiles;
-        block.ahead = from + panel;
-        block.lines = large && n + kPanel < N ? (kPanel + blocks - 1) / blocks : 0;
-        for (int i = 0; i < rows; i += 2 * kTile, block.at += 2 * block.below, block.ahead += steps * block.lines * kTile) {
-          multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, block, from, c + (first + i) * c_row + n, c_row, add || k > 0);
+        Ahead ahead = {from + panel, large && n + kPanel < N ? (kPanel + blocks - 1) / blocks : 0, nullptr};
+        for (int i = 0; i < rows; i += 2 * kTile, block.at += 2 * block.below, ahead.at += steps * ahead.lines * kTile) {
+          float* const out = c + (first + i) * c_row + n;
+          if (add) {  // two blocks ahead: one is too short for the third cache
+            const int later = n / kPanel * blocks + i / (2 * kTile) + 2, here = panels * blocks;
+            ahead.c = later < here ? block_of_c(first, later) : block_of_c(first + kTileRows, later - here);
+          }
+          multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, block, ahead, from, out, c_row, add || k > 0);
         }
       }
     }
