@@ -258,14 +258,15 @@ bool FunctionLowering::build_product(Statement& s) {
       why = "no axis of the left factor is contiguous";
       continue;
     }
+    p.bf16 = takes_bf16(s);
     const bool k_rows = row && *pk == *row;
     bool in_tile = false;
     if (k_rows) {
       for (const Place* operand : {&a, &b}) {
         const Buffer& buffer = b_.program.buffers[operand->buffer];
-        int64_t floats = 1;
-        for (const Axis& ax : buffer.axes) floats *= ax.kind == AxisKind::Layer ? 1 : ax.size;
-        in_tile = in_tile || (floats > b_.options.large_floats && buffer.space == Space::Lane);
+        int64_t elements = 1;
+        for (const Axis& ax : buffer.axes) elements *= ax.kind == AxisKind::Layer ? 1 : ax.size;
+        in_tile = in_tile || ((p.bf16 ? elements / 2 : elements) > b_.options.large_floats && buffer.space == Space::Lane);
       }
       if (!in_tile) s.row.reset();  // over all rows at once: the inner axis is as long as it can be
       s.reduces_rows = in_tile;
@@ -290,7 +291,6 @@ bool FunctionLowering::build_product(Statement& s) {
       fill.fill.place = c;
       (s.reduces_rows || s.cycle >= 0 ? s.before : s.steps).push_back(fill);
     }
-    p.bf16 = takes_bf16(s);
     p.b = pack_operand(s, b, y, *pk, *pn, k_rows || each_row, p.bf16);
     s.whole_tile = s.row && s.cycle < 0 && !each_row;
     Step step;
