@@ -367,12 +367,21 @@ KERNEL_INLINE V power_of_two(int_of<V> n) {
   return bits_as<V>((n + 127) << 23);
 }
 
+/// x 2^n for -252 <= n <= 254; denormal results and infinity included.
+template <class V>
+KERNEL_INLINE V scaled(V x, int_of<V> n) {
+#if defined(__AVX512F__)
+  if constexpr (kIsVector<V>) return __builtin_ia32_scalefps512_mask(x, real(n), x, -1, 4);
+#endif
+  const int_of<V> half = n >> 1;
+  return x * power_of_two<V>(half) * power_of_two<V>(n - half);
+}
+
 /// e^x; denormal results and infinity included.  Error below 1.1 ulp.
 template <class V>
 KERNEL_INLINE V exp(V x) {
   const auto [small, exponent] = split_exp(min(max(x, splat<V>(-104.0f)), splat<V>(89.0f)));
-  const int_of<V> half = exponent >> 1;
-  return (small + 1.0f) * power_of_two<V>(half) * power_of_two<V>(exponent - half);
+  return scaled(small + 1.0f, exponent);
 }
 
 /// Natural logarithm; -inf at 0, NaN below.  Error below 1 ulp.
