@@ -150,9 +150,7 @@ class NestEmitter {
     if (nest_.lane >= 0) lane_ = &nest_.loops[nest_.lane];
     for (const Store& s : nest_.stores) {
       scalar_ = scalar_ || (s.how != Store::How::Set || s.accumulate ? reduce_depth(s) > nest_.lane && lane_ && stride(s.place) != 1 : lane_ && stride(s.place) != 1);
-      for (const Index& i : s.place.indices) {
-        if (i.computed != kNone) visit(i.computed), scalar_ = scalar_ || (lane_ && in_lane(i.computed));
-      }
+      for (ExprId i : computed_indices(s.place)) visit(i), scalar_ = scalar_ || (lane_ && in_lane(i));
     }
     for (const Store& s : nest_.stores) {
       visit(s.value);
@@ -165,6 +163,15 @@ class NestEmitter {
 
  private:
   void line(int depth, const std::string& text) { out_ += std::string(indent_ + 2 * depth, ' ') + text + "\n"; }
+
+  /// What the address of a place is computed from besides counters.
+  std::vector<ExprId> computed_indices(const Place& place) const {
+    std::vector<ExprId> out;
+    for (size_t d = 0; d < place.indices.size(); ++d) {
+      if (place.indices[d].computed != kNone && p_.buffers[place.buffer].strides[d] != 0) out.push_back(place.indices[d].computed);
+    }
+    return out;
+  }
 
   int64_t stride(const Place& place) const { return lane_ ? stride_along(p_, place, *lane_) : 0; }
 
@@ -217,9 +224,7 @@ class NestEmitter {
         visit(it->second);
         return;
       }
-      for (const Index& i : x.place.indices) {
-        if (i.computed != kNone) visit(i.computed);
-      }
+      for (ExprId i : computed_indices(x.place)) visit(i);
     }
     if (x.index.computed != kNone) visit(x.index.computed);
     for (ExprId a : x.args) visit(a);
@@ -233,9 +238,7 @@ class NestEmitter {
 
   std::map<ExprId, std::string> indices(const Place& place) {
     std::map<ExprId, std::string> out;
-    for (const Index& i : place.indices) {
-      if (i.computed != kNone) out[i.computed] = text(i.computed);
-    }
+    for (ExprId i : computed_indices(place)) out[i] = text(i);
     return out;
   }
 

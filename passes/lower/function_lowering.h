@@ -12,6 +12,8 @@ struct Read {
   enum class How : uint8_t { SameRow, EarlierRow, LaterRow, AnyRow } how = How::SameRow;
   int64_t distance = 0;  // EarlierRow, LaterRow: of the farthest row
   bool same_layer = true;
+  std::optional<int64_t> layers_later, layer;  // of a value of another layer: so many behind this one, or always this one
+  bool same_element = false;  // of the row: the one that the statement computes
   bool same_position = false;  // the statement's row is another axis than the value's, and counts the same positions
 };
 
@@ -154,6 +156,7 @@ class FunctionLowering {
   std::map<std::pair<ir::NodeId, ir::Axis>, Span> demand_;  // of values of two positions: which of the second are read
   std::map<ir::NodeId, ir::BufferId> buffers_;
   std::map<ir::BufferId, ir::NodeId> node_of_;
+  std::set<ir::BufferId> passed_on_;  // each layer writes over what the layer before left
   std::vector<Statement> statements_;
   std::map<ir::NodeId, std::vector<size_t>> statements_of_;
   std::vector<int> layer_home_;           // the layer cycle whose loop a value is computed in, or -1

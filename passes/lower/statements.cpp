@@ -502,6 +502,7 @@ void FunctionLowering::add_read(Statement& s, const Place& place, bool whole) {
   Read r;
   r.node = it->second;
   r.how = Read::How::AnyRow;
+  r.same_element = true;
   for (size_t d = 0; d < b.axes.size(); ++d) {
     if (s.row && !whole && b.axes[d] == *s.row) {
       const Index* i = unclamped(b_.program, place.indices[d]);
@@ -515,7 +516,12 @@ void FunctionLowering::add_read(Statement& s, const Place& place, bool whole) {
       }
     }
     if (s.row && !whole && *s.row != b.axes[d] && ranged(b.axes[d]) && b.axes[d].size == s.row->size) r.same_position = place.indices[d] == ProgramBuilder::variable(*s.row);
-    if (b.axes[d].kind == AxisKind::Layer && place.indices[d] != ProgramBuilder::variable(b.axes[d])) r.same_layer = false;
+    if (b.axes[d].kind == AxisKind::Layer && place.indices[d] != ProgramBuilder::variable(b.axes[d])) {
+      r.same_layer = false;
+      if (const Index* i = unclamped(b_.program, place.indices[d]); i && i->terms.empty()) r.layer = i->offset;
+      else if (i && i->terms.size() == 1 && i->along(b.axes[d]) == 1) r.layers_later = i->offset;
+    }
+    r.same_element = r.same_element && (b.axes[d].kind == AxisKind::Layer || place.indices[d] == ProgramBuilder::variable(b.axes[d]));
   }
   // a place that mentions the row axis elsewhere too is a diagonal: any row
   s.reads.push_back(r);

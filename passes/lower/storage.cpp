@@ -117,6 +117,33 @@ void FunctionLowering::assign_storage() {
   for (size_t i = 0; i < statements_.size(); ++i) {
     for (const Read& r : statements_[i].reads) uses[r.node].push_back({i, r});
   }
+  // Whether each layer may write over what the layer before left: that was read by then, and nothing else of it is asked for.
+  auto passed_on = [&](NodeId node, const Statement& producer) {
+    const Part& part = function_.parts[producer.part];
+    if (!part.loops || statements_of_.at(node).size() != 1) return false;
+    const int64_t last = part.direction > 0 ? int64_t{part.layer.size} - 1 : 0;
+    bool carried = false;
+    for (const Use& u : uses[node]) {
+      const Statement& reader = statements_[u.statement];
+      const Read& r = u.read;
+      if (reader.part != producer.part) {
+        if (reader.part < producer.part || r.layer != last) return false;
+        continue;
+      }
+      if (r.same_layer) continue;
+      if (r.layers_later != -part.direction) return false;
+      carried = true;
+      if (reader.region != producer.region) {
+        if (reader.region > producer.region) return false;
+        continue;
+      }
+      if (r.how != Read::How::SameRow || reader.group > producer.group) return false;
+      if (reader.group < producer.group) continue;
+      if (!part.regions[producer.region].groups[producer.group].by_row || reader.nest > producer.nest) return false;
+      if (reader.nest == producer.nest && (reader.node != node || !r.same_element)) return false;
+    }
+    return carried;
+  };
   for (auto& [node, buffer] : buffers_) {
     Buffer& b = b_.program.buffers[buffer];
     if (b.space != Space::Lane && !(b.space == Space::Shared && rate_ <= Rate::Step)) continue;
@@ -152,6 +179,7 @@ void FunctionLowering::assign_storage() {
     }
     if (row_range && producer.reduces_rows && ranged(*producer.row)) b.persistent = true;
     if (b.space == Space::Shared || b.persistent) layers = true;
+    else if (layers && b.space == Space::Lane && passed_on(node, producer)) layers = false, passed_on_.insert(buffer);
     const Region* region = &function_.parts[producer.part].regions[producer.region];
     near = near && distance > 0 && !rows_all && region->chunk == 0;
     const bool by_row = region->groups[producer.group].by_row;
@@ -302,7 +330,7 @@ void FunctionLowering::plan_memory(Function& f) {
       auto place = [&](const Place& p) {
         if (p.buffer == kNone) return;
         const Buffer& b = b_.program.buffers[p.buffer];
-        bool across = false;  // held for every layer, or made before this part
+        bool across = passed_on_.count(p.buffer) != 0;  // from layer to layer, held for every one, or made before this part
         for (size_t i = 0; i < b.axes.size(); ++i) across = across || (b.axes[i].kind == AxisKind::Layer && b.strides[i] != 0);
         if (part.loops && (across || (lives.count(p.buffer) && lives[p.buffer].from < first))) touch(p.buffer, first, last);
         else touch(p.buffer, index, index);
