@@ -129,7 +129,7 @@ struct BenchProgram::Buffers {
   }
 
   void clear_grads() {
-    pool.parallel_for(lanes.size(), [&](size_t l, int) { std::fill_n(lanes[l]->grads.get(), m.grad_floats, 0.0f); });
+    for (const auto& lane : lanes) rt::AdamW::clear(pool, lane->grads.get(), m.grad_floats);
   }
 
   /// What a training step does behind its sequences.
@@ -142,7 +142,7 @@ struct BenchProgram::Buffers {
     const double scale = static_cast<double>(m.B) / static_cast<double>(sequences);
     const rt::GradientNorm norm = optimizer.norm(pool, grads[0], scale);
     optimizer.step(pool, params.get(), grads[0], scale, norm, 1e-6, ++updates);
-    clear_grads();
+    rt::AdamW::clear(pool, grads[0], m.grad_floats);
   }
 
   CompiledModel model;

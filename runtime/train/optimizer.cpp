@@ -74,7 +74,12 @@ void AdamW::sum_lanes(ThreadPool& pool, const std::vector<float*>& lanes, uint64
     for (size_t stride = 1; stride < lanes.size(); stride *= 2) {
       for (size_t i = 0; i + stride < lanes.size(); i += 2 * stride) add_block(lanes[i] + begin, lanes[i + stride] + begin, length);
     }
+    for (size_t i = 1; i < lanes.size(); ++i) std::fill_n(lanes[i] + begin, length, 0.0f);
   });
+}
+
+void AdamW::clear(ThreadPool& pool, float* grads, uint64_t count) {
+  pool.parallel_for((count + kBlock - 1) / kBlock, [&](size_t block, int) { std::fill_n(grads + block * kBlock, std::min(kBlock, count - block * kBlock), 0.0f); });
 }
 
 GradientNorm AdamW::norm(ThreadPool& pool, const float* grads, double scale) const {

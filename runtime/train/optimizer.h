@@ -37,8 +37,11 @@ class AdamW {
   /// Throws as param_groups().
   AdamW(const codegen::Manifest& manifest, float* first, float* second);
 
-  /// Adds the gradients of lanes 1 .. to lane 0's, as a balanced tree in lane order: (0 + 1) + (2 + 3).
+  /// Adds the gradients of lanes 1 .. to lane 0's, as a balanced tree in lane order: (0 + 1) + (2 + 3).  Lanes 1 .. are zero afterwards: they are
+  /// in the caches here.
   static void sum_lanes(ThreadPool& pool, const std::vector<float*>& lanes, uint64_t count);
+  /// Sets one lane's gradients to zero.
+  static void clear(ThreadPool& pool, float* grads, uint64_t count);
   /// Norm of scale * gradient over trainable parameters.
   GradientNorm norm(ThreadPool& pool, const float* grads, double scale) const;
   /// One update with scale * gradient, clipped to norm train.clip where that is above 0.  `update` counts from 1, for the bias correction;

@@ -1,15 +1,12 @@
 #include "runtime/train/optimizer_kernels.h"
 
-#include <cmath>
-
-// Vector code for these loops whatever the build type; without errno, sqrt is one instruction.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3,no-math-errno,no-trapping-math")
-#endif
+// Each function in versions for several instruction sets, of which the loader takes the best; all give the same bits, since nothing is
+// contracted.  The build gives this file options with which its loops become vector code.
+#define VECTOR_CODE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 
 namespace cpuflow::rt {
 
-void adamw_block(float* __restrict p, float* __restrict m, float* __restrict v, const float* __restrict g, uint64_t count,
+VECTOR_CODE void adamw_block(float* __restrict p, float* __restrict m, float* __restrict v, const float* __restrict g, uint64_t count,
                  const AdamWStep& s) {
   const AdamWStep k = s;
   for (uint64_t i = 0; i < count; ++i) {
@@ -17,14 +14,14 @@ void adamw_block(float* __restrict p, float* __restrict m, float* __restrict v, 
     const float weight = p[i] * k.decay;
     const float first = m[i] + k.one_minus_beta1 * (grad - m[i]);
     const float second = v[i] * k.beta2 + k.one_minus_beta2 * (grad * grad);
-    const float denominator = std::sqrt(second) / k.correction + k.eps;
+    const float denominator = __builtin_sqrtf(second) / k.correction + k.eps;
     m[i] = first;
     v[i] = second;
     p[i] = weight - k.step_size * (first / denominator);
   }
 }
 
-double sum_of_squares(const float* x, uint64_t count) {
+VECTOR_CODE double sum_of_squares(const float* x, uint64_t count) {
   constexpr uint64_t kParts = 8;
   double parts[kParts] = {};
   uint64_t i = 0;
@@ -35,7 +32,7 @@ double sum_of_squares(const float* x, uint64_t count) {
   return ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
 }
 
-void add_block(float* __restrict a, const float* __restrict b, uint64_t count) {
+VECTOR_CODE void add_block(float* __restrict a, const float* __restrict b, uint64_t count) {
   for (uint64_t i = 0; i < count; ++i) a[i] += b[i];
 }
 

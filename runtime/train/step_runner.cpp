@@ -50,10 +50,11 @@ std::optional<std::vector<double>> StepRunner::run(int64_t step, const std::atom
   once.seed = seed_;
   once.last = static_cast<int32_t>(m.T);
   if (exe_.prepare) exe_.prepare(&once);
-  pool_.parallel_for(lanes, [&](size_t lane, int) {
-    std::fill_n(arrays_.lanes[lane].grads, grad_floats, 0.0f);
+  for (size_t lane = 0; lane < lanes; ++lane) {
+    if (lane == 0 || !others_clear_) AdamW::clear(pool_, arrays_.lanes[lane].grads, grad_floats);
     for (int64_t i = 0; i < arrays_.shape.calls; ++i) std::fill_n(arrays_.losses(i, lane), m.loss_floats, 0.0f);
-  });
+  }
+  others_clear_ = false;
   for (cpuflow_kernel* kernel : exe_.batch_sums) {
     if (!run_sequences(kernel, step, stop)) return std::nullopt;
     sum_losses();
@@ -64,6 +65,7 @@ std::optional<std::vector<double>> StepRunner::run(int64_t step, const std::atom
   std::vector<float*> grads;
   for (const Arrays::Lane& lane : arrays_.lanes) grads.push_back(lane.grads);
   AdamW::sum_lanes(pool_, grads, grad_floats);
+  others_clear_ = true;
   if (exe_.finish) exe_.finish(&once);
 
   std::vector<double> losses(m.losses.size(), 0.0);

@@ -49,6 +49,7 @@ class StepRunner {
   const Windows& windows_;
   const WindowOrder& order_;
   uint64_t seed_;
+  bool others_clear_ = false;  // the gradients of all lanes but the first are zero
 };
 
 }  // namespace cpuflow::rt

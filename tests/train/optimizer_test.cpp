@@ -1,5 +1,6 @@
 #include "runtime/train/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/catch.h"
@@ -87,6 +88,7 @@ TEST_CASE("sums, norms and updates are the same on any number of threads") {
     const float tree = ((lanes[0][77] + lanes[1][77]) + (lanes[2][77] + lanes[3][77])) + lanes[4][77];
     rt::AdamW::sum_lanes(pool, pointers, kCount);
     CHECK(lanes[0][77] == tree);
+    for (size_t l = 1; l < lanes.size(); ++l) CHECK(std::all_of(lanes[l].begin(), lanes[l].end(), [](float x) { return x == 0; }));
     std::vector<float> p(kCount, 1), first(kCount), second(kCount);
     const rt::AdamW optimizer(m, first.data(), second.data());
     const rt::GradientNorm norm = optimizer.norm(pool, lanes[0].data(), 0.5);
