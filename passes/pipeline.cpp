@@ -6,6 +6,7 @@
 #include "passes/chunk_sums.h"
 #include "passes/collect_sequences.h"
 #include "passes/compensate_sums.h"
+#include "passes/count_matches.h"
 #include "passes/count_micro_batches.h"
 #include "passes/derive_rows.h"
 #include "passes/differentiate.h"
@@ -35,6 +36,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"canonicalise_sums", "sums that were written in two ways are one now, and must be numbered as one", canonicalise},
       {"differentiate", "before everything that groups values: gradients are grouped with the rest", differentiate},
       {"drop_stops", "gradients exist, so nothing needs to be kept from them", drop_stops},
+      {"count_matches", "before solve_scatters, which knows where some scatters go", count_matches},
       {"solve_scatters", "gradients of reads at known indices become reads", solve_scatters},
       {"use_reciprocals", "before sums are brought into their form: what is divided by stands outside of them", use_reciprocals},
       {"normalise_gradient_sums", "the sums that gradients brought", normalise_sums},

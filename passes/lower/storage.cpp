@@ -185,11 +185,12 @@ void FunctionLowering::assign_storage() {
     const bool by_row = region->groups[producer.group].by_row;
     const bool nest = producer.steps.size() == 1 && producer.steps[0].kind == Step::Kind::Nest && it->second.size() == 1;
     if (producer.row) b.row = *producer.row;
-    b.rows = rows_all || !same_region ? Rows::All : !same_group || !by_row ? Rows::Tile : same_nest && nest ? Rows::Register : Rows::One;
-    if (b.persistent) b.rows = Rows::All;
+    // what rows add to is set to zero once, for all of them
     const bool filled = !producer.reduces_rows && std::any_of(producer.before.begin(), producer.before.end(), [&](const Step& s) {
       return s.kind == Step::Kind::Fill;
     });
+    b.rows = rows_all || filled || !same_region ? Rows::All : !same_group || !by_row ? Rows::Tile : same_nest && nest ? Rows::Register : Rows::One;
+    if (b.persistent) b.rows = Rows::All;
     if (near && in_place && same_group && by_row && it->second.size() == 1 && updates_elements(producer)) {
       b.rows = Rows::One;
     } else if (near && region->direction >= 0 && !filled) {

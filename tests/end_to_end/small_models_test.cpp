@@ -147,6 +147,15 @@ TEST_CASE("attention within a window, in a band and in one piece") {
   }
 }
 
+TEST_CASE("bags of words of a window, in one tile and in several") {
+  for (const char* T : {"T = 9", "T = 150"}) {
+    INFO(T);
+    const std::string text = replaced(model("x = embed[tokens]\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\n"
+                                            "bag = 'bag_of_future(logits, targets, window = 5, every = 1, pos_weight = 5)'\ntotal = 'ce + bag'\n"), "T = 4", T);
+    check_against_interpreter(replaced(text, "V = 12", "V = 70"));
+  }
+}
+
 TEST_CASE("a score far above all that attention may see spoils nothing") {
   // each position has a score of 400 more than the one before, and earlier positions may not see it
   check_against_interpreter(model("x = embed[tokens]\nscore[t,s] = 400 * s + sum(c: x[t,c] * x[s,c])\na[t,s] = softmax(s | s <= t: score[t,s])\no[t,i] = sum(s: a[t,s] * x[s,i])\nlogits = mix(o) @ transpose(embed)\n'''\n"
