@@ -147,6 +147,20 @@ TEST_CASE("attention within a window, in a band and in one piece") {
   }
 }
 
+TEST_CASE("evaluating more layers takes no more memory: each writes over what the one before left") {
+  auto lane_floats = [](const char* layers) {
+    cli::CompileOptions options;
+    options.model = "v5ln";
+    options.overrides = {{"L", layers}, {"T", "12"}, {"V", "40"}, {"d", "16"}, {"k", "8"}, {"ff", "8"}, {"fsp_tau", "3"}, {"fsp_rate", "2"}};
+    options.run = false;
+    const ir::LoopProgram program = cli::compile_model(options).program;
+    const auto eval = std::find_if(program.functions.begin(), program.functions.end(), [](const ir::Function& f) { return f.name == "eval_sequence"; });
+    REQUIRE(eval != program.functions.end());
+    return eval->lane_floats;
+  };
+  CHECK(lane_floats("2") == lane_floats("7"));
+}
+
 TEST_CASE("bags of words of a window, in one tile and in several") {
   for (const char* T : {"T = 9", "T = 150"}) {
     INFO(T);
