@@ -105,11 +105,11 @@ KERNEL_INLINE int_of<V> ramp(int32_t base) {
   if constexpr (!kIsVector<V>) {
     return base;
   } else if constexpr (kLanes == 4) {
-    return base + vi{0, 1, 2, 3};
+    return base + int_of<V>{0, 1, 2, 3};
+  } else if constexpr (kLanes == 8) {
+    return base + int_of<V>{0, 1, 2, 3, 4, 5, 6, 7};
   } else {
-    vi out = {};
-    for (int i = 0; i < kLanes; ++i) out[i] = i;
-    return base + out;
+    return base + int_of<V>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   }
 }
 
