@@ -14,6 +14,7 @@
 #include "passes/normalise_sums.h"
 #include "passes/restrict_rows.h"
 #include "passes/solve_scatters.h"
+#include "passes/split_choices.h"
 #include "passes/split_chunks.h"
 #include "passes/use_reciprocals.h"
 
@@ -39,6 +40,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"count_matches", "before solve_scatters, which knows where some scatters go", count_matches},
       {"solve_scatters", "gradients of reads at known indices become reads", solve_scatters},
       {"use_reciprocals", "before sums are brought into their form: what is divided by stands outside of them", use_reciprocals},
+      {"split_choices", "before sums are brought into their form: what is left is a sum of two factors", split_choices},
       {"normalise_gradient_sums", "the sums that gradients brought", normalise_sums},
       {"compensate_sums", "after everything that recognises prefix sums", compensate_sums},
       {"count_micro_batches", "last: nothing behind it may see that what it multiplies with is 1", count_micro_batches},
