@@ -23,6 +23,13 @@ Axes loops_of(const Step& step) {
   return out;
 }
 
+std::vector<const Nest*> nests_of(const Step& step) {
+  if (step.kind == Step::Kind::Nest) return {&step.nest};
+  std::vector<const Nest*> out;
+  for (const Nest& n : step.product.blocks) out.push_back(&n);
+  return out;
+}
+
 int64_t stride_along(const LoopProgram& program, const Place& place, const Axis& axis) {
   const Buffer& b = program.buffers[place.buffer];
   int64_t stride = 0;

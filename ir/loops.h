@@ -21,8 +21,8 @@ inline constexpr uint32_t kNone = ~uint32_t{0};
 enum class Space : uint8_t { Params, Shared, Lane, Grads, Losses, Sums, Tokens, Targets, Out, Literal };
 
 /// How much of its region's row axis a buffer holds: all rows, those of a tile, or one row.
-/// Register: the value never leaves its nest.
-enum class Rows : uint8_t { All, Tile, One, Register };
+/// Register: the value never leaves its nest.  Block: some columns of one row, while the nests of the product that makes them run.
+enum class Rows : uint8_t { All, Tile, One, Register, Block };
 
 struct Buffer {
   std::string name;
@@ -98,6 +98,11 @@ struct Product {
   Place a, b, c;  // b: the first element of the panels, without k and n
   bool accumulate = false;
   bool bf16 = false;  // operands are rounded to bf16, if they are not kept in bf16; sums are float32
+  /// Run for each row of each block of columns of c as soon as it is there; c is not kept then.  The one loop of each counts columns of c.
+  std::vector<Nest> blocks;
+  /// Of a softmax: the first of these nests stores the largest number of a row, which the others subtract.  They may subtract another, as long as
+  /// their sum `total` is neither too small nor too large for a float: so it is the largest of the first columns, and of all where that was not enough.
+  Place total;
   NodeId node = kNoNode;
 };
 
@@ -203,6 +208,9 @@ inline bool ranged(const Axis& row) { return row.kind == AxisKind::Position && r
 
 /// The axes that a nest, a product or a pack counts.
 Axes loops_of(const Step& step);
+
+/// The nest that a step is, or those that run in a product.
+std::vector<const Nest*> nests_of(const Step& step);
 
 /// Elements between neighbours along `axis`; 0 where the place does not depend on it.
 int64_t stride_along(const LoopProgram& program, const Place& place, const Axis& axis);

@@ -12,7 +12,7 @@ inline const std::vector<std::string>& space_names() {
   return names;
 }
 inline const std::vector<std::string>& rows_names() {
-  static const std::vector<std::string> names{"all", "tile", "row", "register"};
+  static const std::vector<std::string> names{"all", "tile", "row", "register", "block"};
   return names;
 }
 inline const std::vector<std::string>& how_names() {

@@ -192,13 +192,28 @@ class LoopParser : LineScanner {
       here().groups.push_back({false, {}});
       place_ = Where::Group;
     } else if (text_[at_] == '@') {
-      need(place_ >= Where::Before && !steps().empty() && steps().back().kind == Step::Kind::Nest, begin, "a store belongs to a nest");
-      store(steps().back().nest);
+      need(place_ >= Where::Before && !steps().empty() && (steps().back().kind == Step::Kind::Nest || !steps().back().product.blocks.empty()), begin, "a store belongs to a nest");
+      Step& s = steps().back();
+      store(s.kind == Step::Kind::Nest ? s.nest : s.product.blocks.back());
+    } else if (accept_word("refers")) {
+      need(in_product(), begin, "only a product has a reference");
+      for (const char* w : {"to", "the", "first", "block", "while", "good"}) take_word(w);
+      steps().back().product.total = place();
+    } else if (accept_word("of")) {
+      need(in_product(), begin, "only a product has blocks");
+      take_word("each"), take_word("block");
+      of_block_ = true;
+    } else if (of_block_) {
+      of_block_ = false;
+      take_word("nest");
+      steps().back().product.blocks.push_back(nest());
     } else {
       need(place_ >= Where::Before, begin, "expected 'values', 'before', 'each row' or 'whole'");
       steps().push_back(step());
     }
   }
+
+  bool in_product() { return place_ >= Where::Before && !steps().empty() && steps().back().kind == Step::Kind::Product; }
 
   std::vector<Step>& steps() { return place_ == Where::Before ? here().before : here().groups.back().steps; }
 
@@ -209,13 +224,19 @@ class LoopParser : LineScanner {
     }
   }
 
+  Nest nest() {
+    Nest n;
+    n.loops = axes();
+    take_word("reduces");
+    n.reduced = static_cast<size_t>(setting("from"));
+    n.lane = static_cast<int>(setting("lanes"));
+    return n;
+  }
+
   Step step() {
     Step s;
     if (accept_word("nest")) {
-      s.nest.loops = axes();
-      take_word("reduces");
-      s.nest.reduced = static_cast<size_t>(setting("from"));
-      s.nest.lane = static_cast<int>(setting("lanes"));
+      s.nest = nest();
       reaches(s);
     } else if (accept_word("product")) {
       s.kind = Step::Kind::Product;
@@ -395,6 +416,7 @@ class LoopParser : LineScanner {
     return add(e);
   }
 
+  bool of_block_ = false;  // the next line is a nest of the last product
   enum class Where { Program, Function, Part, Region, Before, Group } place_ = Where::Program;
   LoopProgram p_;
   std::map<Expr, ExprId> known_;

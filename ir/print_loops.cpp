@@ -94,18 +94,27 @@ class Printer {
     return out;
   }
 
+  void nest(const Nest& n, const std::string& reaches, const std::string& in) {
+    out_ += fmt::format("{}nest [{}] reduces from {} lanes {}{}\n", in, axes(n.loops), n.reduced, n.lane, reaches);
+    for (const Store& st : n.stores) {
+      out_ += fmt::format("{}  {} {}{} {}{}\n", in, place(st.place), how_name(st.how), st.accumulate ? " into" : "", expr(st.value), label(st.node));
+    }
+  }
+
   void step(const Step& s, const std::string& in) {
     switch (s.kind) {
       case Step::Kind::Nest:
-        out_ += fmt::format("{}nest [{}] reduces from {} lanes {}{}\n", in, axes(s.nest.loops), s.nest.reduced, s.nest.lane, reaches(s));
-        for (const Store& st : s.nest.stores) {
-          out_ += fmt::format("{}  {} {}{} {}{}\n", in, place(st.place), how_name(st.how), st.accumulate ? " into" : "", expr(st.value), label(st.node));
-        }
+        nest(s.nest, reaches(s), in);
         break;
       case Step::Kind::Product: {
         const Product& p = s.product;
         out_ += fmt::format("{}product{}{} [{}] m {} k {} n {}{}: {} = {} {}{}\n", in, p.bf16 ? " bf16" : "", p.accumulate ? " into" : "", axes(p.loops), p.m.str(), p.k.str(), p.n.str(),
                             reaches(s), place(p.c), place(p.a), place(p.b), label(p.node));
+        if (p.total.buffer != kNone) out_ += fmt::format("{}  refers to the first block while good {}\n", in, place(p.total));
+        for (const Nest& n : p.blocks) {
+          out_ += fmt::format("{}  of each block\n", in);
+          nest(n, "", in + "    ");
+        }
         break;
       }
       case Step::Kind::Pack: {

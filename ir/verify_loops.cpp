@@ -63,13 +63,13 @@ class Verifier {
       last += (held(b, d) - 1) * b.strides[d];
     }
     const bool sized = b.space == Space::Lane || b.space == Space::Shared || b.space == Space::Literal;
-    if (sized && b.rows != Rows::Register && b.floats > 0) check(last < b.elements(), "its last element lies outside of it", where);
+    if (sized && b.rows != Rows::Register && b.rows != Rows::Block && b.floats > 0) check(last < b.elements(), "its last element lies outside of it", where);
     if (b.bf16) check(b.space == Space::Lane && b.dtype == DType::Real, "only real numbers of scratch are kept in bf16", where);
     if (b.space == Space::Literal) check(last < static_cast<int64_t>(b.values.size()), "a literal has fewer values than elements", where);
     if (b.rows != Rows::All) check(b.space == Space::Lane || b.space == Space::Shared, "only scratch may hold fewer than all rows", where);
     if (b.history > 0) check(b.rows == Rows::Tile || b.rows == Rows::All, "earlier rows are held by tiles, or by all rows", where);
     check(!b.persistent || b.space == Space::Lane, "only scratch can be kept between calls", where);
-    if (b.rows == Rows::Register) return;
+    if (b.rows == Rows::Register || b.rows == Rows::Block) return;
     if (b.space == Space::Shared) check(b.offset + b.floats <= p_.shared_floats, "it ends after the shared values", where);
     if (b.space == Space::Losses || b.space == Space::Sums) check(b.offset + b.floats <= p_.loss_floats, "it ends after the losses", where);
     if (b.space == Space::Grads) check(b.offset + last < p_.grad_floats, "it ends after the gradients", where);
@@ -234,8 +234,10 @@ class Verifier {
   }
 
   void find_writes(const Step& s) {
-    for (const Store& st : s.nest.stores) writes_here_.insert(st.place.buffer);
-    for (BufferId b : {s.product.c.buffer, s.pack.dst.buffer, s.fill.place.buffer, s.shift.place.buffer, s.choose.dst.buffer}) writes_here_.insert(b);
+    for (const Nest* n : nests_of(s)) {
+      for (const Store& st : n->stores) writes_here_.insert(st.place.buffer);
+    }
+    for (BufferId b : {s.product.c.buffer,  s.pack.dst.buffer, s.fill.place.buffer, s.shift.place.buffer, s.choose.dst.buffer}) writes_here_.insert(b);
   }
 
   void step(const Step& s) {
@@ -291,6 +293,10 @@ class Verifier {
   void nest(const Nest& n) {
     if (by_row_) enter_row();
     enter(n.loops);
+    stores(n);
+  }
+
+  void stores(const Nest& n) {
     check(!n.stores.empty(), "a nest without stores");
     check(n.reduced <= n.loops.size() && n.lane < static_cast<int>(n.loops.size()), "a nest's reduction or lanes are not among its loops");
     std::set<BufferId> in_nest;
@@ -337,6 +343,30 @@ class Verifier {
     if (!p.bf16) no_bf16(p.a.buffer);
     no_bf16(p.b.buffer), no_bf16(p.c.buffer);
     read(p.a), read(p.b), write(p.c);
+    check((p_.buffers[p.c.buffer].rows == Rows::Block) == !p.blocks.empty(), called(p.c.buffer) + ": a result is held for a block if there are nests for its blocks, and only then");
+    if (!p.blocks.empty()) blocks(p);
+    else check(p.total.buffer == kNone, "a product without nests for its blocks has no reference");
+  }
+
+  void blocks(const Product& p) {
+    check(region_->has_rows && !in_before_ && p.m == region_->row && p.k != region_->row && !by_row_ && p.loops.empty() && !p.accumulate,
+          "only a product of a tile's rows that is set is used by blocks");
+    const bool refers = p.total.buffer != kNone;
+    bool total = false;
+    if (refers) check(p.blocks[0].stores.size() == 1 && p.blocks[0].stores[0].how == Store::How::Max, "a reference is the largest number of a row");
+    block_ = p.c.buffer;
+    for (const Nest& n : p.blocks) {
+      check(n.loops.size() == 1 && n.loops[0].size == p.n.size && n.lane == 0, "a nest for blocks has one loop, over the columns of the product, in lanes");
+      scope_ = {region_->row, n.loops[0]};
+      if (part_->loops) scope_.insert(part_->layer);
+      stores(n);
+      for (const Store& s : n.stores) {
+        check(!s.accumulate, "what is computed for blocks is set, or reduced over the columns of the product");
+        total = total || (refers && s.how == Store::How::Sum && s.place == p.total);
+      }
+    }
+    block_ = kNone;
+    check(total == refers, "a product that has a reference has nests that sum what it is good for, and no other has");
   }
 
   void pack(const Pack& p) {
@@ -407,7 +437,7 @@ class Verifier {
 
   void touch(BufferId id, bool write) {
     const Buffer& b = p_.buffers[id];
-    if (b.space != Space::Lane || b.rows == Rows::Register) return;
+    if (b.space != Space::Lane || b.rows == Rows::Register || b.rows == Rows::Block) return;
     auto [it, fresh] = lives_.try_emplace(id, Life{number_, number_});
     it->second.to = number_;
     if (fresh && !write && part_->loops && !writes_here_.count(id)) across_.insert(id);
@@ -418,6 +448,7 @@ class Verifier {
     inside(p);
     const Buffer& b = p_.buffers[p.buffer];
     check(b.space != Space::Out, called(p.buffer) + " can only be written");
+    check(b.rows != Rows::Block || p.buffer == block_, called(p.buffer) + " is there only for the nests of the product that makes it");
     check(b.space != Space::Grads || function_->name == "finish", called(p.buffer) + " is complete, and read, only in 'finish'");
     touch(p.buffer, false);
     if (b.space == Space::Lane && !b.persistent) {
@@ -472,6 +503,7 @@ class Verifier {
   std::map<BufferId, int> written_;   // the region that wrote last
   std::map<BufferId, bool> units_;    // panels, and whether they are of bf16
   std::set<BufferId> writes_here_;    // anywhere in the region
+  BufferId block_ = kNone;            // the product that nests are run for
   std::set<BufferId> across_;         // read in a layer before it is written there
 };
 

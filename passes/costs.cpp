@@ -33,7 +33,7 @@ void add_nest(const LoopProgram& p, const Nest& nest, double rows, RegionCosts& 
     const Expr& x = p.exprs[e];
     open.insert(open.end(), x.args.begin(), x.args.end());
     if (x.kind == Expr::Kind::Apply) c.other_flops += iterations * op_def(x.op).flops;
-    if (x.kind != Expr::Kind::Load || stored.count(x.place)) continue;
+    if (x.kind != Expr::Kind::Load || stored.count(x.place) || p.buffers[x.place.buffer].rows == Rows::Block) continue;
     bool varies = false;
     for (const Index& i : x.place.indices) {
       for (const Axis& a : nest.loops) varies = varies || i.along(a) != 0;
@@ -55,14 +55,14 @@ std::vector<RegionCosts> count_costs(const LoopProgram& p) {
         c.nodes = r.nodes;
         const double layers = part.loops ? part.layer.size : 1, rows = r.has_rows ? r.row.size : 1;
         auto step = [&](const Step& s, bool by_row) {
-          if (s.kind == Step::Kind::Nest) add_nest(p, s.nest, by_row ? rows : 1, c);
+          for (const Nest* nest : nests_of(s)) add_nest(p, *nest, by_row || s.kind == Step::Kind::Product ? rows : 1, c);
           if (s.kind != Step::Kind::Product) return;
           const Product& d = s.product;
           const double n = count(d.loops) * (by_row ? rows : 1);
           const double m_size = r.has_rows && by_row && d.m == r.row ? 1 : d.m.size;
           c.product_flops += 2.0 * n * m_size * d.n.size * d.k.size;
           const double left = p.buffers[d.a.buffer].element_bytes() * m_size * d.k.size, right = (d.bf16 ? 2.0 : 4.0) * d.k.size * d.n.size;
-          c.bytes += n * (left + right + (d.accumulate ? 8 : 4) * m_size * d.n.size);
+          c.bytes += n * (left + right + (!d.blocks.empty() ? 0 : d.accumulate ? 8 : 4) * m_size * d.n.size);
         };
         for (const Step& s : r.before) step(s, false);
         for (const Group& g : r.groups) {

@@ -133,7 +133,8 @@ class Emitter {
       for (const Index& i : p.indices) {
         if (i.computed != kNone) expr(i.computed);
       }
-      if (p_.buffers[p.buffer].rows == Rows::Register || p_.buffers[p.buffer].space == Space::Literal) return;
+      const Rows rows = p_.buffers[p.buffer].rows;
+      if (rows == Rows::Register || rows == Rows::Block || p_.buffers[p.buffer].space == Space::Literal) return;
       bool& w = written[p.buffer];
       w = w || write;
     };
@@ -145,15 +146,17 @@ class Emitter {
       for (ExprId a : x.args) expr(a);
     };
     auto step = [&](const Step& s) {
-      stored.clear();
-      seen.clear();
+      for (const Nest* nest : nests_of(s)) {
+        stored.clear();
+        seen.clear();
+        for (const Store& st : nest->stores) {
+          expr(st.value);
+          place(st.place, true);
+          if (st.how == Store::How::Set && !st.accumulate) stored.insert(st.place);
+        }
+      }
       switch (s.kind) {
         case Step::Kind::Nest:
-          for (const Store& st : s.nest.stores) {
-            expr(st.value);
-            place(st.place, true);
-            if (st.how == Store::How::Set && !st.accumulate) stored.insert(st.place);
-          }
           break;
         case Step::Kind::Product:
           place(s.product.a, false), place(s.product.b, false), place(s.product.c, true);
@@ -199,7 +202,7 @@ class Emitter {
         for (const Store& st : s.nest.stores) nodes.push_back(st.node);
         comment(indent, nodes);
         line(indent, "{");
-        out_ += emit_nest(p_, names, s, indent + 2);
+        out_ += emit_nest(p_, names, s.nest, s.reaches, indent + 2);
         line(indent, "}");
         break;
       }
@@ -300,7 +303,65 @@ class Emitter {
                              rows(r, by_row), pointer(p.a, names, r, {p.m, p.k}), row_step(p.a, p.m), pointer(p.b, names, r, {}), pointer(p.c, names, r, {p.m, p.n}), row_step(p.c, p.m)));
   }
 
+  /// A product whose rows are used by blocks of columns.
+  void product_in_blocks(int indent, const Product& p, const Names& names, const Region& r) {
+    const bool refers = p.total.buffer != kNone;
+    line(indent, "{");
+    line(indent + 2, "const auto in_blocks = [&]<int N>(const auto& use) __attribute__((always_inline)) {");
+    line(indent + 4, fmt::format("kernel::product_in_blocks{}<N, {}>({}, {}, {}, {}, use);", p.bf16 ? "_bf16" : "", p.k.size, rows(r, false), pointer(p.a, names, r, {p.m, p.k}),
+                                 stride_along(p_, p.a, p.m), pointer(p.b, names, r, {})));
+    line(indent + 2, "};");
+    if (refers) {
+      line(indent + 2, "const auto refer_to_columns = [&]<int N>() {");
+      use_blocks(indent + 4, p, 0, 1, "N", r);
+      line(indent + 2, "};");
+      line(indent + 2, fmt::format("refer_to_columns.template operator()<{}>();  // the first are enough, unless the sum says no", std::min<int64_t>(p_.panel, p.n.size)));
+      line(indent + 2, "for (bool exact = false;; exact = true) {");
+      use_blocks(indent + 4, p, 1, p.blocks.size(), std::to_string(p.n.size), r);
+      line(indent + 4, fmt::format("if (exact || kernel::all_moderate({}, {})) break;", rows(r, false), pointer(p.total, names, r, {})));
+      line(indent + 4, fmt::format("refer_to_columns.template operator()<{}>();", p.n.size));
+      line(indent + 2, "}");
+    } else {
+      use_blocks(indent + 2, p, 0, p.blocks.size(), std::to_string(p.n.size), r);
+    }
+    line(indent, "}");
+  }
+
+  /// Multiplies, runs some of the nests for each row of each block, and stores what they reduce.
+  void use_blocks(int indent, const Product& p, size_t begin, size_t end, const std::string& columns, const Region& r) {
+    const Names names(p_, &r, true);
+    const std::string t = names.row(), t0 = t + "0";
+    std::vector<std::pair<std::string, const Store*>> reduced;
+    for (size_t i = begin; i < end; ++i) {
+      for (size_t j = 0; j < p.blocks[i].stores.size(); ++j) {
+        const Store& s = p.blocks[i].stores[j];
+        if (s.how == Store::How::Set) continue;
+        reduced.push_back({fmt::format("sums{}_{}", i, j), &s});
+        line(indent, fmt::format("{} of_rows{}_{}[{}], *const sums{}_{} = of_rows{}_{};", block_reduction(s.how), i, j, r.tile, i, j, i, j));
+      }
+    }
+    line(indent, fmt::format("in_blocks.template operator()<{}>([=](int row, int first, int columns, const float* block) __attribute__((always_inline)) {{", columns));
+    line(indent + 2, fmt::format("[[maybe_unused]] const int {} = {} + row;", t, t0));
+    for (size_t i = begin; i < end; ++i) {
+      std::vector<NodeId> nodes;
+      for (const Store& st : p.blocks[i].stores) nodes.push_back(st.node);
+      comment(indent + 2, nodes);
+      line(indent + 2, "{");
+      out_ += emit_block_nest(p_, names, p.blocks[i], static_cast<int>(i), indent + 4);
+      line(indent + 2, "}");
+    }
+    line(indent, "});");
+    if (reduced.empty()) return;
+    line(indent, fmt::format("for (int {} = {}; {} < {}1; ++{}) {{", t, t0, t, t, t));
+    for (const auto& [name, store] : reduced) {
+      const std::string offset = names.offset(store->place, nullptr, {});
+      line(indent + 2, fmt::format("{}[{}] = {}[{} - {}].total();", names.buffer(store->place.buffer), offset, name, t, t0));
+    }
+    line(indent, "}");
+  }
+
   void product(int indent, const Step& s, const Names& names, const Region& r, bool by_row) {
+    if (!s.product.blocks.empty()) return product_in_blocks(indent, s.product, names, r);
     if (takes_streams(s, r)) return product_of_streams(indent, s, names, r, by_row);
     const Product& p = s.product;
     const bool m_rows = r.has_rows && p.m == r.row, k_rows = r.has_rows && p.k == r.row;
@@ -395,6 +456,7 @@ class Emitter {
     }
     line(4, fmt::format("const int {} = {} + {} < {} ? {} + {} : {};", v1, v0, r.tile, high, v0, r.tile, high));
     for (const Group& g : r.groups) {
+      if (g.steps.empty()) continue;
       if (!g.by_row) {
         steps(4, g.steps, r, &r, false, false);
         continue;

@@ -5,8 +5,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
+#include <optional>
 
 namespace cpuflow::codegen {
 using namespace ir;
@@ -50,7 +52,10 @@ std::string Names::row() const {
   return in_row_loop_ ? name : std::string(name) + "0";
 }
 
-std::string Names::buffer(BufferId id) const { return fmt::format("{}_{}", identifier(p_.buffers[id].name), id); }
+std::string Names::buffer(BufferId id) const {
+  if (p_.buffers[id].rows == Rows::Block) return "block";
+  return fmt::format("{}_{}", identifier(p_.buffers[id].name), id);
+}
 
 std::string Names::own_buffer(BufferId id) const {
   const std::string stream = stream_offset(p_.buffers[id]);
@@ -97,7 +102,7 @@ std::string Names::offset(const Place& place, const Axis* skip, const std::map<E
     const Index& i = place.indices[d];
     int64_t stride = b.strides[d];
     const bool is_row = region_ && region_->has_rows && b.axes[d] == region_->row;
-    if (is_row && (b.rows == Rows::One || b.rows == Rows::Register)) continue;
+    if (is_row && (b.rows == Rows::One || b.rows == Rows::Register || b.rows == Rows::Block)) continue;
     if (stride == 0) continue;
     for (auto [axis, c] : i.terms) {
       if (skip && axis == *skip) continue;
@@ -108,6 +113,7 @@ std::string Names::offset(const Place& place, const Axis* skip, const std::map<E
     constant += i.offset * stride;
     if (i.computed != kNone) add("(" + computed.at(i.computed) + ")", stride);
   }
+  if (b.rows == Rows::Block) add("first", -1);
   std::string out;
   for (const std::string& v : order) {
     int64_t c = terms[v];
@@ -143,9 +149,48 @@ bool compound(const std::string& text) {
 
 class NestEmitter {
  public:
-  NestEmitter(const LoopProgram& p, const Names& names, const Step& step, int indent) : p_(p), names_(names), nest_(step.nest), reaches_(step.reaches), indent_(indent) {}
+  NestEmitter(const LoopProgram& p, const Names& names, const Nest& nest, const std::vector<Reach>& reaches, int indent) : p_(p), names_(names), nest_(nest), reaches_(reaches), indent_(indent) {}
 
   std::string emit() {
+    prepare();
+    loops(0);
+    return out_;
+  }
+
+  /// All columns of a block, for one row.
+  std::string emit_block(const std::vector<std::string>& reductions) {
+    prepare();
+    temporaries(0);
+    auto each_reduction = [&](const char* format) {
+      for (size_t i = 0; i < nest_.stores.size(); ++i) {
+        if (nest_.stores[i].how != Store::How::Set) line(0, fmt::format(fmt::runtime(format), fmt::arg("sum", fmt::format("sum{}", i)), fmt::arg("kept", reductions[i])));
+      }
+    };
+    each_reduction("auto {sum} = {kept};");
+    line(0, fmt::format("kernel::for_block<{}>(first, columns, [&]<class V>(int {}) __attribute__((always_inline)) {{", nest_.loops[0].size, names_.variable(nest_.loops[0])));
+    temporaries(1);
+    for (size_t i = 0; i < nest_.stores.size(); ++i) {
+      const Store& s = nest_.stores[i];
+      const std::string value = widened_store(s.value);
+      if (s.how == Store::How::Set) write(1, s, value, true);
+      else line(1, fmt::format("sum{}.add({});", i, value));
+    }
+    line(0, "});");
+    each_reduction("{kept} = {sum};");
+    return out_;
+  }
+
+  /// One column of a block, if it is there: the only one where what is reduced is not 0.
+  std::string emit_column(ExprId column, const std::string& reduction) {
+    prepare();
+    visit(column);
+    const std::string v = names_.variable(nest_.loops[0]);
+    line(0, fmt::format("if (const int {} = {}; {} >= first && {} < first + columns) {}.add({});", v, definition(column), v, v, reduction, definition(nest_.stores[0].value)));
+    return out_;
+  }
+
+ private:
+  void prepare() {
     for (size_t i = 0; i < nest_.loops.size(); ++i) depth_of_[nest_.loops[i]] = static_cast<int>(i) + 1;
     if (nest_.lane >= 0) lane_ = &nest_.loops[nest_.lane];
     for (const Store& s : nest_.stores) {
@@ -157,11 +202,8 @@ class NestEmitter {
       if (s.how == Store::How::Set && !s.accumulate) forwarded_[s.place] = s.value;
     }
     for (const Store& s : nest_.stores) ++uses_[s.value];
-    loops(0);
-    return out_;
   }
 
- private:
   void line(int depth, const std::string& text) { out_ += std::string(indent_ + 2 * depth, ' ') + text + "\n"; }
 
   /// What the address of a place is computed from besides counters.
@@ -488,7 +530,7 @@ class NestEmitter {
   const LoopProgram& p_;
   const Names& names_;
   const Nest& nest_;
-  const std::vector<Reach>& reaches_;
+  const std::vector<Reach> reaches_;
   int indent_;
   const Axis* lane_ = nullptr;
   bool scalar_ = false;  // lanes cannot be used: one element at a time
@@ -504,8 +546,57 @@ class NestEmitter {
 
 }  // namespace
 
-std::string emit_nest(const LoopProgram& program, const Names& names, const Step& step, int indent) {
-  return NestEmitter(program, names, step, indent).emit();
+std::string emit_nest(const LoopProgram& program, const Names& names, const Nest& nest, const std::vector<Reach>& reaches, int indent) {
+  return NestEmitter(program, names, nest, reaches, indent).emit();
+}
+
+namespace {
+
+/// Where the value of a nest's sum over `axis` is not 0: at the column `index`, where it is `value`.
+struct OneColumn {
+  ExprId index, value;
+};
+
+std::optional<OneColumn> one_column(const LoopProgram& p, const Store& s, const Axis& axis) {
+  const Expr& x = p.exprs[s.value];
+  if (s.how != Store::How::Sum || x.kind != Expr::Kind::Apply || x.op != Op::Select) return std::nullopt;
+  const Expr &equal = p.exprs[x.args[0]], &otherwise = p.exprs[x.args[2]];
+  if (equal.kind != Expr::Kind::Apply || equal.op != Op::Eq || otherwise.kind != Expr::Kind::Constant || otherwise.value != 0) return std::nullopt;
+  for (size_t side = 0; side < 2; ++side) {
+    const Expr &counter = p.exprs[equal.args[side]], &index = p.exprs[equal.args[1 - side]];
+    if (counter.kind != Expr::Kind::Counter || counter.index != Index{{{axis, 1}}, 0, kNone} || index.kind != Expr::Kind::Load) continue;
+    const bool same_for_all = std::all_of(index.place.indices.begin(), index.place.indices.end(), [&](const Index& i) { return i.along(axis) == 0 && i.computed == kNone; });
+    if (same_for_all) return OneColumn{equal.args[1 - side], x.args[1]};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string emit_block_nest(const LoopProgram& program, const Names& names, const Nest& nest, int number, int indent) {
+  Nest all = nest;
+  all.stores.clear();
+  std::vector<std::string> reductions;
+  std::string out, chosen;
+  for (size_t i = 0; i < nest.stores.size(); ++i) {
+    const std::string reduction = fmt::format("sums{}_{}[row]", number, i);
+    if (const std::optional<OneColumn> c = one_column(program, nest.stores[i], nest.loops[0])) {
+      Nest one = nest;
+      one.lane = -1;
+      one.stores = {nest.stores[i]};
+      one.stores[0].value = c->value;
+      chosen += NestEmitter(program, names, one, {}, indent).emit_column(c->index, reduction);
+    } else {
+      all.stores.push_back(nest.stores[i]);
+      reductions.push_back(reduction);
+    }
+  }
+  if (!all.stores.empty()) out = NestEmitter(program, names, all, {}, indent).emit_block(reductions);
+  return out + chosen;
+}
+
+std::string block_reduction(Store::How how) {
+  return how == Store::How::Max ? "kernel::RowMax" : how == Store::How::Min ? "kernel::RowMin" : how == Store::How::Prod ? "kernel::RowProd" : "kernel::RowSum";
 }
 
 }  // namespace cpuflow::codegen

@@ -444,6 +444,74 @@ KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, l
   }
 }
 
+/// 32 x 32 of the result: c = tiles of A by a panel; use_row is called for one row after the other of what was made before, while the tiles are multiplied.
+template <int kAhead, class UseRow>
+KERNEL_INLINE void multiply_tiles_while(int steps, const TilesOfA& tiles, const float* ahead, const float* b, float* c, int rows, const UseRow& use_row) {
+  const float* a = tiles.at;
+  const long row = tiles.row, step = tiles.step, below = tiles.below;
+  KERNEL_TILE_ZERO(0);
+  KERNEL_TILE_ZERO(1);
+  KERNEL_TILE_ZERO(2);
+  KERNEL_TILE_ZERO(3);
+  int used = 0;
+  KERNEL_ROLLED
+  for (int i = 0; i < steps; ++i, a += step, b += kTile * kPanel) {
+    KERNEL_TILE_LOAD(4, a, row);
+    KERNEL_TILE_LOAD(6, b, long{kPanel});
+    KERNEL_TILE_LOAD(7, b + kTile, long{kPanel});
+    KERNEL_TILE_DOT(0, 4, 6);
+    KERNEL_TILE_DOT(1, 4, 7);
+    KERNEL_TILE_LOAD(5, a + below, row);
+    KERNEL_TILE_DOT(2, 5, 6);
+    KERNEL_TILE_DOT(3, 5, 7);
+    const int until = rows * (i + 1) / steps;
+    KERNEL_ROLLED
+    for (; used < until; ++used) {
+      KERNEL_UNROLL
+      for (int line = 0; line < kAhead; ++line, ahead += kTile) __builtin_prefetch(ahead, 0, 2);
+      use_row(used);
+    }
+  }
+  KERNEL_TILE_STORE(0, c, long{kPanel});
+  KERNEL_TILE_STORE(1, c + kTile, long{kPanel});
+  KERNEL_TILE_STORE(2, c + kTile * kPanel, long{kPanel});
+  KERNEL_TILE_STORE(3, c + kTile * kPanel + kTile, long{kPanel});
+}
+
+/// product_in_blocks_bf16() by tiles.
+template <int N, int K, class A, class Use>
+KERNEL_OUTER void blocks_by_tiles(int m, const A* a, long a_row, const float* b, const Use& use) {
+  constexpr int kRow = padded_units(K), kHeight = 2 * kTile, kSteps = kRow / kTile;
+  constexpr long panel = static_cast<long>(kRow) * kPanel;
+  constexpr int kAhead = panel / kTile / kBlockRows;  // lines of the next panel that are asked for with each row
+  alignas(64) float copied[kBlockRows * kRow], made[2][kHeight * kPanel];
+  for (int top = 0; top < m; top += kBlockRows) {
+    const int rows = min(kBlockRows, m - top), blocks = (rows + kHeight - 1) / kHeight;
+    const A* const corner = a + top * a_row;
+    const bool in_place = rows % kHeight == 0 && lie_in_units(corner, a_row, K, kTile);
+    TilesOfA tiles = {copied, kTile, kRow, kTile * kRow};
+    if (in_place) tiles = {reinterpret_cast<const float*>(corner), kTile, a_row / 2, kTile * a_row / 2};
+    for (int i = 0; i < rows && !in_place; ++i) copy_row_units(corner + i * a_row, K, kRow, copied + i * kRow);
+    struct {
+      int row = 0, n = 0, rows = 0;
+    } last;  // what was made before
+    int turn = 0;
+    const Use own = use;  // that its members are in registers
+    auto use_row = [&](int i) __attribute__((always_inline)) { own(top + last.row + i, last.n, min(kPanel, N - last.n), made[turn ^ 1] + i * kPanel); };
+    for (int n = 0; n < N; n += kPanel) {
+      const float* const from = b + n / kPanel * panel;
+      for (int i = 0; i < blocks; ++i, turn ^= 1) {
+        TilesOfA block = tiles;
+        block.at += 2 * i * tiles.below;
+        const float* const ahead = from + (n + kPanel < N ? panel : 0) + i * kHeight * kAhead * kTile;
+        multiply_tiles_while<kAhead>(kSteps, block, ahead, from, made[turn], last.rows, use_row);
+        last = {i * kHeight, n, min(kHeight, rows - i * kHeight)};
+      }
+    }
+    for (int i = 0; i < last.rows; ++i) use_row(i);
+  }
+}
+
 [[maybe_unused]] constexpr long kBf16PeakFlops = 4L * 2 * kTile * kTile * 2 * kTile;  // of one iteration of bf16_peak
 
 /// n iterations of independent products of tiles on numbers of every kind.
@@ -480,6 +548,8 @@ struct Tiles {
 };
 template <bool kTransposed, class A>
 KERNEL_INLINE void multiply_by_tiles(int, int, int, bool, const A*, long, const float*, float*, long) {}
+template <int N, int K, class A, class Use>
+KERNEL_INLINE void blocks_by_tiles(int, const A*, long, const float*, const Use&) {}
 
 [[maybe_unused]] constexpr long kBf16PeakFlops = 2 * kPeakFlops;
 
@@ -525,6 +595,29 @@ inline void product_of_streams_bf16(const Team& team, bool several, int m, const
   if (team.shares(m, packed_bf16(K, N))) team.share(N, [&](int n, int columns) { multiply_pairs(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, c + n, c_row); });
   else if (several) multiply_pairs(m, N, K, kAdd, a, a_row, b, c, c_row);
   else multiply_bf16(m, N, K, kAdd, a, a_row, b, c, c_row);
+}
+
+/// product_in_blocks() with operands in bf16.
+template <int N, int K, class A, class Use>
+KERNEL_OUTER void product_in_blocks_bf16(int m, const A* a, long a_row, const float* b, const Use& use) {
+  if (kTiles) return blocks_by_tiles<N, K>(m, a, a_row, b, use);
+  constexpr int kRow = padded_units(K) + 16;
+  constexpr long panel = static_cast<long>(padded_units(K)) * kPanel;
+  alignas(64) float copied[kBlockRows * kRow], block[kBlockRows * kPanel];
+  for (int top = 0; top < m; top += kBlockRows) {
+    const int rows = min(kBlockRows, m - top);
+    for (int i = 0; i < rows; ++i) copy_row_units(a + (top + i) * a_row, K, padded_units(K), copied + i * kRow);
+    const float* from = b;
+    for (int n = 0; n < N; n += kPanel, from += panel) {
+      const int columns = min(kPanel, N - n);
+      for (int u = 0; u < padded_units(K); u += kDepth) {
+        Piece piece = {min(kDepth, padded_units(K) - u), copied + u, kRow, from + static_cast<long>(u) * kPanel, panel, block, kPanel, u > 0};
+        piece.ahead = piece.b + (n + kPanel < N ? panel : 0);
+        multiply_rows<Pairs>(rows, piece, columns);
+      }
+      for (int row = 0; row < rows; ++row) use(top + row, n, columns, block + row * kPanel);
+    }
+  }
 }
 
 /// product_t() with operands in bf16.

@@ -50,6 +50,40 @@ using ProdOf = Reduction<Multiplying>;
 using MaxOf = Reduction<Largest>;
 using MinOf = Reduction<Smallest>;
 
+/// The same for a row of which some columns come at a time.
+template <class How>
+class RowReduction {
+ public:
+  inline __attribute__((always_inline)) void add(vf x) { chain_ = How::both(chain_, x); }
+  inline __attribute__((always_inline)) void add(float x) { chain_[0] = How::both(float(chain_[0]), x); }
+  inline __attribute__((always_inline)) float total() const { return How::all(chain_); }
+
+ private:
+  vf chain_ = splat<vf>(How::kNeutral);
+};
+using RowSum = RowReduction<Adding>;
+using RowProd = RowReduction<Multiplying>;
+using RowMax = RowReduction<Largest>;
+using RowMin = RowReduction<Smallest>;
+
+/// Calls f for the columns first .. first + columns - 1 of N, which are a panel's: f.operator()<vf>(i), and f.operator()<float>(i) for what no vector holds.
+template <int N, class F>
+inline __attribute__((always_inline)) void for_block(int first, int columns, F&& f) {
+  if (N % kPanel == 0 || columns == kPanel) {
+    KERNEL_UNROLL
+    for (int i = 0; i < kPanel; i += kLanes) f.template operator()<vf>(first + i);
+  } else {
+    for_lanes(first, first + columns, f);
+  }
+}
+
+/// Whether sums of exponentials, and what they are multiplied with, are far from the ends of what a float holds.
+inline bool all_moderate(int rows, const float* sums) {
+  bool all = true;
+  for (int row = 0; row < rows; ++row) all = all && sums[row] > 0x1p-80f && sums[row] < 0x1p80f;
+  return all;
+}
+
 /// base[index], lane by lane.
 template <class V>
 inline __attribute__((always_inline)) int_of<V> gatheri(const int32_t* base, int_of<V> index) {

@@ -134,6 +134,7 @@ struct Piece {
   float* c;
   long c_row;
   bool add;
+  const float* ahead = nullptr;  // a panel that is asked for after the last
   Blocks blocks() const {
     Blocks out;
     out.k = k, out.a = a, out.a_row = a_row, out.b = b, out.b_panel = b_panel, out.c = c, out.c_row = c_row, out.add = add;
@@ -151,9 +152,10 @@ KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& p
   for (int n = 0; n < N; n += kPanel, blocks.b += blocks.b_panel) {
     const bool next_line = next && n / kPanel * 16 < next_floats, last = n + kPanel >= N;
     blocks.columns = min(kPanel, N - n);
-    blocks.fetch = next_line ? next + n / kPanel * 16 : last ? blocks.b : blocks.b + blocks.b_panel;
+    const float* const following = last ? piece.ahead : blocks.b + blocks.b_panel;
+    blocks.fetch = next_line ? next + n / kPanel * 16 : following ? following : blocks.b;
     blocks.fetch_step = next_line ? next_step : 16;
-    blocks.fetch_end = next_line ? blocks.fetch + blocks.k * next_step : last ? blocks.b : blocks.fetch + blocks.k * kPanel;
+    blocks.fetch_end = next_line ? blocks.fetch + blocks.k * next_step : following ? following + blocks.k * kPanel : blocks.b;
     blocks.a = piece.a;
     blocks.c = piece.c + n;
     auto run = [&](int count, int size, long a_next, bool with_last) {
@@ -238,6 +240,28 @@ KERNEL_OUTER void multiply(int m, int N, int K, bool add, const float* a, long a
 template <int N, int K, bool kAdd>
 KERNEL_INLINE void product(int m, const float* a, long a_row, const float* b, float* c, long c_row) {
   multiply(m, N, K, kAdd, a, a_row, b, static_cast<long>(K) * kPanel, c, c_row);
+}
+
+constexpr int kBlockRows = 128;  // rows of a product whose blocks of columns are used one after the other
+
+/// use(row, first, columns, c): c[i] = sum over k of a[row * a_row + k] * B[k][first + i], for the columns of a panel at a time and each of m rows.
+template <int N, int K, class Use>
+KERNEL_OUTER void product_in_blocks(int m, const float* a, long a_row, const float* b, const Use& use) {
+  alignas(64) float block[kBlockRows * kPanel];
+  constexpr long panel = static_cast<long>(K) * kPanel;
+  for (int top = 0; top < m; top += kBlockRows) {
+    const int rows = min(kBlockRows, m - top);
+    const float* from = b;
+    for (int n = 0; n < N; n += kPanel, from += panel) {
+      const int columns = min(kPanel, N - n);
+      for (int k = 0; k < K; k += kDepth) {
+        Piece piece = {min(kDepth, K - k), a + top * a_row + k, a_row, from + static_cast<long>(k) * kPanel, panel, block, kPanel, k > 0};
+        piece.ahead = piece.b + (n + kPanel < N ? panel : 0);
+        multiply_rows<Singles>(rows, piece, columns);
+      }
+      for (int row = 0; row < rows; ++row) use(top + row, n, columns, block + row * kPanel);
+    }
+  }
 }
 
 constexpr int kFewRows = 4;  // up to so many rows, reading B takes longer than multiplying

@@ -126,6 +126,12 @@ class FunctionLowering {
   void form_groups();
   void form_groups(int part, int region, const std::vector<size_t>& members);
 
+  // blocks (blocks.cpp)
+  bool runs_on_blocks(const ir::Nest& nest, const ir::Product& product, const ir::Axis& row, const std::set<ir::BufferId>& made) const;
+  std::vector<ir::Place> sums_of_exponentials(const ir::Nest& nest, const ir::Store& reference) const;
+  void run_on_blocks(int part, int region);
+  void run_on_blocks();
+
   // precision (precision.cpp)
   void round_operands();
 
@@ -157,6 +163,7 @@ class FunctionLowering {
   std::map<ir::NodeId, ir::BufferId> buffers_;
   std::map<ir::BufferId, ir::NodeId> node_of_;
   std::set<ir::BufferId> passed_on_;  // each layer writes over what the layer before left
+  std::set<ir::BufferId> in_blocks_;  // never stored: what reads them runs in the product that makes them
   std::vector<Statement> statements_;
   std::map<ir::NodeId, std::vector<size_t>> statements_of_;
   std::vector<int> layer_home_;           // the layer cycle whose loop a value is computed in, or -1

@@ -39,11 +39,13 @@ std::map<NodeId, std::string> float32_products(const Graph& g) {
   return out;
 }
 
-/// What only bf16 products read is kept in bf16: it is rounded where it is made instead of in each product, to the same numbers.
+/// What only bf16 products read is kept in bf16: it is rounded where it is made instead of in each product, to the same numbers.  The nest that
+/// makes it may use it: there, it is a number in a register.
 void FunctionLowering::round_operands() {
   if (!b_.options.bf16 || row_range) return;
   std::set<BufferId> operands, others;
   std::set<ExprId> seen;
+  std::set<Place> made;  // by the nest at hand
   std::function<void(ExprId)> expression;
   auto indices = [&](const Place& p) {
     for (const Index& i : p.indices) expression(i.computed);
@@ -51,22 +53,36 @@ void FunctionLowering::round_operands() {
   expression = [&](ExprId e) {
     if (e == kNone || !seen.insert(e).second) return;
     const Expr& x = b_[e];
-    if (x.kind == Expr::Kind::Load) others.insert(x.place.buffer), indices(x.place);
+    if (x.kind == Expr::Kind::Load) {
+      if (!made.count(x.place)) others.insert(x.place.buffer);
+      indices(x.place);
+    }
     expression(x.index.computed);
     for (ExprId a : x.args) expression(a);
   };
   auto step = [&](const Step& s) {
-    for (const Store& store : s.nest.stores) {
-      expression(store.value), indices(store.place);
-      if (store.how != Store::How::Set || store.accumulate) others.insert(store.place.buffer);
+    for (const Nest* nest : nests_of(s)) {
+      seen.clear();
+      made.clear();
+      for (const Store& store : nest->stores) {
+        expression(store.value), indices(store.place);
+        if (store.how != Store::How::Set || store.accumulate) others.insert(store.place.buffer);
+        else made.insert(store.place);
+      }
     }
     (s.product.bf16 ? operands : others).insert(s.product.a.buffer);
     (s.pack.bf16 ? operands : others).insert(s.pack.src.buffer);
     for (const Place* p : {&s.product.b, &s.product.c, &s.pack.dst, &s.fill.place, &s.choose.src, &s.choose.dst}) others.insert(p->buffer);
   };
+  for (const Part& part : function_.parts) {
+    for (const Region& region : part.regions) {
+      for (const Step& s : region.before) step(s);
+      for (const Group& group : region.groups) {
+        for (const Step& s : group.steps) step(s);
+      }
+    }
+  }
   for (const Statement& s : statements_) {
-    for (const Step& b : s.before) step(b);
-    for (const Step& b : s.steps) step(b);
     for (const Read& r : s.reads) {
       if (r.how == Read::How::EarlierRow) others.insert(buffers_.at(r.node));  // history is moved in floats
     }

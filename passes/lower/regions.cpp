@@ -406,6 +406,7 @@ Function FunctionLowering::lower() {
   assign_parts();
   assign_regions();
   form_groups();
+  run_on_blocks();
   round_operands();
   assign_storage();
   plan_memory(function_);

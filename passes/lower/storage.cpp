@@ -191,6 +191,7 @@ void FunctionLowering::assign_storage() {
     });
     b.rows = rows_all || filled || !same_region ? Rows::All : !same_group || !by_row ? Rows::Tile : same_nest && nest ? Rows::Register : Rows::One;
     if (b.persistent) b.rows = Rows::All;
+    if (in_blocks_.count(buffer)) b.rows = Rows::Block;
     if (near && in_place && same_group && by_row && it->second.size() == 1 && updates_elements(producer)) {
       b.rows = Rows::One;
     } else if (near && region->direction >= 0 && !filled) {
@@ -215,12 +216,15 @@ void FunctionLowering::assign_storage() {
         const Buffer& b = b_.program.buffers[it->second];
         if (b.rows == Rows::Tile) widest = std::max(widest, floats_of(b, b.strides[index_of(b.axes, region.row)]));
       }
-      bool sums_rows = false;
+      bool sums_rows = false, wide = false;
       for (const Group& g : region.groups) {
-        for (const Step& s : g.steps) sums_rows = sums_rows || (s.kind == Step::Kind::Product && s.product.k == region.row);
+        for (const Step& s : g.steps) {
+          sums_rows = sums_rows || (s.kind == Step::Kind::Product && s.product.k == region.row);
+          wide = wide || !s.product.blocks.empty();
+        }
       }
       const int64_t fits = widest > 0 ? std::max(b_.options.large_floats / widest, b_.options.least_tile) : region.row.size;
-      int64_t tile = sums_rows ? fits : std::min(b_.options.tile, fits);
+      int64_t tile = sums_rows ? fits : std::min(wide ? 4 * b_.options.tile : b_.options.tile, fits);
       if (!b_.options.fuse) tile = region.row.size;
       tile = std::clamp<int64_t>(tile, 1, region.row.size);
       const int64_t tiles = (region.row.size + tile - 1) / tile;
@@ -245,7 +249,7 @@ void FunctionLowering::assign_storage() {
       }
       elements = std::max(elements, b.strides[i]) * b.axes[i].size;
     }
-    b.floats = floats_of(b, elements * rows);
+    b.floats = b.rows == Rows::Block ? 0 : floats_of(b, elements * rows);
   }
   keep_history();
   // how much there is to set to zero
@@ -318,7 +322,7 @@ void FunctionLowering::plan_memory(Function& f) {
   auto touch = [&](BufferId b, int from, int to) {
     if (b == kNone) return;
     const Buffer& buffer = b_.program.buffers[b];
-    if (buffer.space != Space::Lane || buffer.rows == Rows::Register) return;
+    if (buffer.space != Space::Lane || buffer.rows == Rows::Register || buffer.rows == Rows::Block) return;
     Life& l = lives[b];
     l.from = std::min(l.from, from);
     l.to = std::max(l.to, to);
@@ -347,9 +351,11 @@ void FunctionLowering::plan_memory(Function& f) {
         for (ExprId a : x.args) expr(a);
       };
       auto step = [&](const Step& s) {
+        for (const Nest* nest : nests_of(s)) {
+          for (const Store& store : nest->stores) expr(store.value), place(store.place);
+        }
         switch (s.kind) {
           case Step::Kind::Nest:
-            for (const Store& store : s.nest.stores) expr(store.value), place(store.place);
             break;
           case Step::Kind::Product:
             place(s.product.a), place(s.product.b), place(s.product.c);

@@ -82,7 +82,7 @@ RandomModel random_model(unsigned seed) {
   s.e = others[pick(5)];
   s.H = s.d == 6 && pick(2) ? 3 : 2;
   s.L = 1 + pick(3);
-  s.V = 5 + pick(14);
+  s.V = pick(8) ? 5 + pick(14) : 512 + pick(100);  // now and then one whose logits are used block by block
   const int B = 1 + pick(3);
 
   std::vector<std::string> functions, layered, layered_vectors;

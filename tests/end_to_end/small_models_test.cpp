@@ -161,6 +161,27 @@ TEST_CASE("evaluating more layers takes no more memory: each writes over what th
   CHECK(lane_floats("2") == lane_floats("7"));
 }
 
+TEST_CASE("the loss of a wide vocabulary, whose logits are used block by block") {
+  auto wide = [](const char* T, const char* V, const std::string& logits) {
+    return replaced(replaced(model("x = embed[tokens]\n" + logits + "\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\nz = '0.01 * mean(b, t: logsumexp(v: logits[b,t,v])^2)'\ntotal = 'ce + z'\n"), "T = 4", T), "V = 12", V);
+  };
+  SECTION("tied, with tails of every kind") {
+    for (const char* T : {"T = 4", "T = 33", "T = 150"}) {
+      for (const char* V : {"V = 512", "V = 605"}) {
+        INFO(T << ", " << V);
+        check_against_interpreter(wide(T, V, "logits = mix(x) @ transpose(embed)"));
+      }
+    }
+  }
+  SECTION("with a bias, or bent") {
+    check_against_interpreter(replaced(wide("T = 33", "V = 605", "logits = out(mix(x))"), "[params]", "[params]\nout = \"linear(d, V, bias)\""));
+    check_against_interpreter(wide("T = 33", "V = 605", "logits = 5 * tanh(0.4 * (mix(x) @ transpose(embed)))"));
+  }
+  SECTION("far apart: the largest of the first columns says nothing of the others") {
+    check_against_interpreter(wide("T = 33", "V = 605", "near = mix(x) @ transpose(embed)\nlogits[t,v] = near[t,v] + 0.3 * v"));
+  }
+}
+
 TEST_CASE("bags of words of a window, in one tile and in several") {
   for (const char* T : {"T = 9", "T = 150"}) {
     INFO(T);

@@ -48,14 +48,34 @@ const std::string kProgram =
     "        nest [] reduces from 0 lanes -1\n"
     "          @6[] sum into @8[t0:12]\n";
 
+std::string with(std::string text, const std::string& from, const std::string& to) {
+  const size_t where = text.find(from);
+  REQUIRE(where != std::string::npos);
+  return text.replace(where, from.size(), to);
+}
+
+/// The same program, in which the product is used block by block for a softmax.
+std::string program_with_blocks() {
+  std::string text = with(kProgram, "32 at 48 holds tile of t0:12  # y\n", "0 at 0 holds block of t0:12  # y\n");
+  text = with(text, "function prepare",
+              "buffer @9 real lane [t0:12*1] 4 at 48 holds tile of t0:12  # most\n"
+              "buffer @10 real lane [t0:12*1] 4 at 64 holds tile of t0:12  # total\n"
+              "function prepare");
+  text = with(text, "@3[t0:12, f0:8] @1[]\n",
+              "@3[t0:12, f0:8] @1[]\n"
+              "          refers to the first block while good @10[t0:12]\n"
+              "          of each block\n"
+              "            nest [f1:8] reduces from 0 lanes 0\n"
+              "              @9[t0:12] max @4[t0:12, f1:8]\n"
+              "          of each block\n"
+              "            nest [f1:8] reduces from 0 lanes 0\n"
+              "              @10[t0:12] sum exp(sub(@4[t0:12, f1:8], @9[t0:12]))\n");
+  return with(text, "mul(@4[t0:12, 3], 2.0)", "add(@9[t0:12], log(@10[t0:12]))");
+}
+
 /// What the verifier says of the program with one piece of its text replaced; "" if nothing.
-std::string fault(const std::string& from = "", const std::string& to = "") {
-  std::string text = kProgram;
-  if (!from.empty()) {
-    const size_t where = text.find(from);
-    REQUIRE(where != std::string::npos);
-    text.replace(where, from.size(), to);
-  }
+std::string fault(const std::string& from = "", const std::string& to = "", const std::string& whole = kProgram) {
+  const std::string text = from.empty() ? whole : with(whole, from, to);
   const ir::LoopProgram program = ir::parse_loops(text);
   try {
     ir::verify(program);
@@ -65,8 +85,8 @@ std::string fault(const std::string& from = "", const std::string& to = "") {
   return "";
 }
 
-void complains(const std::string& about, const std::string& from, const std::string& to) {
-  const std::string message = fault(from, to);
+void complains(const std::string& about, const std::string& from, const std::string& to, const std::string& whole = kProgram) {
+  const std::string message = fault(from, to, whole);
   INFO(message);
   CHECK(message.find(about) != std::string::npos);
 }
@@ -104,4 +124,18 @@ TEST_CASE("a loop program that breaks an invariant is refused, with the region")
   complains("a tile has between one row and all of them", "tiles 4 forward", "tiles 13 forward");
   complains("loops that end with the new rows belong to a function over a range of them", "from 1 lanes 0\n", "from 1 lanes 0 near f0:8 before 3\n");
   complains("@2 (tokens) can only be read", "fill @3[0, 0] 48", "fill @2[0] 12");
+}
+
+TEST_CASE("a product that is used block by block is read by its own nests only, and refers to what they sum") {
+  const std::string text = program_with_blocks();
+  CHECK(fault("", "", text) == "");
+  CHECK(ir::print(ir::parse_loops(text)) == ir::print(ir::parse_loops(ir::print(ir::parse_loops(text)))));
+  CHECK(ir::print(ir::parse_loops(text)).find("refers to the first block while good @10[t0:12]") != std::string::npos);
+  complains("@4 (y) is there only for the nests of the product that makes it", "add(@9[t0:12], log(@10[t0:12]))", "@4[t0:12, 3]", text);
+  complains("a result is held for a block if there are nests for its blocks, and only then", "0 at 0 holds block", "32 at 68 holds tile", with(text, "scratch 96", "scratch 128"));
+  complains("a reference is the largest number of a row", "@9[t0:12] max", "@9[t0:12] min", text);
+  complains("has nests that sum what it is good for", "while good @10[t0:12]", "while good @9[t0:12]", text);
+  complains("one loop, over the columns of the product, in lanes", "lanes 0\n              @10", "lanes -1\n              @10", text);
+  complains("what is computed for blocks is set, or reduced", "@10[t0:12] sum", "@10[t0:12] sum into", text);
+  complains("only a product of a tile's rows that is set is used by blocks", "product [] m", "product into [] m", text);
 }

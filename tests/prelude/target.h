@@ -37,6 +37,9 @@ struct Products {
   void (*pack_rows)(const void* src, long stride_k, long stride_n, int K, int N, int first, int last, float* dst);
   void (*multiply)(int m, int N, int K, bool add, const void* a, long a_row, const float* b, float* c, long c_row);
   void (*multiply_transposed)(int m, int N, int K, bool add, const void* a, long a_k, const float* b, float* c, long c_row);
+  /// product_in_blocks<70, 100> or <96, 320>: what each call for a row and some columns is given is added to c.
+  void (*in_blocks_70_100)(int m, const void* a, long a_row, const float* b, float* c, long c_row);
+  void (*in_blocks_96_320)(int m, const void* a, long a_row, const float* b, float* c, long c_row);
 };
 
 struct Target {

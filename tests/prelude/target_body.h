@@ -137,6 +137,24 @@ void product_t_40(int m, int k, bool add, const float* a, long a_k, const float*
     kernel::product_t<40, false>(m, k, a, a_k, b, c, c_row);
 }
 
+/// Adds the columns that come to those of c.
+auto add_to(float* c, long c_row) {
+  return [=](int row, int first, int columns, const float* block) {
+    for (int i = 0; i < columns; ++i) c[row * c_row + first + i] += block[i];
+  };
+}
+
+template <int N, int K>
+void in_blocks(int m, const void* a, long a_row, const float* b, float* c, long c_row) {
+  kernel::product_in_blocks<N, K>(m, static_cast<const float*>(a), a_row, b, add_to(c, c_row));
+}
+
+template <class A, int N, int K>
+void in_blocks_bf16(int m, const void* a, long a_row, const float* b, float* c, long c_row) {
+  const kernel::Tiles tiles;
+  kernel::product_in_blocks_bf16<N, K>(m, static_cast<const A*>(a), a_row, b, add_to(c, c_row));
+}
+
 const Products fp32 = {
     kernel::packed_floats,
     [](const void* src, long stride_k, long stride_n, int K, int N, float* dst) { kernel::pack(static_cast<const float*>(src), stride_k, stride_n, K, N, dst); },
@@ -152,6 +170,8 @@ const Products fp32 = {
     [](int m, int N, int K, bool add, const void* a, long a_k, const float* b, float* c, long c_row) {
       kernel::multiply_transposed(m, N, K, add, static_cast<const float*>(a), a_k, b, long{K} * kernel::kPanel, c, c_row);
     },
+    in_blocks<70, 100>,
+    in_blocks<96, 320>,
 };
 
 /// A: float, or kernel::bf16.
@@ -173,6 +193,8 @@ constexpr Products kBf16Products = {
       const kernel::Tiles tiles;
       kernel::multiply_transposed_bf16(m, N, K, add, static_cast<const A*>(a), a_k, b, c, c_row);
     },
+    in_blocks_bf16<A, 70, 100>,
+    in_blocks_bf16<A, 96, 320>,
 };
 
 void round_all(const float* x, long n, uint16_t* out) {

@@ -116,16 +116,23 @@ struct Problem {
     return out;
   }
 
-  std::vector<float> run(const Target& target, bool add) const {
+  /// multiply(a, b, out): of the operands in memory.
+  template <class Multiply>
+  std::vector<float> run_with(const Target& target, const Multiply& multiply) const {
     std::vector<float> out = c;
     std::vector<uint16_t> halves(a.size());
     target.round(a.data(), static_cast<long>(a.size()), halves.data());
     const Guarded floats(a), panels(packed(target));
     const Guarded stored(halves);
-    const Products& products = products_of(target, operands);
-    (transposed ? products.multiply_transposed : products.multiply)(m, N, K, add, operands == Operands::Stored ? static_cast<const void*>(stored.data()) : floats.data(), a_row,
-                                                                    panels.data(), out.data(), c_row);
+    multiply(operands == Operands::Stored ? static_cast<const void*>(stored.data()) : floats.data(), panels.data(), out.data());
     return out;
+  }
+
+  std::vector<float> run(const Target& target, bool add) const {
+    const Products& products = products_of(target, operands);
+    return run_with(target, [&](const void* left, const float* panels, float* out) {
+      (transposed ? products.multiply_transposed : products.multiply)(m, N, K, add, left, a_row, panels, out, c_row);
+    });
   }
 
   /// Largest error over what the sum of absolute values allows; infinite if something outside of the result was written.
@@ -326,6 +333,21 @@ TEST_CASE("bf16: halves go to even, and what is no number stays none") {
       INFO(target.name << " m " << m);
       for (size_t i = 0; i < std::size(values); ++i) CHECK(times_one(values[i]) == rounded[i]);
       CHECK(std::isnan(times_one(NAN)));
+    }
+  });
+}
+
+TEST_CASE("products that are used block by block: each number is given once") {
+  Random random;
+  for_targets([&](const Target& target) {
+    for (const Operands operands : kOperands) {
+      for (const int m : {1, 3, 16, 31, 32, 33, 128, 150, 290}) {
+        const Products& products = products_of(target, operands);
+        const Problem odd(m, 70, 100, false, random, operands), whole(m, 96, 320, false, random, operands);
+        INFO(target.name << " operands " << static_cast<int>(operands) << " m " << m);
+        CHECK(odd.error(odd.run_with(target, [&](const void* a, const float* b, float* c) { products.in_blocks_70_100(m, a, odd.a_row, b, c, odd.c_row); }), true) < kTolerance);
+        CHECK(whole.error(whole.run_with(target, [&](const void* a, const float* b, float* c) { products.in_blocks_96_320(m, a, whole.a_row, b, c, whole.c_row); }), true) < kTolerance);
+      }
     }
   });
 }

@@ -1,0 +1,98 @@
+#include "passes/lower/reference_proof.h"
+
+#include <algorithm>
+
+namespace cpuflow::passes::lower {
+using namespace ir;
+
+namespace {
+
+/// How a value changes if d is added to the reference: it becomes value * exp(scale * d) + shift * d.  Of the two, one is 0.
+struct Change {
+  int scale = 0, shift = 0;
+  bool operator==(const Change&) const = default;
+  bool none() const { return scale == 0 && shift == 0; }
+};
+
+class ReferenceProof {
+ public:
+  ReferenceProof(const Graph& g, NodeId reference) : g_(g), reference_(reference), change_(g.size()) {}
+
+  /// Whether all outputs stay the same.
+  bool holds() {
+    for (NodeId id = 0; id < g_.size(); ++id) {
+      if (!follow(id)) return false;
+    }
+    for (NodeId id = 0; id < g_.size(); ++id) {  // the first input of a carry may come later
+      if (g_[id].op == Op::Carry && !change_[g_[id].inputs[0]].none()) return false;
+    }
+    return std::all_of(g_.outputs.begin(), g_.outputs.end(), [&](const Output& o) { return change_[o.node].none(); });
+  }
+
+ private:
+  bool zero(NodeId id) const { return g_[id].op == Op::Constant && g_[id].value == 0; }
+
+  bool follow(NodeId id) {
+    const Node& n = g_[id];
+    Change& out = change_[id];
+    if (id == reference_) {
+      out.shift = 1;
+      return true;
+    }
+    if (n.op == Op::Carry) return true;
+    if (std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return change_[i].none(); })) return true;
+    const Change a = change_[n.inputs[0]], b = n.inputs.size() > 1 ? change_[n.inputs[1]] : Change{};
+    switch (n.op) {
+      case Op::Add:
+      case Op::Sub:
+        if (a.scale != 0 || b.scale != 0) {
+          out = zero(n.inputs[0]) ? b : a;
+          return a == b || zero(n.inputs[0]) || zero(n.inputs[1]);
+        }
+        out.shift = n.op == Op::Add ? a.shift + b.shift : a.shift - b.shift;
+        return true;
+      case Op::Neg:
+        out = {a.scale, -a.shift};
+        return true;
+      case Op::Mul:
+      case Op::Div:
+        out.scale = n.op == Op::Mul ? a.scale + b.scale : a.scale - b.scale;
+        return a.shift == 0 && b.shift == 0;
+      case Op::Exp:
+        out.scale = a.shift;
+        return a.scale == 0;
+      case Op::Log:
+        out.shift = a.scale;
+        return a.shift == 0;
+      case Op::Select:
+        out = zero(n.inputs[1]) ? change_[n.inputs[2]] : b;
+        return a.none() && (zero(n.inputs[1]) || zero(n.inputs[2]) || b == change_[n.inputs[2]]) && (out.shift == 0 || b == change_[n.inputs[2]]);
+      case Op::Rename:
+      case Op::Slice:
+      case Op::Reshape:
+      case Op::Stop:
+        out = a;
+        return true;
+      case Op::Sum:
+      case Op::Cumsum:
+        out = a;
+        return a.shift == 0;
+      case Op::Gather:
+      case Op::Scatter:
+        out = a;
+        return a.shift == 0 && b.none();
+      default:
+        return false;
+    }
+  }
+
+  const Graph& g_;
+  NodeId reference_;
+  std::vector<Change> change_;
+};
+
+}  // namespace
+
+bool any_reference_does(const Graph& graph, NodeId reference) { return ReferenceProof(graph, reference).holds(); }
+
+}  // namespace cpuflow::passes::lower
