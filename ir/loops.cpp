@@ -15,6 +15,7 @@ Axes loops_of(const Step& step) {
   if (step.kind == Step::Kind::Product) {
     out = step.product.loops;
     out.insert(out.end(), {step.product.m, step.product.k, step.product.n});
+    for (const ProductTerm& t : step.product.more) out.push_back(t.k);
   }
   if (step.kind == Step::Kind::Pack) {
     out = step.pack.loops;

@@ -90,12 +90,20 @@ struct Nest {
   std::vector<Store> stores;
 };
 
+/// A summand of a product of matrices: sum over k of a[m][k] * b[k][n].
+struct ProductTerm {
+  Axis k;
+  Place a, b;
+  NodeId node = kNoNode;
+};
+
 /// c[m][n] (+)= sum over k of a[m][k] * b[k][n], for each value of the loop variables `loops`; b lies packed in panels.
 /// m or k may be the region's row axis: then the rows of the tile (of the row, in a loop over rows) are meant.
 struct Product {
   Axes loops;
   Axis m, k, n;
   Place a, b, c;  // b: the first element of the panels, without k and n
+  std::vector<ProductTerm> more;  // added in the same pass over c
   bool accumulate = false;
   bool bf16 = false;  // operands are rounded to bf16, if they are not kept in bf16; sums are float32
   /// Run for each row of each block of columns of c as soon as it is there; c is not kept then.  The one loop of each counts columns of c.

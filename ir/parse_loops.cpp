@@ -195,6 +195,15 @@ class LoopParser : LineScanner {
       need(place_ >= Where::Before && !steps().empty() && (steps().back().kind == Step::Kind::Nest || !steps().back().product.blocks.empty()), begin, "a store belongs to a nest");
       Step& s = steps().back();
       store(s.kind == Step::Kind::Nest ? s.nest : s.product.blocks.back());
+    } else if (accept_word("and")) {
+      need(in_product(), begin, "only a product has more terms");
+      ProductTerm t;
+      take_word("k"), t.k = axis();
+      take(':');
+      t.a = place();
+      t.b = place();
+      t.node = label();
+      steps().back().product.more.push_back(t);
     } else if (accept_word("refers")) {
       need(in_product(), begin, "only a product has a reference");
       for (const char* w : {"to", "the", "first", "block", "while", "good"}) take_word(w);

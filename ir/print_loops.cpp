@@ -110,6 +110,7 @@ class Printer {
         const Product& p = s.product;
         out_ += fmt::format("{}product{}{} [{}] m {} k {} n {}{}: {} = {} {}{}\n", in, p.bf16 ? " bf16" : "", p.accumulate ? " into" : "", axes(p.loops), p.m.str(), p.k.str(), p.n.str(),
                             reaches(s), place(p.c), place(p.a), place(p.b), label(p.node));
+        for (const ProductTerm& t : p.more) out_ += fmt::format("{}  and k {}: {} {}{}\n", in, t.k.str(), place(t.a), place(t.b), label(t.node));
         if (p.total.buffer != kNone) out_ += fmt::format("{}  refers to the first block while good {}\n", in, place(p.total));
         for (const Nest& n : p.blocks) {
           out_ += fmt::format("{}  of each block\n", in);

@@ -343,6 +343,15 @@ class Verifier {
     if (!p.bf16) no_bf16(p.a.buffer);
     no_bf16(p.b.buffer), no_bf16(p.c.buffer);
     read(p.a), read(p.b), write(p.c);
+    for (const ProductTerm& t : p.more) {
+      check(p.accumulate && !region_->has_rows && p.blocks.empty(), "a product has several terms only where they are added to what is there, for all rows at once");
+      Product one = p;
+      one.k = t.k, one.a = t.a, one.b = t.b;
+      one.more.clear();
+      scope_.clear();
+      if (part_->loops) scope_.insert(part_->layer);
+      product(one);
+    }
     check((p_.buffers[p.c.buffer].rows == Rows::Block) == !p.blocks.empty(), called(p.c.buffer) + ": a result is held for a block if there are nests for its blocks, and only then");
     if (!p.blocks.empty()) blocks(p);
     else check(p.total.buffer == kNone, "a product without nests for its blocks has no reference");

@@ -60,9 +60,13 @@ std::vector<RegionCosts> count_costs(const LoopProgram& p) {
           const Product& d = s.product;
           const double n = count(d.loops) * (by_row ? rows : 1);
           const double m_size = r.has_rows && by_row && d.m == r.row ? 1 : d.m.size;
-          c.product_flops += 2.0 * n * m_size * d.n.size * d.k.size;
-          const double left = p.buffers[d.a.buffer].element_bytes() * m_size * d.k.size, right = (d.bf16 ? 2.0 : 4.0) * d.k.size * d.n.size;
-          c.bytes += n * (left + right + (!d.blocks.empty() ? 0 : d.accumulate ? 8 : 4) * m_size * d.n.size);
+          auto term = [&](const Place& a, const Axis& k) {
+            c.product_flops += 2.0 * n * m_size * d.n.size * k.size;
+            c.bytes += n * (p.buffers[a.buffer].element_bytes() * m_size * k.size + (d.bf16 ? 2.0 : 4.0) * k.size * d.n.size);
+          };
+          term(d.a, d.k);
+          for (const ProductTerm& t : d.more) term(t.a, t.k);
+          c.bytes += n * ((!d.blocks.empty() ? 0 : d.accumulate ? 8 : 4) * m_size * d.n.size);
         };
         for (const Step& s : r.before) step(s, false);
         for (const Group& g : r.groups) {

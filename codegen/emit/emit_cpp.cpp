@@ -159,6 +159,7 @@ class Emitter {
         case Step::Kind::Nest:
           break;
         case Step::Kind::Product:
+          for (const ProductTerm& t : s.product.more) place(t.a, false), place(t.b, false);
           place(s.product.a, false), place(s.product.b, false), place(s.product.c, true);
           break;
         case Step::Kind::Pack:
@@ -360,7 +361,19 @@ class Emitter {
     line(indent, "}");
   }
 
+  /// Several products that are added in one pass.
+  void joint_product(int indent, const Product& p, const Names& names, const Region& r) {
+    std::string terms;
+    auto add = [&](const Axis& k, const Place& a, const Place& b) {
+      terms += fmt::format(", kernel::term<{}>({}, {}, {})", k.size, pointer(a, names, r, {p.m, k}), stride_along(p_, a, k), pointer(b, names, r, {}));
+    };
+    add(p.k, p.a, p.b);
+    for (const ProductTerm& t : p.more) add(t.k, t.a, t.b);
+    line(indent, fmt::format("kernel::add_products_t{}<{}>({}, {}, {}{});", p.bf16 ? "_bf16" : "", p.n.size, p.m.size, pointer(p.c, names, r, {p.m, p.n}), stride_along(p_, p.c, p.m), terms));
+  }
+
   void product(int indent, const Step& s, const Names& names, const Region& r, bool by_row) {
+    if (!s.product.more.empty()) return joint_product(indent, s.product, names, r);
     if (!s.product.blocks.empty()) return product_in_blocks(indent, s.product, names, r);
     if (takes_streams(s, r)) return product_of_streams(indent, s, names, r, by_row);
     const Product& p = s.product;

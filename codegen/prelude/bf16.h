@@ -321,9 +321,17 @@ struct Ahead {
   const float* c;
 };
 
-/// c (R x C tiles) (+)= `steps` tiles of A by a panel.  The tiles of a step are loaded between the products of the step before it.
+/// So many tiles of a panel, of the products that are added up.
+struct PartOfB {
+  const float* at;
+  int steps;
+};
+
+/// c (R x C tiles) (+)= `steps` tiles of A by those of one panel after the other.  The tiles of a step are loaded between the products of the step before it.
 template <int R, int C>
-__attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, const Ahead& ahead, const float* b, float* c, long c_row, bool add) {
+__attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, const Ahead& ahead, const PartOfB* part, float* c, long c_row, bool add) {
+  const float* b = part->at;
+  int left = part->steps;
   const float* a = tiles.at;
   const long row = tiles.row, step = tiles.step, below = tiles.below;
   const float *line = ahead.at, *c_line = ahead.c;
@@ -356,6 +364,7 @@ __attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, 
   for (int i = 1; i < steps; ++i) {
     a += step;
     b += kTile * kPanel;
+    if (--left == 0) ++part, b = part->at, left = part->steps;
     KERNEL_TILE_DOT(0, 4, 6);
     if constexpr (C == 2) KERNEL_TILE_DOT(1, 4, 7);
     KERNEL_TILE_LOAD(4, a, row);
@@ -378,7 +387,7 @@ __attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, 
 }
 
 /// One block of up to 32 rows and columns; what is not whole goes by way of a block that is.
-inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA& a, const Ahead& ahead, const float* b, float* c, long c_row, bool add) {
+inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA& a, const Ahead& ahead, const PartOfB* b, float* c, long c_row, bool add) {
   alignas(64) float whole[2 * kTile * kPanel];
   const int R = rows > kTile ? 2 : 1, C = columns > kTile ? 2 : 1;
   const bool edge = rows != R * kTile || columns != C * kTile;
@@ -396,16 +405,16 @@ inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA
   }
 }
 
-/// Copies rows x k of A into tiles: [rows / 16][kTileSteps][16][16].
-template <bool kTransposed, class A>
+/// Copies rows x k of A into tiles: [rows / 16][kSteps][16][16].
+template <bool kTransposed, int kSteps = kTileSteps, class A>
 KERNEL_INLINE void copy_tiles(int rows, int k, const A* a, long a_stride, float* out) {
   if constexpr (kTransposed) {
-    for (int i = 0; i < rows; i += kTile, out += kTileSteps * kTileFloats) {
+    for (int i = 0; i < rows; i += kTile, out += kSteps * kTileFloats) {
       for (int j = 0; j < k; j += 2 * kTile) copy_column_units(a + j * a_stride + i, a_stride, k - j, rows - i, out + j / (2 * kTile) * kTileFloats, kTile);
     }
   } else {
     for (int i = 0; i < rows; ++i, a += a_stride) {
-      float* const row = out + i / kTile * kTileSteps * kTileFloats + i % kTile * kTile;
+      float* const row = out + i / kTile * kSteps * kTileFloats + i % kTile * kTile;
       for (int j = 0; j < k; j += 2 * kTile) copy_row_units(a + j, k - j, kTile, row + j / (2 * kTile) * kTileFloats);
     }
   }
@@ -437,8 +446,31 @@ KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, l
             const int later = n / kPanel * blocks + i / (2 * kTile) + 2, here = panels * blocks;
             ahead.c = later < here ? block_of_c(first, later) : block_of_c(first + kTileRows, later - here);
           }
-          multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, block, ahead, from, out, c_row, add || k > 0);
+          const PartOfB part = {from, steps};
+          multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, block, ahead, &part, out, c_row, add || k > 0);
         }
+      }
+    }
+  }
+}
+
+/// add_products_t_bf16() by tiles: a block of c is loaded once, and stored once.
+template <int N, class... Terms>
+KERNEL_OUTER void add_products_by_tiles(int m, float* c, long c_row, const Terms&... terms) {
+  constexpr int kSteps = (0 + ... + (padded_units(Terms::K) / kTile)), kCount = sizeof...(Terms);
+  constexpr int kHeight = kSteps <= 16 ? kTileRows : 2 * kTile;
+  alignas(64) float copied[static_cast<long>(kHeight) * kSteps * kTile];
+  for (int first = 0; first < m; first += kHeight) {
+    const int rows = min(kHeight, m - first);
+    float* to = copied;
+    ((copy_tiles<true, kSteps>(rows, Terms::K, terms.a + first, terms.a_k, to), to += padded_units(Terms::K) / kTile * kTileFloats), ...);
+    for (int n = 0; n < N; n += kPanel) {
+      const PartOfB parts[kCount] = {{terms.b + static_cast<long>(n) * padded_units(Terms::K), padded_units(Terms::K) / kTile}...};
+      for (int i = 0; i < rows; i += 2 * kTile) {
+        const bool below = i + 4 * kTile < rows;
+        float* const out = c + (first + i) * c_row + n;
+        const Ahead ahead = {nullptr, 0, below ? out + 4 * kTile * c_row : c + (first + i + 4 * kTile - rows) * c_row + n + kPanel};  // two blocks on
+        multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), kSteps, {copied + i / kTile * kSteps * kTileFloats, kTileFloats, kTile, kSteps * kTileFloats}, ahead, parts, out, c_row, true);
       }
     }
   }
@@ -550,6 +582,8 @@ template <bool kTransposed, class A>
 KERNEL_INLINE void multiply_by_tiles(int, int, int, bool, const A*, long, const float*, float*, long) {}
 template <int N, int K, class A, class Use>
 KERNEL_INLINE void blocks_by_tiles(int, const A*, long, const float*, const Use&) {}
+template <int N, class... Terms>
+KERNEL_INLINE void add_products_by_tiles(int, float*, long, const Terms&...) {}
 
 [[maybe_unused]] constexpr long kBf16PeakFlops = 2 * kPeakFlops;
 
@@ -595,6 +629,16 @@ inline void product_of_streams_bf16(const Team& team, bool several, int m, const
   if (team.shares(m, packed_bf16(K, N))) team.share(N, [&](int n, int columns) { multiply_pairs(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, c + n, c_row); });
   else if (several) multiply_pairs(m, N, K, kAdd, a, a_row, b, c, c_row);
   else multiply_bf16(m, N, K, kAdd, a, a_row, b, c, c_row);
+}
+
+/// add_products_t() with operands in bf16.
+template <int N, class... Terms>
+KERNEL_OUTER void add_products_t_bf16(int m, float* c, long c_row, const Terms&... terms) {
+  if (kTiles) return add_products_by_tiles<N>(m, c, c_row, terms...);
+  for (int first = 0; first < m; first += kCopied) {
+    const int rows = min(kCopied, m - first);
+    (multiply_pairs_transposed(rows, N, Terms::K, true, terms.a + first, terms.a_k, terms.b, c + first * c_row, c_row), ...);
+  }
 }
 
 /// product_in_blocks() with operands in bf16.

@@ -352,6 +352,28 @@ KERNEL_OUTER void multiply_transposed(int m, int N, int K, bool add, const float
   }
 }
 
+/// A summand of add_products_t(): a[j * a_k + i], j < K, and the packed B.
+template <int kInner, class A>
+struct Term {
+  static constexpr int K = kInner;
+  const A* a;
+  long a_k;
+  const float* b;
+};
+template <int K, class A>
+KERNEL_INLINE Term<K, A> term(const A* a, long a_k, const float* b) {
+  return {a, a_k, b};
+}
+
+/// c[i * c_row + n] += the sum over all terms, and over j < K, of a[j * a_k + i] * B[j][n], i < m, n < N.
+template <int N, class... Terms>
+KERNEL_OUTER void add_products_t(int m, float* c, long c_row, const Terms&... terms) {
+  for (int first = 0; first < m; first += kCopied) {
+    const int rows = min(kCopied, m - first);
+    (multiply_transposed(rows, N, Terms::K, true, terms.a + first, terms.a_k, terms.b, static_cast<long>(Terms::K) * kPanel, c + first * c_row, c_row), ...);
+  }
+}
+
 /// c[i * c_row + n] (+)= sum over j < k of a[j * a_k + i] * B[j][n], i < m, n < N; b is packed.
 template <int N, bool kAdd>
 KERNEL_INLINE void product_t(int m, int k, const float* a, long a_k, const float* b, float* c, long c_row) {

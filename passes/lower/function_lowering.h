@@ -126,6 +126,9 @@ class FunctionLowering {
   void form_groups();
   void form_groups(int part, int region, const std::vector<size_t>& members);
 
+  // joint_products (joint_products.cpp)
+  void join_products();
+
   // blocks (blocks.cpp)
   bool runs_on_blocks(const ir::Nest& nest, const ir::Product& product, const ir::Axis& row, const std::set<ir::BufferId>& made) const;
   std::vector<ir::Place> sums_of_exponentials(const ir::Nest& nest, const ir::Store& reference) const;

@@ -71,6 +71,10 @@ void FunctionLowering::round_operands() {
       }
     }
     (s.product.bf16 ? operands : others).insert(s.product.a.buffer);
+    for (const ProductTerm& t : s.product.more) {
+      (s.product.bf16 ? operands : others).insert(t.a.buffer);
+      others.insert(t.b.buffer);
+    }
     (s.pack.bf16 ? operands : others).insert(s.pack.src.buffer);
     for (const Place* p : {&s.product.b, &s.product.c, &s.pack.dst, &s.fill.place, &s.choose.src, &s.choose.dst}) others.insert(p->buffer);
   };

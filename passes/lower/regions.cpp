@@ -406,6 +406,7 @@ Function FunctionLowering::lower() {
   assign_parts();
   assign_regions();
   form_groups();
+  join_products();
   run_on_blocks();
   round_operands();
   assign_storage();

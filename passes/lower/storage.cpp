@@ -359,6 +359,7 @@ void FunctionLowering::plan_memory(Function& f) {
             break;
           case Step::Kind::Product:
             place(s.product.a), place(s.product.b), place(s.product.c);
+            for (const ProductTerm& t : s.product.more) place(t.a), place(t.b);
             break;
           case Step::Kind::Pack:
             place(s.pack.src), place(s.pack.dst);

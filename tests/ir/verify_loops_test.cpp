@@ -126,6 +126,29 @@ TEST_CASE("a loop program that breaks an invariant is refused, with the region")
   complains("@2 (tokens) can only be read", "fill @3[0, 0] 48", "fill @2[0] 12");
 }
 
+TEST_CASE("a product of several terms adds them to what is there, for all rows at once") {
+  const std::string joined =
+      "program \"x\" panel 16 shared 128 grads 64 losses 16\n"
+      "buffer @0 real lane [t0:12*8, f0:8*1] 96 at 0 holds all  # a\n"
+      "buffer @1 real lane [] 192 at 96 holds all  # panels\n"
+      "buffer @2 real grads [f0:8*8, f1:8*1] 64 at 0 holds all  # grad_w\n"
+      "function train_sequence scratch 288 kept 0 carried 0\n"
+      "  once\n"
+      "    region  # sum\n"
+      "      whole\n"
+      "        nest [t0:12, f0:8] reduces from 2 lanes 1\n"
+      "          @0[t0:12, f0:8] = 1.0\n"
+      "        pack [] k t0:12 n f1:8: @1[] = @0[t0:12, f1:8]\n"
+      "        product into [] m f0:8 k t0:12 n f1:8: @2[f0:8, f1:8] = @0[t0:12, f0:8] @1[] %3\n"
+      "          and k t1:12: @0[t1:12, f0:8] @1[] %4\n";
+  CHECK(fault("", "", joined) == "");
+  CHECK(ir::print(ir::parse_loops(joined)) == ir::print(ir::parse_loops(ir::print(ir::parse_loops(joined)))));
+  CHECK(ir::print(ir::parse_loops(joined)).find("and k t1:12: @0[t1:12, f0:8] @1[] %4") != std::string::npos);
+  complains("a product has several terms only where they are added", "product into", "product", joined);
+  complains("@1 (panels) is smaller than the panels that a product reads", "[] 192", "[] 100", joined);
+  complains("an index names t2:12, and no loop around it counts that", "@0[t1:12, f0:8] @1", "@0[t2:12, f0:8] @1", joined);
+}
+
 TEST_CASE("a product that is used block by block is read by its own nests only, and refers to what they sum") {
   const std::string text = program_with_blocks();
   CHECK(fault("", "", text) == "");

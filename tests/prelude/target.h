@@ -40,6 +40,8 @@ struct Products {
   /// product_in_blocks<70, 100> or <96, 320>: what each call for a row and some columns is given is added to c.
   void (*in_blocks_70_100)(int m, const void* a, long a_row, const float* b, float* c, long c_row);
   void (*in_blocks_96_320)(int m, const void* a, long a_row, const float* b, float* c, long c_row);
+  /// add_products_t<70> of 100 inner steps, of 12 and of 700.
+  void (*add_products_70)(int m, float* c, long c_row, const void* const* a, const long* a_k, const float* const* b);
 };
 
 struct Target {

@@ -155,6 +155,19 @@ void in_blocks_bf16(int m, const void* a, long a_row, const float* b, float* c, 
   kernel::product_in_blocks_bf16<N, K>(m, static_cast<const A*>(a), a_row, b, add_to(c, c_row));
 }
 
+template <bool kBf16, class A>
+void add_products_70(int m, float* c, long c_row, const void* const* a, const long* a_k, const float* const* b) {
+  const kernel::Tiles tiles;
+  auto left = [&](int i) { return static_cast<const A*>(a[i]); };
+  const auto first = kernel::term<100>(left(0), a_k[0], b[0]);
+  const auto second = kernel::term<12>(left(1), a_k[1], b[1]);
+  const auto third = kernel::term<700>(left(2), a_k[2], b[2]);
+  if constexpr (kBf16)
+    kernel::add_products_t_bf16<70>(m, c, c_row, first, second, third);
+  else
+    kernel::add_products_t<70>(m, c, c_row, first, second, third);
+}
+
 const Products fp32 = {
     kernel::packed_floats,
     [](const void* src, long stride_k, long stride_n, int K, int N, float* dst) { kernel::pack(static_cast<const float*>(src), stride_k, stride_n, K, N, dst); },
@@ -172,6 +185,7 @@ const Products fp32 = {
     },
     in_blocks<70, 100>,
     in_blocks<96, 320>,
+    add_products_70<false, float>,
 };
 
 /// A: float, or kernel::bf16.
@@ -195,6 +209,7 @@ constexpr Products kBf16Products = {
     },
     in_blocks_bf16<A, 70, 100>,
     in_blocks_bf16<A, 96, 320>,
+    add_products_70<true, A>,
 };
 
 void round_all(const float* x, long n, uint16_t* out) {

@@ -352,6 +352,46 @@ TEST_CASE("products that are used block by block: each number is given once") {
   });
 }
 
+TEST_CASE("several products that are added in one pass") {
+  Random random;
+  for_targets([&](const Target& target) {
+    for (const Operands operands : kOperands) {
+      for (const int m : {1, 16, 33, 128, 150}) {
+        INFO(target.name << " operands " << static_cast<int>(operands) << " m " << m);
+        const Problem terms[] = {{m, 70, 100, true, random, operands}, {m, 70, 12, true, random, operands}, {m, 70, 700, true, random, operands}};
+        std::vector<std::vector<float>> panels;
+        std::vector<std::vector<uint16_t>> halves;
+        const void* a[3];
+        const float* b[3];
+        long a_k[3];
+        for (const Problem& p : terms) {
+          panels.push_back(p.packed(target));
+          halves.emplace_back(p.a.size());
+          target.round(p.a.data(), static_cast<long>(p.a.size()), halves.back().data());
+        }
+        for (int i = 0; i < 3; ++i) {
+          a[i] = operands == Operands::Stored ? static_cast<const void*>(halves[static_cast<size_t>(i)].data()) : terms[i].a.data();
+          a_k[i] = terms[i].a_row;
+          b[i] = panels[static_cast<size_t>(i)].data();
+        }
+        std::vector<float> out = terms[2].c;
+        products_of(target, operands).add_products_70(m, out.data(), terms[2].c_row, a, a_k, b);
+        Problem whole = terms[2];  // with what the others add
+        for (int row = 0; row < m; ++row) {
+          for (int n = 0; n < 70; ++n) {
+            double sum = whole.c[static_cast<size_t>(row * whole.c_row + n)];
+            for (int i = 0; i < 2; ++i) {
+              for (int k = 0; k < terms[i].K; ++k) sum += static_cast<double>(terms[i].a_at(row, k)) * terms[i].b_at(k, n);
+            }
+            whole.c[static_cast<size_t>(row * whole.c_row + n)] = static_cast<float>(sum);
+          }
+        }
+        CHECK(whole.error(out, true) < kTolerance);
+      }
+    }
+  });
+}
+
 TEST_CASE("the templates of generated code") {
   Random random;
   for_targets([&](const Target& target) {

@@ -1,0 +1,43 @@
+// Products that are added to the same matrix, as the gradients of a table that two losses read, are added in one pass over it: where it is larger than the
+// caches, a product of a few rows takes as long as reading and writing the matrix.
+#include "passes/lower/function_lowering.h"
+
+#include <algorithm>
+
+namespace cpuflow::passes::lower {
+using namespace ir;
+
+void FunctionLowering::join_products() {
+  if (!b_.options.fuse || row_range) return;
+  for (size_t p = 0; p < function_.parts.size(); ++p) {
+    std::vector<Region>& regions = function_.parts[p].regions;
+    for (size_t r = 0; r < regions.size(); ++r) {
+      if (regions[r].has_rows) continue;
+      for (size_t g = 0; g < regions[r].groups.size(); ++g) {
+        std::vector<Step>& steps = regions[r].groups[g].steps;
+        for (size_t later = 1; later < steps.size(); ++later) {
+          auto joins = [&](const Step& s) {
+            const Product &x = s.product, &y = steps[later].product;
+            return s.kind == Step::Kind::Product && steps[later].kind == Step::Kind::Product && x.accumulate && y.accumulate && x.c == y.c && x.m == y.m && x.n == y.n && x.loops.empty() &&
+                   y.loops.empty() && x.bf16 == y.bf16 && s.reaches.empty() && steps[later].reaches.empty() && stride_along(b_.program, x.a, x.m) == 1 && stride_along(b_.program, y.a, y.m) == 1;
+          };
+          const auto first = std::find_if(steps.begin(), steps.begin() + static_cast<long>(later), joins);
+          if (first == steps.begin() + static_cast<long>(later)) continue;
+          Product& all = steps[later].product;  // what the first reads is still there
+          all.more.push_back({first->product.k, first->product.a, first->product.b, first->product.node});
+          all.more.insert(all.more.end(), first->product.more.begin(), first->product.more.end());
+          const int gone = static_cast<int>(first - steps.begin());
+          steps.erase(first);
+          --later;
+          for (Statement& s : statements_) {
+            if (s.part != static_cast<int>(p) || s.region != static_cast<int>(r) || s.group != static_cast<int>(g)) continue;
+            if (s.nest == gone) s.nest = static_cast<int>(later);
+            else if (s.nest > gone) --s.nest;
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace cpuflow::passes::lower
