@@ -426,9 +426,10 @@ KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, l
   const long panel = static_cast<long>(padded_units(K)) * kPanel;
   const int panels = (N + kPanel - 1) / kPanel;
   const bool large = panel * panels > kKept;
-  for (int first = 0; first < m; first += kTileRows) {
-    const int rows = min(kTileRows, m - first), blocks = (rows + 2 * kTile - 1) / (2 * kTile);
-    const bool in_place = !kTransposed && rows % kTile == 0 && lie_in_units(a, a_stride, K, kTile);
+  const bool in_place = !kTransposed && m % kTile == 0 && lie_in_units(a, a_stride, K, kTile);
+  const int height = in_place ? 2 * kTileRows : kTileRows;  // what is copied leaves room for less
+  for (int first = 0; first < m; first += height) {
+    const int rows = min(height, m - first), blocks = (rows + 2 * kTile - 1) / (2 * kTile);
     auto block_of_c = [&](int row, int i) { return c + (row + i % blocks * 2 * kTile) * c_row + i / blocks * kPanel; };
     for (int k = 0; k < K; k += kTileSteps * 2 * kTile) {
       const int depth = min(kTileSteps * 2 * kTile, K - k), steps = (depth + 2 * kTile - 1) / (2 * kTile);
@@ -444,7 +445,7 @@ KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, l
           float* const out = c + (first + i) * c_row + n;
           if (add) {  // two blocks ahead: one is too short for the third cache
             const int later = n / kPanel * blocks + i / (2 * kTile) + 2, here = panels * blocks;
-            ahead.c = later < here ? block_of_c(first, later) : block_of_c(first + kTileRows, later - here);
+            ahead.c = later < here ? block_of_c(first, later) : block_of_c(first + height, later - here);
           }
           const PartOfB part = {from, steps};
           multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, block, ahead, &part, out, c_row, add || k > 0);

@@ -68,66 +68,72 @@ std::vector<Place> FunctionLowering::sums_of_exponentials(const Nest& nest, cons
   return out;
 }
 
-/// Moves the nests that read a wide product into it.
+/// The nests of the group after the product's that read it, if they are all that does, and can run on its blocks.
+std::optional<FunctionLowering::BlockUse> FunctionLowering::block_use(const Product& product, int part, int number, int group) const {
+  const Region& region = function_.parts[part].regions[number];
+  const std::vector<Step>& after = region.groups[group + 1].steps;
+  BlockUse use;
+  for (const Statement& s : statements_) {
+    for (const Read& r : s.reads) {
+      if (r.node != product.node) continue;
+      if (s.part != part || s.region != number || s.group != group + 1 || s.steps.size() != 1 || r.how != Read::How::SameRow) return std::nullopt;
+      if (after[static_cast<size_t>(s.nest)].kind != Step::Kind::Nest || !after[static_cast<size_t>(s.nest)].reaches.empty()) return std::nullopt;
+      use.readers.insert(static_cast<size_t>(s.nest));
+    }
+  }
+  if (use.readers.empty()) return std::nullopt;
+  for (size_t i : use.readers) {
+    const std::vector<Store>& stores = after[i].nest.stores;
+    if (stores[0].how != Store::How::Max) continue;
+    if (use.largest || stores.size() != 1) return std::nullopt;
+    use.largest = i;
+  }
+  std::set<BufferId> made;
+  for (const Step& s : after) {
+    for (const Nest* n : nests_of(s)) {
+      for (const Store& store : n->stores) made.insert(store.place.buffer);
+    }
+    made.insert(s.choose.dst.buffer);
+  }
+  if (use.largest) made.erase(after[*use.largest].nest.stores[0].place.buffer);
+  for (size_t i : use.readers) {
+    if (!runs_on_blocks(after[i].nest, product, region.row, made)) return std::nullopt;
+  }
+  if (!use.largest) return use;
+  const Store& largest = after[*use.largest].nest.stores[0];
+  for (size_t i : use.readers) {
+    for (const Place& p : sums_of_exponentials(after[i].nest, largest)) use.total = p;
+  }
+  if (use.total.buffer == kNone || !any_reference_does(g_, node_of_.at(largest.place.buffer))) return std::nullopt;
+  return use;
+}
+
+/// Moves the nests that read wide products into them.
 void FunctionLowering::run_on_blocks(int part, int number) {
   Region& region = function_.parts[part].regions[number];
-  for (size_t g = 0; g + 1 < region.groups.size(); ++g) {
+  for (int g = 0; g + 1 < static_cast<int>(region.groups.size()); ++g) {
     if (region.groups[g].by_row || !region.groups[g + 1].by_row) continue;
+    std::vector<Step>& after = region.groups[g + 1].steps;
     for (size_t at = 0; at < region.groups[g].steps.size(); ++at) {
       Step& step = region.groups[g].steps[at];
       Product& product = step.product;
       if (step.kind != Step::Kind::Product || !step.reaches.empty() || !product.loops.empty() || product.accumulate) continue;
       if (product.m != region.row || product.k == region.row || product.n.size < kWide || stride_along(b_.program, product.a, product.k) != 1) continue;
-      const NodeId node = product.node;
-      if (b_.program.buffers[product.c.buffer].space != Space::Lane || statements_of_.at(node).size() != 1) continue;
-      std::vector<Step>& after = region.groups[g + 1].steps;
-      std::set<BufferId> made;
-      for (const Step& s : after) {
-        for (const Nest* n : nests_of(s)) {
-          for (const Store& store : n->stores) made.insert(store.place.buffer);
-        }
-        made.insert(s.choose.dst.buffer);
-      }
-      // the steps that read it, of which one may look for the largest of a row
-      std::set<size_t> readers;
-      bool fits = true;
-      for (const Statement& s : statements_) {
-        for (const Read& r : s.reads) {
-          if (r.node != node) continue;
-          fits = fits && s.part == part && s.region == number && s.group == static_cast<int>(g) + 1 && s.steps.size() == 1 && r.how == Read::How::SameRow;
-          readers.insert(static_cast<size_t>(s.nest));
-        }
-      }
-      if (!fits || readers.empty()) continue;
-      std::optional<size_t> largest;
-      for (size_t i : readers) {
-        if (after[i].kind != Step::Kind::Nest || !after[i].reaches.empty()) fits = false;
-        else if (after[i].nest.stores[0].how == Store::How::Max && fits) fits = !largest && after[i].nest.stores.size() == 1, largest = i;
-      }
-      if (!fits) continue;
-      if (largest) made.erase(after[*largest].nest.stores[0].place.buffer);
-      for (size_t i : readers) fits = fits && runs_on_blocks(after[i].nest, product, region.row, made);
-      if (!fits) continue;
-      if (largest) {
-        const Store& most = after[*largest].nest.stores[0];
-        for (size_t i : readers) {
-          for (const Place& p : sums_of_exponentials(after[i].nest, most)) product.total = p;
-        }
-        if (product.total.buffer == kNone || !any_reference_does(g_, node_of_.at(most.place.buffer))) {
-          product.total = {};
-          continue;
-        }
-        product.blocks.push_back(after[*largest].nest);
-      }
-      for (size_t i : readers) {
-        if (i != largest) product.blocks.push_back(after[i].nest);
+      if (b_.program.buffers[product.c.buffer].space != Space::Lane || statements_of_.at(product.node).size() != 1) continue;
+      const std::optional<BlockUse> use = block_use(product, part, number, g);
+      if (!use) continue;
+      product.total = use->total;
+      if (use->largest) product.blocks.push_back(after[*use->largest].nest);
+      for (size_t i : use->readers) {
+        if (i != use->largest) product.blocks.push_back(after[i].nest);
       }
       for (Statement& s : statements_) {
-        if (s.part != part || s.region != number || s.group != static_cast<int>(g) + 1) continue;
-        if (readers.count(static_cast<size_t>(s.nest))) s.group = static_cast<int>(g), s.nest = static_cast<int>(at);
-        else s.nest -= static_cast<int>(std::distance(readers.begin(), readers.lower_bound(static_cast<size_t>(s.nest))));
+        if (s.part != part || s.region != number || s.group != g + 1) continue;
+        const auto gone = use->readers.lower_bound(static_cast<size_t>(s.nest));
+        if (gone != use->readers.end() && *gone == static_cast<size_t>(s.nest)) s.group = g, s.nest = static_cast<int>(at);
+        else s.nest -= static_cast<int>(std::distance(use->readers.begin(), gone));
       }
-      for (auto i = readers.rbegin(); i != readers.rend(); ++i) after.erase(after.begin() + static_cast<long>(*i));
+      for (auto i = use->readers.rbegin(); i != use->readers.rend(); ++i) after.erase(after.begin() + static_cast<long>(*i));
       in_blocks_.insert(product.c.buffer);
     }
   }

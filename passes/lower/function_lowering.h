@@ -132,6 +132,12 @@ class FunctionLowering {
   // blocks (blocks.cpp)
   bool runs_on_blocks(const ir::Nest& nest, const ir::Product& product, const ir::Axis& row, const std::set<ir::BufferId>& made) const;
   std::vector<ir::Place> sums_of_exponentials(const ir::Nest& nest, const ir::Store& reference) const;
+  struct BlockUse {
+    std::set<size_t> readers;       // steps of the group after the product
+    std::optional<size_t> largest;  // the one that looks for the largest number of a row
+    ir::Place total;                // where the others sum exp(x - largest)
+  };
+  std::optional<BlockUse> block_use(const ir::Product& product, int part, int region, int group) const;
   void run_on_blocks(int part, int region);
   void run_on_blocks();
 
