@@ -60,12 +60,13 @@ std::vector<RegionCosts> count_costs(const LoopProgram& p) {
           const Product& d = s.product;
           const double n = count(d.loops) * (by_row ? rows : 1);
           const double m_size = r.has_rows && by_row && d.m == r.row ? 1 : d.m.size;
-          auto term = [&](const Place& a, const Axis& k) {
+          auto term = [&](const Place& a, const Place& b, const Axis& k) {
             c.product_flops += 2.0 * n * m_size * d.n.size * k.size;
+            if (p.buffers[b.buffer].space == Space::Shared) c.panel_bytes += 4.0 * count(d.loops) * static_cast<double>(panel_floats(p, k.size, d.n.size, d.bf16));
             c.bytes += n * (p.buffers[a.buffer].element_bytes() * m_size * k.size + (d.bf16 ? 2.0 : 4.0) * k.size * d.n.size);
           };
-          term(d.a, d.k);
-          for (const ProductTerm& t : d.more) term(t.a, t.k);
+          term(d.a, d.b, d.k);
+          for (const ProductTerm& t : d.more) term(t.a, t.b, t.k);
           c.bytes += n * ((!d.blocks.empty() ? 0 : d.accumulate ? 8 : 4) * m_size * d.n.size);
         };
         for (const Step& s : r.before) step(s, false);
@@ -75,6 +76,7 @@ std::vector<RegionCosts> count_costs(const LoopProgram& p) {
         c.product_flops *= layers;
         c.other_flops *= layers;
         c.bytes *= layers;
+        c.panel_bytes *= layers;
         out.push_back(c);
       }
     }

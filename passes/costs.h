@@ -13,6 +13,7 @@ struct RegionCosts {
   double product_flops = 0;  // 2 m n k of each product
   double other_flops = 0;    // elementwise operations and reductions, by the rough costs in their op definitions
   double bytes = 0;          // elements of nests' loads and stores and of products' operands, as wide as they are kept, registers left out
+  double panel_bytes = 0;    // packed matrices that are the same for all sequences: what a product reads of them, for however few rows
 };
 
 /// In the order of the program's regions.

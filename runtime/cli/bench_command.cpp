@@ -59,6 +59,11 @@ void print_report(const nlohmann::ordered_json& report, const std::string& what,
                           100 * a["peak_fraction"].get<double>(), with_commas(slow), 100 * b["peak_fraction"].get<double>(), fast / slow,
                           short_number(report["flops_per_token"][work_name(work)]), short_number(a["bytes_per_token"].get<double>())));
   }
+  if (const auto& weights = report["weights"]; weights["bytes_per_token"].get<double>() > 0) {
+    print_out(fmt::format("\nA token of decode reads {}B of packed weights, which {} thread{} read{} at {:.1f} GB/s from the caches that hold them: {} tokens/s at most, of which decode reaches {:.0f} %.\n",
+                          short_number(weights["bytes_per_token"].get<double>()), threads, threads == 1 ? "" : "s", threads == 1 ? "s" : "", weights["read_bytes_per_s"].get<double>() / 1e9,
+                          with_commas(weights["decode_limit_tokens_per_s"].get<double>()), 100 * weights["decode_fraction"].get<double>()));
+  }
   print_out(
       "\nFLOP/token = sum over the model's products of 2 m n k / T, the smaller of the two programs' (what fusing computes twice is not "
       "counted);\n"
@@ -90,8 +95,10 @@ void bench(const BenchOptions& options, Status&) {
     return std::make_unique<BenchProgram>(compile_and_warn(compile), threads, 1);
   };
   const std::unique_ptr<BenchProgram> fused = program(true, false), unfused = program(false, false);
-  PeakMeter meter(fused->model().target, fused->model().bf16, threads);
-  std::vector<double> peaks;
+  double weights = 0;  // that products read for a token
+  for (const passes::RegionCosts& region : fused->model().costs) weights += region.function == "rows" ? region.panel_bytes : 0;
+  PeakMeter meter(fused->model().target, fused->model().bf16, threads, static_cast<uint64_t>(weights));
+  std::vector<double> peaks, reads;
   Samples fused_samples, unfused_samples;
   for (const Work work : kWorks) {  // warm up
     fused->run(work);
@@ -100,6 +107,7 @@ void bench(const BenchOptions& options, Status&) {
   for (int repetition = 0; repetition < options.repetitions; ++repetition) {
     log_line(fmt::format("repetition {} of {}", repetition + 1, options.repetitions));
     peaks.push_back(meter.flops_per_second());
+    reads.push_back(meter.bytes_per_second());
     for (const Work work : kWorks) {
       fused_samples[work].push_back(fused->speed(work));
       unfused_samples[work].push_back(unfused->speed(work));
@@ -149,6 +157,11 @@ void bench(const BenchOptions& options, Status&) {
       {"fused", side_json(fused_samples, fused_model, times.fused)},
       {"unfused", side_json(unfused_samples, unfused_model, times.unfused)},
       {"peak", {{"flops_per_s", peak}, {"median_flops_per_s", median(peaks)}, {"threads", threads}}}};
+  const double read = *std::max_element(reads.begin(), reads.end()), limit = weights > 0 ? read / weights : 0;
+  report["weights"] = {{"bytes_per_token", weights},
+                       {"read_bytes_per_s", read},
+                       {"decode_limit_tokens_per_s", limit},
+                       {"decode_fraction", limit > 0 ? median(fused_samples.at(Work::Decode)) / limit : 0}};
   for (const Work work : kWorks) report["flops_per_token"][work_name(work)] = useful_flops(fused_model, unfused_model, work);
   report["decisions"] = fused_model.explanation.lines;
   if (options.model->json) print_out(report.dump(2) + "\n");

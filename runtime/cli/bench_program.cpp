@@ -8,7 +8,6 @@
 #include <random>
 #include <string_view>
 
-#include "runtime/cli/aligned_floats.h"
 #include "runtime/train/optimizer.h"
 
 namespace cpuflow::embedded {
@@ -190,17 +189,21 @@ double BenchProgram::speed(Work work) {
   return static_cast<double>(tokens) / seconds.count();
 }
 
-PeakMeter::PeakMeter(const ir::CpuTarget& target, bool bf16, int threads) : pool_(threads) {
+PeakMeter::PeakMeter(const ir::CpuTarget& target, bool bf16, int threads, uint64_t weights)
+    : pool_(threads), weights_(weights / sizeof(float)), floats_of_thread_(weights / sizeof(float) / static_cast<uint64_t>(threads) / 16 * 16) {
   codegen::JitOptions options;
   options.features = target.features;
   options.vector_bits = target.lanes * 32;
   std::string text = std::string(embedded::kernel_prelude) + "\n" + std::string(embedded::kernel_products) + "\n";
   if (bf16) text += std::string(embedded::kernel_bf16) + "\n";
-  text += fmt::format("extern \"C\" float peak_run(long n) {{ return kernel::{}(n); }}\nextern \"C\" long peak_flops() {{ return kernel::{}; }}\n",
+  text += fmt::format("extern \"C\" float peak_run(long n) {{ return kernel::{}(n); }}\nextern \"C\" long peak_flops() {{ return kernel::{}; }}\n"
+                      "extern \"C\" float read_run(const float* x, long n) {{ return kernel::read_sum(x, n); }}\n",
                       bf16 ? "bf16_peak" : "fma_peak", bf16 ? "kBf16PeakFlops" : "kPeakFlops");
   library_ = codegen::load_cpp(text, "peak.cpp", options);
   run_ = reinterpret_cast<float (*)(long)>(library_->symbol("peak_run"));
   flops_ = reinterpret_cast<long (*)()>(library_->symbol("peak_flops"));
+  read_ = reinterpret_cast<float (*)(const float*, long)>(library_->symbol("read_run"));
+  std::fill_n(weights_.get(), weights / sizeof(float), 1.0f);  // memory that nobody has written is one page of zeros
   constexpr double kFlops = 2e9;  // about 10 ms of a core, ten times as many with tiles
   iterations_ = std::max(1L, static_cast<long>(kFlops * (bf16 ? 10 : 1) / static_cast<double>(flops_())));
 }
@@ -213,6 +216,26 @@ double PeakMeter::flops_per_second() {
       threads, [&](size_t i, int) { results[16 * i] = run_(iterations_); }, rt::ThreadPool::Assign::Static);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   return static_cast<double>(threads) * static_cast<double>(iterations_) * static_cast<double>(flops_()) / seconds.count();
+}
+
+double PeakMeter::bytes_per_second() {
+  const size_t threads = static_cast<size_t>(pool_.size());
+  const long floats = static_cast<long>(floats_of_thread_), rounds = std::max(2L, 100'000'000 / std::max(1L, floats));
+  if (floats == 0) return 0;
+  std::vector<float> results(threads * 16);  // a cache line each
+  auto read = [&](long times) {
+    pool_.parallel_for(
+        threads,
+        [&](size_t i, int) {
+          for (long r = 0; r < times; ++r) results[16 * i] += read_(weights_.get() + i * floats_of_thread_, floats);
+        },
+        rt::ThreadPool::Assign::Static);
+  };
+  read(1);  // into the caches
+  const auto start = std::chrono::steady_clock::now();
+  read(rounds);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return static_cast<double>(threads) * static_cast<double>(rounds) * static_cast<double>(floats) * sizeof(float) / seconds.count();
 }
 
 }  // namespace cpuflow::cli

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/cli/aligned_floats.h"
 #include "runtime/cli/compile.h"
 #include "runtime/thread_pool.h"
 
@@ -33,20 +34,25 @@ class BenchProgram {
   std::unique_ptr<Buffers> buffers_;
 };
 
-/// Multiply-adds a second (each two operations) of this machine with a target's instructions, on `threads` threads at once: of float32
-/// numbers, or of bf16 ones.
+/// What this machine can do with a target's instructions, on `threads` threads at once.
 class PeakMeter {
  public:
-  PeakMeter(const ir::CpuTarget& target, bool bf16, int threads);
-  /// One measurement of about 0.1 s.
+  /// `bf16`: of the operands of products; else they are float32.  `weights`: bytes that a decoded token reads.
+  PeakMeter(const ir::CpuTarget& target, bool bf16, int threads, uint64_t weights);
+  /// Operations a second of multiply-adds (each two) in registers: one measurement of about 0.1 s.
   double flops_per_second();
+  /// Bytes a second that threads read of so many bytes, each a part of its own, again and again: from the caches that hold them.  0 if there are too few to share.  One measurement of about 0.05 s.
+  double bytes_per_second();
 
  private:
   std::unique_ptr<codegen::Library> library_;
   long iterations_ = 0;
   float (*run_)(long) = nullptr;
   long (*flops_)() = nullptr;
+  float (*read_)(const float*, long) = nullptr;
   rt::ThreadPool pool_;
+  AlignedFloats weights_;
+  uint64_t floats_of_thread_ = 0;
 };
 
 }  // namespace cpuflow::cli

@@ -261,6 +261,11 @@ TEST_CASE("bench measures fused beside unfused code") {
     CHECK(!report[side]["regions"].empty());
   }
   CHECK(report["peak"]["flops_per_s"].get<double>() > 0);
+  const nlohmann::json& weights = report["weights"];
+  CHECK(weights["read_bytes_per_s"].get<double>() > 0);
+  CHECK(weights["bytes_per_token"].get<double>() > 0);
+  CHECK(weights["decode_limit_tokens_per_s"].get<double>() * weights["bytes_per_token"].get<double>() == Approx(weights["read_bytes_per_s"].get<double>()));
+  CHECK(weights["decode_fraction"].get<double>() * weights["decode_limit_tokens_per_s"].get<double>() == Approx(report["fused"]["decode"]["tokens_per_s"].get<double>()));
   double shares = 0, unfused_us = 0, unfused_us_of_fused = 0;
   for (const auto& region : report["fused"]["regions"]) {
     shares += region["share"].get<double>();
