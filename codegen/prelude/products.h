@@ -181,17 +181,19 @@ KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& p
 /// One or two rows: several panels at once keep the multipliers busy.
 template <class Units>
 KERNEL_OUTER void multiply_few(int m, const Piece& piece, int N) {
-  const int panels = m == 1 ? 4 : 2;
   Blocks blocks = piece.blocks();
   blocks.rows = m;
   int n = 0;
-  for (; n + panels * kPanel <= N; n += panels * kPanel) {
-    blocks.columns = panels * kPanel;
-    blocks.fetch = blocks.fetch_end = blocks.b;
-    if (m == 1) multiply_blocks<Units, 1, 4, false>(blocks);
-    if (m == 2) multiply_blocks<Units, 2, 2, false>(blocks);
-    blocks.b += panels * blocks.b_panel;
-    blocks.c += panels * kPanel;
+  for (int panels = m == 1 ? 4 : 2; panels > 1; panels /= 2) {
+    for (; n + panels * kPanel <= N; n += panels * kPanel) {
+      blocks.columns = panels * kPanel;
+      blocks.fetch = blocks.fetch_end = blocks.b;
+      if (m == 1 && panels == 4) multiply_blocks<Units, 1, 4, false>(blocks);
+      if (m == 1 && panels == 2) multiply_blocks<Units, 1, 2, false>(blocks);
+      if (m == 2) multiply_blocks<Units, 2, 2, false>(blocks);
+      blocks.b += panels * blocks.b_panel;
+      blocks.c += panels * kPanel;
+    }
   }
   for (; n < N; n += kPanel) {
     blocks.columns = min(kPanel, N - n);
