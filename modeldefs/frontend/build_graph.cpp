@@ -218,6 +218,7 @@ std::string find_model(const std::string& name) {
       if (entry.path().extension() == ".toml") known.push_back(entry.path().stem().string());
     }
   }
+  if (fs::is_directory(name, ignored)) throw ir::ModelError("error: '" + name + "' is a folder; give the model file in it\n");
   std::sort(known.begin(), known.end());
   std::string list;
   for (const std::string& k : known) {

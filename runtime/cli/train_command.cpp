@@ -53,6 +53,10 @@ void check_usage(const TrainCommand& command) {
     throw UsageError(fmt::format("--order: expected sequential or shuffled, found '{}'", command.order));
   }
   if (!command.budget.empty()) parse_budget(command.budget);
+  std::error_code ignored;  // said now, not after a tokenizer was trained
+  if (std::filesystem::exists(command.out, ignored) && !std::filesystem::is_directory(command.out, ignored)) {
+    throw rt::FileError(fmt::format("{}: --out expects a folder, which is made if it is not there; this is a file", command.out));
+  }
 }
 
 /// The phase has a schedule of its own, over its steps or its share of the whole.

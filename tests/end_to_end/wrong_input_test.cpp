@@ -83,6 +83,7 @@ TEST_CASE("settings and models that do not exist are named") {
   expect_failure({"compile", model, "--set", "d=-1"}, 3, {"d"});
   expect_failure({"compile", "v5lm"}, 3, {"v5lm", "did you mean 'v5ln"});
   expect_failure({"compile", folder / "none.toml"}, 3, {folder / "none.toml"});
+  expect_failure({"compile", folder / "."}, 3, {"is a folder; give the model file in it"});
   expect_failure({"compile", model, "--skip", "solve_scater"}, 3, {"solve_scater", "did you mean 'solve_scatters'?"});
 }
 
@@ -130,6 +131,8 @@ TEST_CASE("what cannot be written is said, and what was there stays") {
   if (std::filesystem::exists("/dev/full")) expect_failure({"corpus", "/dev/full", "--stories", "500"}, 4, {"/dev/full", "disk is full"});
   expect_failure({"corpus", folder / "none/stories.txt"}, 4, {"none/stories.txt"});
   expect_failure({"corpus", old + "/stories.txt"}, 4, {"stories.txt"});
+  expect_failure({"train", folder.write("model.toml", kPlainModel), "--data", old, "--out", old, "--steps", "1"}, 4, {"old.txt", "--out expects a folder"});
+  CHECK(read_text(old) == "precious");
 
   Limits nobody;
   nobody.unprivileged = true;
