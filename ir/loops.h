@@ -41,6 +41,7 @@ struct Buffer {
   NodeId node = kNoNode;
   int element_bytes() const { return bf16 ? 2 : 4; }
   int64_t elements() const { return 4 * floats / element_bytes(); }
+  bool in_memory() const { return rows != Rows::Register && rows != Rows::Block; }
 };
 
 /// An index: an affine function of loop variables plus, perhaps, a computed integer.

@@ -210,11 +210,7 @@ class LoopParser : LineScanner {
       steps().back().product.total = place();
     } else if (accept_word("of")) {
       need(in_product(), begin, "only a product has blocks");
-      take_word("each"), take_word("block");
-      of_block_ = true;
-    } else if (of_block_) {
-      of_block_ = false;
-      take_word("nest");
+      for (const char* w : {"each", "block", "nest"}) take_word(w);
       steps().back().product.blocks.push_back(nest());
     } else {
       need(place_ >= Where::Before, begin, "expected 'values', 'before', 'each row' or 'whole'");
@@ -425,7 +421,6 @@ class LoopParser : LineScanner {
     return add(e);
   }
 
-  bool of_block_ = false;  // the next line is a nest of the last product
   enum class Where { Program, Function, Part, Region, Before, Group } place_ = Where::Program;
   LoopProgram p_;
   std::map<Expr, ExprId> known_;

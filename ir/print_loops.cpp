@@ -94,8 +94,8 @@ class Printer {
     return out;
   }
 
-  void nest(const Nest& n, const std::string& reaches, const std::string& in) {
-    out_ += fmt::format("{}nest [{}] reduces from {} lanes {}{}\n", in, axes(n.loops), n.reduced, n.lane, reaches);
+  void nest(const Nest& n, const std::string& reaches, const std::string& in, const char* where = "") {
+    out_ += fmt::format("{}{}nest [{}] reduces from {} lanes {}{}\n", in, where, axes(n.loops), n.reduced, n.lane, reaches);
     for (const Store& st : n.stores) {
       out_ += fmt::format("{}  {} {}{} {}{}\n", in, place(st.place), how_name(st.how), st.accumulate ? " into" : "", expr(st.value), label(st.node));
     }
@@ -113,8 +113,7 @@ class Printer {
         for (const ProductTerm& t : p.more) out_ += fmt::format("{}  and k {}: {} {}{}\n", in, t.k.str(), place(t.a), place(t.b), label(t.node));
         if (p.total.buffer != kNone) out_ += fmt::format("{}  refers to the first block while good {}\n", in, place(p.total));
         for (const Nest& n : p.blocks) {
-          out_ += fmt::format("{}  of each block\n", in);
-          nest(n, "", in + "    ");
+          nest(n, "", in + "  ", "of each block ");
         }
         break;
       }

@@ -63,13 +63,13 @@ class Verifier {
       last += (held(b, d) - 1) * b.strides[d];
     }
     const bool sized = b.space == Space::Lane || b.space == Space::Shared || b.space == Space::Literal;
-    if (sized && b.rows != Rows::Register && b.rows != Rows::Block && b.floats > 0) check(last < b.elements(), "its last element lies outside of it", where);
+    if (sized && b.in_memory() && b.floats > 0) check(last < b.elements(), "its last element lies outside of it", where);
     if (b.bf16) check(b.space == Space::Lane && b.dtype == DType::Real, "only real numbers of scratch are kept in bf16", where);
     if (b.space == Space::Literal) check(last < static_cast<int64_t>(b.values.size()), "a literal has fewer values than elements", where);
     if (b.rows != Rows::All) check(b.space == Space::Lane || b.space == Space::Shared, "only scratch may hold fewer than all rows", where);
     if (b.history > 0) check(b.rows == Rows::Tile || b.rows == Rows::All, "earlier rows are held by tiles, or by all rows", where);
     check(!b.persistent || b.space == Space::Lane, "only scratch can be kept between calls", where);
-    if (b.rows == Rows::Register || b.rows == Rows::Block) return;
+    if (!b.in_memory()) return;
     if (b.space == Space::Shared) check(b.offset + b.floats <= p_.shared_floats, "it ends after the shared values", where);
     if (b.space == Space::Losses || b.space == Space::Sums) check(b.offset + b.floats <= p_.loss_floats, "it ends after the losses", where);
     if (b.space == Space::Grads) check(b.offset + last < p_.grad_floats, "it ends after the gradients", where);
@@ -237,7 +237,7 @@ class Verifier {
     for (const Nest* n : nests_of(s)) {
       for (const Store& st : n->stores) writes_here_.insert(st.place.buffer);
     }
-    for (BufferId b : {s.product.c.buffer,  s.pack.dst.buffer, s.fill.place.buffer, s.shift.place.buffer, s.choose.dst.buffer}) writes_here_.insert(b);
+    for (BufferId b : {s.product.c.buffer, s.pack.dst.buffer, s.fill.place.buffer, s.shift.place.buffer, s.choose.dst.buffer}) writes_here_.insert(b);
   }
 
   void step(const Step& s) {
@@ -446,7 +446,7 @@ class Verifier {
 
   void touch(BufferId id, bool write) {
     const Buffer& b = p_.buffers[id];
-    if (b.space != Space::Lane || b.rows == Rows::Register || b.rows == Rows::Block) return;
+    if (b.space != Space::Lane || !b.in_memory()) return;
     auto [it, fresh] = lives_.try_emplace(id, Life{number_, number_});
     it->second.to = number_;
     if (fresh && !write && part_->loops && !writes_here_.count(id)) across_.insert(id);

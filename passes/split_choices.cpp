@@ -1,5 +1,6 @@
 #include "passes/split_choices.h"
 
+#include "passes/match.h"
 #include "passes/rewrite.h"
 #include "passes/sum_terms.h"
 
@@ -12,8 +13,6 @@ using namespace ir;
 
 namespace {
 
-constexpr uint32_t kMany = 64;  // choices among fewer are a part of a vector
-
 /// a where `axis` is at `index`, 0 elsewhere.
 struct Choice {
   NodeId a, index;
@@ -23,13 +22,9 @@ struct Choice {
 std::optional<Choice> choice_of(const Graph& g, NodeId id) {
   const Node& n = g[id];
   if (n.op != Op::Select || n.dtype != DType::Real || g[n.inputs[2]].op != Op::Constant || g[n.inputs[2]].value != 0) return std::nullopt;
-  const Node& equal = g[n.inputs[0]];
-  if (equal.op != Op::Eq) return std::nullopt;
-  for (size_t side = 0; side < 2; ++side) {
-    const Node& all = g[equal.inputs[side]];
-    const NodeId index = equal.inputs[1 - side];
-    if (all.op != Op::Iota || all.value != 0 || all.axes[0].size < kMany) continue;
-    if (!contains(g[index].axes, all.axes[0]) && !contains(g[n.inputs[1]].axes, all.axes[0])) return Choice{n.inputs[1], index, all.axes[0]};
+  for (const size_t side : {0, 1}) {
+    const std::optional<Match> match = match_of(g, g[n.inputs[0]], side);
+    if (match && !contains(g[n.inputs[1]].axes, match->axis)) return Choice{n.inputs[1], match->index, match->axis};
   }
   return std::nullopt;
 }
@@ -97,7 +92,7 @@ NodeId read_with_largest(Graph& g, const Node& gather, const std::map<NodeId, Ax
   const auto as = compared.find(x);
   if (as == compared.end() || !made_of_product(g, x)) return kNoNode;
   const Axis &from = gather.from[0], &column = as->second;
-  if (from.size < kMany || column.size != from.size || contains(g[gather.inputs[1]].axes, column)) return kNoNode;
+  if (from.size < kManyMatches || column.size != from.size || contains(g[gather.inputs[1]].axes, column)) return kNoNode;
   const NodeId value = column == from ? x : g.rename(x, {from}, {column});
   return g.reduce(Op::Sum, g.select(g.binary(Op::Eq, g.iota(column), gather.inputs[1]), value, g.real(0)), {column});
 }

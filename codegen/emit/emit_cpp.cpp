@@ -133,8 +133,7 @@ class Emitter {
       for (const Index& i : p.indices) {
         if (i.computed != kNone) expr(i.computed);
       }
-      const Rows rows = p_.buffers[p.buffer].rows;
-      if (rows == Rows::Register || rows == Rows::Block || p_.buffers[p.buffer].space == Space::Literal) return;
+      if (!p_.buffers[p.buffer].in_memory() || p_.buffers[p.buffer].space == Space::Literal) return;
       bool& w = written[p.buffer];
       w = w || write;
     };
@@ -196,12 +195,16 @@ class Emitter {
     }
   }
 
+  void comment(int indent, const Nest& nest) {
+    std::vector<NodeId> nodes;
+    for (const Store& s : nest.stores) nodes.push_back(s.node);
+    comment(indent, nodes);
+  }
+
   void step(int indent, const Step& s, const Names& names, const Region& r, bool by_row, bool before) {
     switch (s.kind) {
       case Step::Kind::Nest: {
-        std::vector<NodeId> nodes;
-        for (const Store& st : s.nest.stores) nodes.push_back(st.node);
-        comment(indent, nodes);
+        comment(indent, s.nest);
         line(indent, "{");
         out_ += emit_nest(p_, names, s.nest, s.reaches, indent + 2);
         line(indent, "}");
@@ -344,9 +347,7 @@ class Emitter {
     line(indent, fmt::format("in_blocks.template operator()<{}>([=](int row, int first, int columns, const float* block) __attribute__((always_inline)) {{", columns));
     line(indent + 2, fmt::format("[[maybe_unused]] const int {} = {} + row;", t, t0));
     for (size_t i = begin; i < end; ++i) {
-      std::vector<NodeId> nodes;
-      for (const Store& st : p.blocks[i].stores) nodes.push_back(st.node);
-      comment(indent + 2, nodes);
+      comment(indent + 2, p.blocks[i]);
       line(indent + 2, "{");
       out_ += emit_block_nest(p_, names, p.blocks[i], static_cast<int>(i), indent + 4);
       line(indent + 2, "}");

@@ -102,7 +102,7 @@ std::string Names::offset(const Place& place, const Axis* skip, const std::map<E
     const Index& i = place.indices[d];
     int64_t stride = b.strides[d];
     const bool is_row = region_ && region_->has_rows && b.axes[d] == region_->row;
-    if (is_row && (b.rows == Rows::One || b.rows == Rows::Register || b.rows == Rows::Block)) continue;
+    if (is_row && (b.rows == Rows::One || !b.in_memory())) continue;
     if (stride == 0) continue;
     for (auto [axis, c] : i.terms) {
       if (skip && axis == *skip) continue;

@@ -7,6 +7,19 @@
 namespace cpuflow::passes::lower {
 using namespace ir;
 
+namespace {
+
+/// Whether both steps are products of transposed left operands that are added to the same matrix.
+bool add_to_one(const LoopProgram& p, const Step& first, const Step& later) {
+  for (const Step* s : {&first, &later}) {
+    if (s->kind != Step::Kind::Product || !s->reaches.empty() || !s->product.accumulate || !s->product.loops.empty() || stride_along(p, s->product.a, s->product.m) != 1) return false;
+  }
+  const Product &x = first.product, &y = later.product;
+  return x.c == y.c && x.m == y.m && x.n == y.n && x.bf16 == y.bf16;
+}
+
+}  // namespace
+
 void FunctionLowering::join_products() {
   if (!b_.options.fuse || row_range) return;
   for (size_t p = 0; p < function_.parts.size(); ++p) {
@@ -16,12 +29,7 @@ void FunctionLowering::join_products() {
       for (size_t g = 0; g < regions[r].groups.size(); ++g) {
         std::vector<Step>& steps = regions[r].groups[g].steps;
         for (size_t later = 1; later < steps.size(); ++later) {
-          auto joins = [&](const Step& s) {
-            const Product &x = s.product, &y = steps[later].product;
-            return s.kind == Step::Kind::Product && steps[later].kind == Step::Kind::Product && x.accumulate && y.accumulate && x.c == y.c && x.m == y.m && x.n == y.n && x.loops.empty() &&
-                   y.loops.empty() && x.bf16 == y.bf16 && s.reaches.empty() && steps[later].reaches.empty() && stride_along(b_.program, x.a, x.m) == 1 && stride_along(b_.program, y.a, y.m) == 1;
-          };
-          const auto first = std::find_if(steps.begin(), steps.begin() + static_cast<long>(later), joins);
+          const auto first = std::find_if(steps.begin(), steps.begin() + static_cast<long>(later), [&](const Step& s) { return add_to_one(b_.program, s, steps[later]); });
           if (first == steps.begin() + static_cast<long>(later)) continue;
           Product& all = steps[later].product;  // what the first reads is still there
           all.more.push_back({first->product.k, first->product.a, first->product.b, first->product.node});

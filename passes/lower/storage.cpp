@@ -322,7 +322,7 @@ void FunctionLowering::plan_memory(Function& f) {
   auto touch = [&](BufferId b, int from, int to) {
     if (b == kNone) return;
     const Buffer& buffer = b_.program.buffers[b];
-    if (buffer.space != Space::Lane || buffer.rows == Rows::Register || buffer.rows == Rows::Block) return;
+    if (buffer.space != Space::Lane || !buffer.in_memory()) return;
     Life& l = lives[b];
     l.from = std::min(l.from, from);
     l.to = std::max(l.to, to);

@@ -64,12 +64,10 @@ std::string program_with_blocks() {
   text = with(text, "@3[t0:12, f0:8] @1[]\n",
               "@3[t0:12, f0:8] @1[]\n"
               "          refers to the first block while good @10[t0:12]\n"
-              "          of each block\n"
-              "            nest [f1:8] reduces from 0 lanes 0\n"
-              "              @9[t0:12] max @4[t0:12, f1:8]\n"
-              "          of each block\n"
-              "            nest [f1:8] reduces from 0 lanes 0\n"
-              "              @10[t0:12] sum exp(sub(@4[t0:12, f1:8], @9[t0:12]))\n");
+              "          of each block nest [f1:8] reduces from 0 lanes 0\n"
+              "            @9[t0:12] max @4[t0:12, f1:8]\n"
+              "          of each block nest [f1:8] reduces from 0 lanes 0\n"
+              "            @10[t0:12] sum exp(sub(@4[t0:12, f1:8], @9[t0:12]))\n");
   return with(text, "mul(@4[t0:12, 3], 2.0)", "add(@9[t0:12], log(@10[t0:12]))");
 }
 
@@ -158,7 +156,7 @@ TEST_CASE("a product that is used block by block is read by its own nests only, 
   complains("a result is held for a block if there are nests for its blocks, and only then", "0 at 0 holds block", "32 at 68 holds tile", with(text, "scratch 96", "scratch 128"));
   complains("a reference is the largest number of a row", "@9[t0:12] max", "@9[t0:12] min", text);
   complains("has nests that sum what it is good for", "while good @10[t0:12]", "while good @9[t0:12]", text);
-  complains("one loop, over the columns of the product, in lanes", "lanes 0\n              @10", "lanes -1\n              @10", text);
+  complains("one loop, over the columns of the product, in lanes", "lanes 0\n            @10", "lanes -1\n            @10", text);
   complains("what is computed for blocks is set, or reduced", "@10[t0:12] sum", "@10[t0:12] sum into", text);
   complains("only a product of a tile's rows that is set is used by blocks", "product [] m", "product into [] m", text);
 }
