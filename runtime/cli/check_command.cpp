@@ -153,7 +153,7 @@ void add_check(CLI::App& app, Status& status) {
   auto options = std::make_shared<CheckOptions>();
   options->model = add_model_options(*sub);
   sub->add_option("--golden", options->golden, "expected values")->required();
-  sub->add_option("--tolerance", options->tolerance, "largest error; default 1e-5, with --precision bf16 0.08, for --exec interpret 1e-6")->check(CLI::PositiveNumber);
+  sub->add_option("--tolerance", options->tolerance, "largest error; default 1e-5, with --precision bf16 0.08, for --exec interpret 1e-6")->check(above_zero());
   sub->callback([options, &status] { check(*options, status); });
 }
 

@@ -78,6 +78,18 @@ CompiledModel compile_and_warn(const CompileOptions& options) {
   return model;
 }
 
+namespace {
+
+/// `bounds`, with a message of its own.
+CLI::Validator saying(const CLI::Validator& bounds, const char* expected) {
+  return CLI::Validator([=](const std::string& text) { return bounds(text).empty() ? "" : fmt::format("expected {}, found '{}'", expected, text); }, bounds.get_description());
+}
+
+}  // namespace
+
+CLI::Validator from_zero_on() { return saying(CLI::NonNegativeNumber, "a number from 0 on"); }
+CLI::Validator above_zero() { return saying(CLI::PositiveNumber, "a number above 0"); }
+
 void make_folder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);

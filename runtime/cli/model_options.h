@@ -21,6 +21,10 @@ struct ModelOptions {
 
 std::shared_ptr<ModelOptions> add_model_options(CLI::App& app);
 
+/// CLI::NonNegativeNumber and CLI::PositiveNumber, of which the messages name what was found instead of the largest number that there is.
+CLI::Validator from_zero_on();
+CLI::Validator above_zero();
+
 /// Splits name=value.  Throws UsageError.
 std::map<std::string, std::string> parse_settings(const std::vector<std::string>& settings);
 

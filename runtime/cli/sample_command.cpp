@@ -281,15 +281,15 @@ void add_sample(CLI::App& app, Status& status) {
   add_weight_options(*sub, command->weights);
   sub->add_option("PROMPT", command->prompt, "text to continue; default: a new document");
   sub->add_option("--tokens", o.max_tokens, "at most so many tokens")->capture_default_str()->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
-  sub->add_option("--temperature", o.temperature, "0: always the most probable token")->capture_default_str()->check(CLI::NonNegativeNumber);
-  sub->add_option("--top-k", o.top_k, "choose among the k most probable tokens; 0: all")->capture_default_str()->check(CLI::NonNegativeNumber);
+  sub->add_option("--temperature", o.temperature, "0: always the most probable token")->capture_default_str()->check(from_zero_on());
+  sub->add_option("--top-k", o.top_k, "choose among the k most probable tokens; 0: all")->capture_default_str()->check(from_zero_on());
   sub->add_option("--top-p", o.top_p, "choose among the most probable tokens that reach this probability together")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0));
   sub->add_option("--min-p", o.min_p, "leave out what is less probable than this times the most probable token")->capture_default_str()->check(CLI::Range(0.0, 1.0));
   sub->add_option("--repetition-penalty", o.repetition_penalty, "above 1: divides the logits of tokens in the prompt and the text (multiplies negative ones)")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(above_zero());
   sub->add_option("--frequency-penalty", o.frequency_penalty, "taken from a token's logit for every time that it is in the text")->capture_default_str();
   sub->add_option("--presence-penalty", o.presence_penalty, "taken from the logit of every token that is in the text")->capture_default_str();
   sub->add_option("--no-repeat-ngram", o.no_repeat_ngram, "no N tokens in a row come twice; 0: they may")
@@ -300,7 +300,7 @@ void add_sample(CLI::App& app, Status& status) {
   sub->add_option("--threads", command->threads, "default: what affinity and the cgroup's quota allow; texts do not depend on it")->check(CLI::Range(1, 1024));
   sub->add_option("--look-ahead", o.look_ahead, "try so many candidates for one more step, and take the one with the largest log-probability - beta * head")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(from_zero_on());
   sub->add_option("--head", command->head, "what look-ahead judges by: an equation over the model's values, one number for each position")->type_name("EQUATION");
   sub->add_option("--beta", o.beta, "weight of --head")->capture_default_str();
   sub->add_option("--seed", o.seed, "the same seed gives the same text")->capture_default_str();

@@ -284,8 +284,8 @@ void add_train(CLI::App& app, Status& status) {
   sub->add_option("--seed", command->seed, "of weights, order and random draws")->capture_default_str();
   sub->add_option("--eval-every", command->eval_every, "steps between evaluations; 0: at the end only")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-  sub->add_option("--save-every", command->save_every, "seconds between checkpoints")->capture_default_str()->check(CLI::NonNegativeNumber);
+      ->check(from_zero_on());
+  sub->add_option("--save-every", command->save_every, "seconds between checkpoints")->capture_default_str()->check(from_zero_on());
   command->text = add_text_options(*sub);
   sub->callback([command, &status] { train(*command, status); });
 }

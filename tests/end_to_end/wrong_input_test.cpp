@@ -81,6 +81,8 @@ TEST_CASE("settings and models that do not exist are named") {
   expect_failure({"compile", model, "--set", "d=70000000000"}, 3, {"--set:1:1", "from 1 to 2147483647"});
   expect_failure({"compile", model, "--set", "dd=1"}, 3, {"--set:1:1", "dd", "did you mean 'd'?"});
   expect_failure({"compile", model, "--set", "d=-1"}, 3, {"d"});
+  expect_failure({"sample", "run", "--temperature", "hot"}, 2, {"--temperature: expected a number from 0 on, found 'hot'"});
+  expect_failure({"sample", "run", "--repetition-penalty", "0"}, 2, {"--repetition-penalty: expected a number above 0, found '0'"});
   expect_failure({"compile", "v5lm"}, 3, {"v5lm", "did you mean 'v5ln"});
   expect_failure({"compile", folder / "none.toml"}, 3, {folder / "none.toml"});
   expect_failure({"compile", folder / "."}, 3, {"is a folder; give the model file in it"});
