@@ -11,6 +11,7 @@
 #include "passes/derive_rows.h"
 #include "passes/differentiate.h"
 #include "passes/drop_stops.h"
+#include "passes/merge_linear_maps.h"
 #include "passes/normalise_sums.h"
 #include "passes/restrict_rows.h"
 #include "passes/solve_scatters.h"
@@ -34,6 +35,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"band_windows", "before sums are brought into their form: a window's positions are an axis then", band_windows},
       {"chunk_sums", "before sums of three factors are brought into products for all pairs of positions", chunk_sums},
       {"normalise_sums", "before differentiate: the gradient of a prefix sum is a prefix sum", normalise_sums},
+      {"merge_linear_maps", "before differentiate: the gradients of the maps come from that of the merged one", merge_linear_maps},
       {"canonicalise_sums", "sums that were written in two ways are one now, and must be numbered as one", canonicalise},
       {"differentiate", "before everything that groups values: gradients are grouped with the rest", differentiate},
       {"drop_stops", "gradients exist, so nothing needs to be kept from them", drop_stops},
