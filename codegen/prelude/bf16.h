@@ -301,6 +301,8 @@ constexpr int kTileFloats = kTile * kTile;
 constexpr int kTileRows = 8 * kTile;    // rows of A that are copied at once
 constexpr long kKept = 1 << 16;         // floats of packed B that the second cache keeps beside all else; of larger ones the next panel is asked for
 constexpr int kTileSteps = 8;           // tiles along the inner axis of a piece: a panel's share and two rows of tiles of A fill two thirds of the first cache
+constexpr int kLongSteps = 32;          // the same where A is not copied and C, which each piece loads and stores, has more than kLargeC floats
+constexpr long kLargeC = 1 << 18;       // half of the second cache
 
 // The memory clobber keeps the stores of what a tile loads before the load.
 #define KERNEL_TILE_LOAD(tile, p, row) __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(p), "r"((row) * sizeof(float)) : "memory")
@@ -428,11 +430,12 @@ KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, l
   const bool large = panel * panels > kKept;
   const bool in_place = !kTransposed && m % kTile == 0 && lie_in_units(a, a_stride, K, kTile);
   const int height = in_place ? 2 * kTileRows : kTileRows;  // what is copied leaves room for less
+  const int piece = in_place && static_cast<long>(min(height, m)) * N > kLargeC ? kLongSteps : kTileSteps;
   for (int first = 0; first < m; first += height) {
     const int rows = min(height, m - first), blocks = (rows + 2 * kTile - 1) / (2 * kTile);
     auto block_of_c = [&](int row, int i) { return c + (row + i % blocks * 2 * kTile) * c_row + i / blocks * kPanel; };
-    for (int k = 0; k < K; k += kTileSteps * 2 * kTile) {
-      const int depth = min(kTileSteps * 2 * kTile, K - k), steps = (depth + 2 * kTile - 1) / (2 * kTile);
+    for (int k = 0; k < K; k += piece * 2 * kTile) {
+      const int depth = min(piece * 2 * kTile, K - k), steps = (depth + 2 * kTile - 1) / (2 * kTile);
       const A* const corner = kTransposed ? a + k * a_stride + first : a + first * a_stride + k;
       TilesOfA tiles = {copied, kTileFloats, kTile, kTileSteps * kTileFloats};
       if (in_place) tiles = {reinterpret_cast<const float*>(corner), kTile, a_stride / 2, kTile * a_stride / 2};

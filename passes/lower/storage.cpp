@@ -6,6 +6,13 @@
 namespace cpuflow::passes::lower {
 using namespace ir;
 
+namespace {
+
+// Floats of the second cache.  Matrices that it does not hold are read once a tile from beyond, for which bf16 products of 64 rows have no time.
+constexpr int64_t kSecondCache = 512 * 1024;
+
+}  // namespace
+
 /// Whether the statement reads its own value at the element that it writes, of another row.
 bool FunctionLowering::updates_elements(const Statement& s) const {
   if (s.steps.size() != 1 || s.steps[0].kind != Step::Kind::Nest) return false;
@@ -205,7 +212,7 @@ void FunctionLowering::assign_storage() {
     }
   }
   if (row_range) keep_panels();
-  // a tile is as high as its largest value allows, but not so low that what its products read, and the gradients that they add to, cost more than its values
+  // A tile is as high as its largest value allows, but not so low that what its products read, and the gradients that they add to, cost more than its values.
   for (Part& part : function_.parts) {
     for (Region& region : part.regions) {
       if (!region.has_rows) continue;
@@ -217,12 +224,16 @@ void FunctionLowering::assign_storage() {
         if (b.rows == Rows::Tile) widest = std::max(widest, floats_of(b, b.strides[index_of(b.axes, region.row)]));
       }
       bool sums_rows = false, wide = false;
+      int64_t panels = 0;  // floats that the products of a tile read of matrices
       for (const Group& g : region.groups) {
         for (const Step& s : g.steps) {
-          sums_rows = sums_rows || (s.kind == Step::Kind::Product && s.product.k == region.row);
+          if (s.kind != Step::Kind::Product) continue;
+          sums_rows = sums_rows || s.product.k == region.row;
           wide = wide || !s.product.blocks.empty();
+          if (s.product.bf16 && s.product.m == region.row && s.product.loops.empty()) panels += panel_floats(b_.program, s.product.k.size, s.product.n.size, true);
         }
       }
+      wide = wide || panels > kSecondCache;
       const int64_t fits = widest > 0 ? std::max(b_.options.large_floats / widest, b_.options.least_tile) : region.row.size;
       int64_t tile = sums_rows ? fits : std::min(wide ? 4 * b_.options.tile : b_.options.tile, fits);
       if (!b_.options.fuse) tile = region.row.size;

@@ -268,6 +268,14 @@ TEST_CASE("products of many rows") {
   });
 }
 
+TEST_CASE("products of many columns") {
+  Random random;
+  for_targets([&](const Target& target) {
+    const Problem p(64, 4200, 1088, false, random, Operands::Stored);  // a result that the second cache does not keep
+    CHECK(p.error(p.run(target, true), true) < kTolerance);
+  });
+}
+
 TEST_CASE("a row's bits do not depend on the rows beside it") {
   Random random;
   for_targets([&](const Target& target) {
