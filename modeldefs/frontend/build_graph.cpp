@@ -186,6 +186,7 @@ Model load_model_text(const std::string& text, const std::string& name, const st
   for (const TermDef& term : program.file.watch) model.watch.push_back(term.name);
   model.train = program.file.train;
   model.precision = program.file.precision;
+  model.tile_rows = program.file.tile_rows;
   model.phases = program.file.phases;
   model.allow = program.file.allow;
   return model;

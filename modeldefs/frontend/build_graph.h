@@ -24,6 +24,7 @@ struct Model {
   std::vector<std::string> losses, watch;  // in the order of the file
   codegen::TrainSettings train;
   std::string precision = "fp32";  // of the operands of products: "fp32", "bf16", or "auto", the faster one here
+  int64_t tile_rows = 0;           // that loops over a sequence take at a time; 0: the compiler's choice
   std::vector<Phase> phases;
   std::vector<std::string> allow;  // audits that may be refuted
 };

@@ -93,6 +93,7 @@ struct ModelFile {
   std::vector<TermDef> losses, watch;
   codegen::TrainSettings train;
   std::string precision = "fp32";
+  int64_t tile_rows = 0;
   std::vector<Phase> phases;
   std::vector<std::string> allow;
 };

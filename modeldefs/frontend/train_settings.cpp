@@ -71,6 +71,15 @@ void set_precision(ModelFile& file, const std::string& value, const ir::SourceLo
   }
 }
 
+void set_tile_rows(ModelFile& file, double value, const ir::SourceLoc& at, ir::Diagnostics& diagnostics) {
+  constexpr double kMost = 1 << 20;
+  if (!(value >= 0 && value <= kMost) || value != static_cast<double>(static_cast<int64_t>(value))) {
+    diagnostics.error(at, "'tile_rows' must be a whole number: how many rows are computed at a time, or 0 for the compiler's choice");
+  } else {
+    file.tile_rows = static_cast<int64_t>(value);
+  }
+}
+
 void set_optimizer(const std::string& value, const ir::SourceLoc& at, ir::Diagnostics& diagnostics) {
   if (value != "adamw") diagnostics.error(at, "'optimizer' must be \"adamw\", not \"" + value + "\"");
 }
@@ -117,7 +126,7 @@ void read_phase(const TomlReader& toml, const toml::table& table, Phase& phase) 
 }  // namespace
 
 std::vector<std::string> train_keys() {
-  std::vector<std::string> out = {"accumulate", "precision", "optimizer"};
+  std::vector<std::string> out = {"accumulate", "precision", "tile_rows", "optimizer"};
   for (const auto& [key, setting] : settings()) out.push_back(key);
   return out;
 }
@@ -130,6 +139,8 @@ void read_train(const TomlReader& toml, const toml::table& table, ModelFile& fil
       set_accumulate(file.train, toml.string(*key, *node), at, toml.diagnostics());
     } else if (name == "precision") {
       set_precision(file, toml.string(*key, *node), at, toml.diagnostics());
+    } else if (name == "tile_rows") {
+      set_tile_rows(file, toml.number(*key, *node), at, toml.diagnostics());
     } else if (name == "optimizer") {
       set_optimizer(toml.string(*key, *node), at, toml.diagnostics());
     } else if (name == "betas") {
@@ -149,7 +160,7 @@ void read_train(const TomlReader& toml, const toml::table& table, ModelFile& fil
     } else {
       toml.unknown(*key, "[train]",
                    {"batch", "micro", "accumulate", "optimizer", "lr", "min_lr", "warmup_steps", "cosine_steps", "warmup_share", "betas", "eps",
-                    "weight_decay", "clip", "precision", "groups"});
+                    "weight_decay", "clip", "precision", "tile_rows", "groups"});
     }
   }
 }
@@ -176,7 +187,7 @@ void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc
   if (key == "accumulate") return set_accumulate(file.train, value, text, diagnostics);
   if (key == "precision") return set_precision(file, value, text, diagnostics);
   if (key == "optimizer") return set_optimizer(value, text, diagnostics);
-  if (settings().count(key) == 0) {
+  if (settings().count(key) == 0 && key != "tile_rows") {
     diagnostics.error(at, "[train] has no key '" + key + "'" + suggestion(key, train_keys()));
     return;
   }
@@ -186,6 +197,7 @@ void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc
     diagnostics.error(text, "'train." + key + "' must be a number, not '" + value + "'");
     return;
   }
+  if (key == "tile_rows") return set_tile_rows(file, number, text, diagnostics);
   set(file.train, key, number, text, diagnostics);
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <iterator>
@@ -193,6 +194,17 @@ void print_out(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     throw std::runtime_error("standard output cannot be written");
   }
+}
+
+double parse_time(const char* option, const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string unit(end, text.data() + text.size());
+  const double scale = unit == "h" ? 3600 : unit == "m" ? 60 : unit == "s" || unit.empty() ? 1 : 0;
+  if (error != std::errc() || !(value > 0) || scale == 0) {
+    throw UsageError(fmt::format("{}: expected a time such as 90s, 10m or 2h, found '{}'", option, text));
+  }
+  return value * scale;
 }
 
 std::string with_commas(double value) {

@@ -10,8 +10,8 @@
 #include "runtime/cli/bench_program.h"
 #include "runtime/cli/bench_regions.h"
 #include "runtime/cli/model_options.h"
-#include "runtime/cli/precision.h"
 #include "runtime/cli/report.h"
+#include "runtime/cli/tune.h"
 #include "runtime/thread_pool.h"
 
 namespace cpuflow::cli {
@@ -26,7 +26,7 @@ const char* function_of(Work work) {
 struct BenchOptions {
   std::shared_ptr<ModelOptions> model;
   int threads = 0, repetitions = 5;
-  std::string html;
+  std::string html, tune;
 };
 
 /// Tokens a second, one figure a repetition.
@@ -87,7 +87,7 @@ void bench(const BenchOptions& options, Status&) {
   if (options.model->unfused) throw UsageError("bench compares fused with unfused code; leave out --unfused");
   CompileOptions compile = options.model->compile_options("bench");
   const int threads = options.threads > 0 ? options.threads : rt::available_threads();
-  if (load(compile).precision == "auto") compile.overrides[kPrecisionSetting] = faster_precision(compile, threads);
+  measure_choices(compile.overrides, compile, threads, options.tune.empty() ? 0 : parse_time("--tune", options.tune));
   auto program = [&](bool fuse, bool profile) {
     compile.fuse = fuse;
     compile.profile = profile;
@@ -179,6 +179,7 @@ void add_bench(CLI::App& app, Status& status) {
   auto options = std::make_shared<BenchOptions>();
   options->model = add_model_options(*sub);
   sub->add_option("--threads", options->threads, "default: what affinity and the cgroup's quota allow")->check(CLI::Range(1, 1024));
+  sub->add_option("--tune", options->tune, "measure other schedules for this long first, 30s: the fastest is what is shown")->type_name("TIME");
   sub->add_option("--html", options->html, "the figures as one page with pictures, for a browser")->type_name("FILE");
   sub->add_option("--repetitions", options->repetitions, "of each measurement")->capture_default_str()->check(CLI::Range(1, 1000));
   sub->callback([options, &status] { bench(*options, status); });

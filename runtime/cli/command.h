@@ -61,5 +61,7 @@ void print_out(const std::string& text);
 std::string with_commas(double value);
 /// "1.82 M", "12.3 k", "640"; powers of 1000.
 std::string short_number(double value);
+/// Seconds of "90s", "10m", "2h" or "90", as `option` gives them.  Throws UsageError.
+double parse_time(const char* option, const std::string& text);
 
 }  // namespace cpuflow::cli

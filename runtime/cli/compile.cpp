@@ -168,6 +168,7 @@ CompiledModel compile_model(const CompileOptions& options) {
   if (c.bf16 && !c.target.fast_bf16) {
     c.warnings.push_back(fmt::format("note: {} has no instructions for bf16: products of rounded numbers are slower than float32 ones here", c.target.name));
   }
+  if (model.tile_rows > 0) lower.tile = model.tile_rows;
   lower.vocabulary = model.V;
   lower.params = param_places(model);
   for (const codegen::ParamInfo& p : model.params) lower.param_floats = std::max(lower.param_floats, (p.offset + p.count + 15) / 16 * 16);

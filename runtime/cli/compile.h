@@ -36,8 +36,8 @@ struct CompileOptions {
   std::string dump_dir;                          // "": no dump
 };
 
-/// The setting of CompileOptions::overrides for the precision of products.
-inline constexpr const char* kPrecisionSetting = "train.precision";
+/// Settings of CompileOptions::overrides: the precision of products, and the rows of a tile.
+inline constexpr const char *kPrecisionSetting = "train.precision", *kTilesSetting = "train.tile_rows";
 
 struct PassTime {
   std::string name;

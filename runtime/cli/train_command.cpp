@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -12,7 +11,7 @@
 #include "runtime/cli/audit.h"
 #include "runtime/cli/loaded_run.h"
 #include "runtime/cli/nonfinite.h"
-#include "runtime/cli/precision.h"
+#include "runtime/cli/tune.h"
 #include "runtime/data/corpus.h"
 #include "runtime/train/signals.h"
 #include "runtime/train/trainer.h"
@@ -24,25 +23,13 @@ struct TrainCommand {
   std::shared_ptr<ModelOptions> model;
   DataSources sources;
   std::shared_ptr<TextOptions> text;
-  std::string out, budget, init, warm_start, order = "shuffled", replay;
+  std::string out, budget, tune, init, warm_start, order = "shuffled", replay;
   int64_t steps = 0, eval_every = 0;
   double save_every = 60;
   int threads = 0;
   uint64_t seed = 1;
   bool resume = false, trigram = false;
 };
-
-/// Seconds of "90s", "10m", "2h" or "90".  Throws UsageError.
-double parse_budget(const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const std::string unit(end, text.data() + text.size());
-  const double scale = unit == "h" ? 3600 : unit == "m" ? 60 : unit == "s" || unit.empty() ? 1 : 0;
-  if (error != std::errc() || !(value > 0) || scale == 0) {
-    throw UsageError(fmt::format("--budget: expected a time such as 90s, 10m or 2h, found '{}'", text));
-  }
-  return value * scale;
-}
 
 void check_usage(const TrainCommand& command) {
   if (command.sources.data.empty() == command.sources.ids.empty())
@@ -52,7 +39,8 @@ void check_usage(const TrainCommand& command) {
   if (command.order != "sequential" && command.order != "shuffled") {
     throw UsageError(fmt::format("--order: expected sequential or shuffled, found '{}'", command.order));
   }
-  if (!command.budget.empty()) parse_budget(command.budget);
+  if (!command.budget.empty()) parse_time("--budget", command.budget);
+  if (!command.tune.empty()) parse_time("--tune", command.tune);
   std::error_code ignored;  // said now, not after a tokenizer was trained
   if (std::filesystem::exists(command.out, ignored) && !std::filesystem::is_directory(command.out, ignored)) {
     throw rt::FileError(fmt::format("{}: --out expects a folder, which is made if it is not there; this is a file", command.out));
@@ -64,7 +52,7 @@ rt::Schedule schedule_of(const TrainCommand& command, const codegen::TrainSettin
   if (!command.replay.empty()) return rt::Schedule::by_record(rt::recorded_rates(command.replay));
   if (phase.steps > 0) return rt::Schedule::by_steps(train, phase.steps);
   if (command.steps > 0) return rt::Schedule::by_steps(train, std::max<int64_t>(1, std::llround(phase.share * static_cast<double>(command.steps))));
-  return rt::Schedule::by_budget(train, phase.share * parse_budget(command.budget));
+  return rt::Schedule::by_budget(train, phase.share * parse_time("--budget", command.budget));
 }
 
 /// The phases of a model file; one, over everything, where it has none.
@@ -110,9 +98,13 @@ Prepared prepare(const TrainCommand& command) {
   if (command.resume && holds_run(command.out)) {
     const RunRecord record = read_run(command.out);
     if (!user_set_v && record.settings.contains("V")) compile.overrides["V"] = record.settings.at("V");
-    if (const auto began = record.settings.find(kPrecisionSetting); began != record.settings.end()) {
-      std::string& asked = compile.overrides[kPrecisionSetting];
-      if (!asked.empty() && asked != "auto" && asked != began->second) log_line(fmt::format("note: the run goes on in {}, as it began", began->second));
+    for (const char* name : {kPrecisionSetting, kTilesSetting}) {
+      const auto began = record.settings.find(name);
+      if (began == record.settings.end()) continue;
+      std::string& asked = compile.overrides[name];
+      if (!asked.empty() && asked != "auto" && asked != began->second) {
+        log_line(fmt::format("note: the run goes on with {} = {}, as it began", std::string_view(name).substr(6), began->second));
+      }
       asked = began->second;
     }
     if (record.has_tokenizer && command.sources.tokenizer.empty()) run_tokenizer = tokenizer_path(command.out);
@@ -138,7 +130,8 @@ Prepared prepare(const TrainCommand& command) {
     const rt::CheckpointFolder folder(command.out);
     if (folder.exists()) out.phase = std::min(static_cast<size_t>(folder.open(true).state.phase), out.phases.size() - 1);
   }
-  if (loaded_model.precision == "auto") compile.overrides[kPrecisionSetting] = faster_precision(in_phase(compile, out.phases[out.phase]), command.threads);
+  if (command.resume && !command.tune.empty()) log_line("note: nothing is measured for --tune: the run goes on as it began");
+  measure_choices(compile.overrides, in_phase(compile, out.phases[out.phase]), command.threads, command.tune.empty() || command.resume ? 0 : parse_time("--tune", command.tune));
   out.compile = compile;
   out.model = compile_and_warn(in_phase(compile, out.phases[out.phase]));
   if (!command.resume) {
@@ -265,6 +258,7 @@ void add_train(CLI::App& app, Status& status) {
   sub->add_option("--out", command->out, "folder of the run")->type_name("DIR")->required();
   sub->add_option("--budget", command->budget, "train for this long: 90s, 10m, 2h; the learning rate ends when the time does")
       ->type_name("TIME");
+  sub->add_option("--tune", command->tune, "measure other schedules for this long before a run begins, 30s: the fastest is taken and recorded")->type_name("TIME");
   sub->add_option("--steps", command->steps, "train for so many steps")->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
   sub->add_option("--replay", command->replay, "repeat the learning rates that another run recorded in its metrics.jsonl")
       ->type_name("FILE");

@@ -135,7 +135,27 @@ TEST_CASE("a run in bf16 has the same bits on every number of threads, and stays
   CHECK(contains(read_text(folder / "bf16-1/run.json"), "\"train.precision\": \"bf16\""));
   const Result resumed = cpuflowc(train(folder, "bf16-1", "--steps 20 --seed 5 --precision fp32 --resume"));
   CHECK(resumed.status == 0);
-  CHECK(contains(resumed.err, "the run goes on in bf16, as it began"));
+  CHECK(contains(resumed.err, "the run goes on with precision = bf16, as it began"));
+}
+
+TEST_CASE("what --tune finds is recorded, kept for the next run, and stays while the run goes on") {
+  Folder& folder = prepared();
+  const std::map<std::string, std::string> cache = {{"XDG_CACHE_HOME", folder / "cache"}};  // that nothing was measured before
+  for (const std::string run : {"tuned", "tuned-again"}) {
+    const Result result = cpuflowc(train(folder, run, "--steps 3 --threads 2 --tune 60s"), cache);
+    INFO(result.err);
+    REQUIRE(result.status == 0);
+    CHECK(contains(result.err, "schedule: "));
+    CHECK(contains(result.err, "measured earlier") == (run == "tuned-again"));
+    CHECK(contains(read_text(folder / (run + "/run.json")), "\"train.tile_rows\": \""));
+  }
+  CHECK((tensors(folder / "tuned") == tensors(folder / "tuned-again")));
+  const Result longer = cpuflowc(train(folder, "tuned-longer", "--steps 3 --set T=40 --tune 2s"), cache);
+  CHECK(contains(longer.err, "faster"));  // tiles of 32 rows are other code
+  const Result resumed = cpuflowc(train(folder, "tuned", "--steps 3 --set train.tile_rows=7 --tune 1s --resume"), cache);
+  CHECK(resumed.status == 0);
+  CHECK(contains(resumed.err, "the run goes on with tile_rows = "));
+  CHECK(!contains(resumed.err, "schedule: "));
 }
 
 TEST_CASE("precision auto is measured once, and the run keeps what was found") {

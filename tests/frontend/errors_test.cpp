@@ -188,6 +188,7 @@ TEST_CASE("training settings") {
   CHECK(train("lrr = 1").at(0) == "30:1 error unknown key 'lrr' in [train]; did you mean 'lr'?");
   CHECK(train("precision = \"bf17\"").at(0) == "30:13 error 'precision' must be \"fp32\", \"bf16\" or \"auto\", not \"bf17\"");
   CHECK(train("accumulate = \"all\"").at(0) == "30:14 error 'accumulate' must be \"sum\" or \"mean\", not \"all\"");
+  CHECK(train("tile_rows = 1.5").at(0) == "30:13 error 'tile_rows' must be a whole number: how many rows are computed at a time, or 0 for the compiler's choice");
   CHECK(train("batch = 0").at(0) == "30:9 error 'batch' must be a whole number of at least 1");
   CHECK(train("betas = 0.9").at(0) == "30:9 error 'betas' must be two numbers, as in [0.9, 0.95]");
   CHECK(train("groups = [{ weight_decay = 0 }]").at(0).find("a group must be a table with 'match'") != std::string::npos);
