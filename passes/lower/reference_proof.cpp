@@ -8,6 +8,7 @@ using namespace ir;
 namespace {
 
 /// How a value changes if d is added to the reference: it becomes value * exp(scale * d) + shift * d.  Of the two, one is 0.
+/// There is a d for each element of the reference, so a value that changes keeps the reference's axes: nothing may sum or move along them.
 struct Change {
   int scale = 0, shift = 0;
   bool operator==(const Change&) const = default;
@@ -32,6 +33,12 @@ class ReferenceProof {
  private:
   bool zero(NodeId id) const { return g_[id].op == Op::Constant && g_[id].value == 0; }
 
+  /// Whether the operation takes elements from others along an axis of the reference.
+  bool moves_along_reference(const Node& n) const {
+    auto of_reference = [&](const Axis& a) { return contains(g_[reference_].axes, a); };
+    return std::any_of(n.from.begin(), n.from.end(), of_reference) || std::any_of(n.to.begin(), n.to.end(), of_reference);
+  }
+
   bool follow(NodeId id) {
     const Node& n = g_[id];
     Change& out = change_[id];
@@ -41,6 +48,7 @@ class ReferenceProof {
     }
     if (n.op == Op::Carry) return true;
     if (std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return change_[i].none(); })) return true;
+    if (moves_along_reference(n)) return false;
     const Change a = change_[n.inputs[0]], b = n.inputs.size() > 1 ? change_[n.inputs[1]] : Change{};
     switch (n.op) {
       case Op::Add:

@@ -50,4 +50,11 @@ TEST_CASE("it may not where something sees it") {
   CHECK(!s.any_does(s.total(s.g.select(s.g.binary(Op::Lt, s.logits, s.most), s.logits, s.g.real(0)))));
   CHECK(!s.any_does(s.total(s.g.binary(Op::Sub, level, s.g.reduce(Op::Max, s.terms, {s.v})))));
   CHECK(!s.any_does(s.total(s.g.binary(Op::Sub, level, s.g.carry(s.most, s.t, 1)))));
+  // each row has a reference of its own
+  const NodeId all_rows = s.g.reduce(Op::Sum, s.sum, {s.t});
+  CHECK(!s.any_does(s.total(s.g.binary(Op::Div, s.sum, all_rows))));
+  CHECK(!s.any_does(s.total(s.g.binary(Op::Div, s.g.cumsum(s.sum, s.t), s.sum))));
+  const Axis u{AxisKind::Position, 1, 3};
+  CHECK(!s.any_does(s.total(s.g.binary(Op::Div, s.sum, s.g.rename(s.sum, {s.t}, {u})))));
+  CHECK(!s.any_does(s.total(s.g.binary(Op::Div, s.sum, s.g.gather(s.sum, s.t, s.g.integer(1))))));
 }
