@@ -1,5 +1,6 @@
 #include "runtime/thread_pool.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -8,6 +9,8 @@
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <stdexcept>
+#include <system_error>
 
 #include "runtime/cgroup.h"
 
@@ -49,10 +52,18 @@ int available_threads(const std::string& root) {
 }
 
 Team::Team(int threads) : watch_(threads <= available_threads()) {
-  for (int part = 1; part < threads; ++part) workers_.emplace_back([this, part] { work(part); });
+  try {
+    for (int part = 1; part < threads; ++part) workers_.emplace_back([this, part] { work(part); });
+  } catch (const std::system_error& e) {
+    const size_t started = workers_.size() + 1;
+    stop();
+    throw std::runtime_error(fmt::format("the system starts only {} of {} threads ({}); --threads asks for fewer", started, threads, e.code().message()));
+  }
 }
 
-Team::~Team() {
+Team::~Team() { stop(); }
+
+void Team::stop() {
   stop_ = true;
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();

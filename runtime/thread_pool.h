@@ -17,7 +17,7 @@ int available_threads(const std::string& root = "");
 /// the next one for a while before they sleep.  The calling thread is one of them.
 class Team {
  public:
-  /// `threads` >= 1.
+  /// `threads` >= 1.  Throws std::runtime_error where the system does not start so many.
   explicit Team(int threads);
   ~Team();
   Team(const Team&) = delete;
@@ -30,6 +30,7 @@ class Team {
 
  private:
   void work(int part);
+  void stop();
 
   std::vector<std::thread> workers_;
   bool watch_;  // there is a CPU for each thread

@@ -62,7 +62,7 @@ double measured(const codegen::Executable& exe) {
     difference += std::pow(static_cast<double>(at_once[i]) - in_steps[i], 2);
     size += std::pow(static_cast<double>(at_once[i]), 2);
   }
-  return std::sqrt(difference) / std::sqrt(size);
+  return difference == 0 ? 0 : std::sqrt(difference) / std::sqrt(size);
 }
 
 }  // namespace
@@ -70,13 +70,13 @@ double measured(const codegen::Executable& exe) {
 bool rows_agree(const codegen::Executable& exe, const codegen::JitRecord& code, const codegen::JitOptions& options, double tolerance) {
   codegen::ObjectCache cache;
   if (options.use_cache && options.exec == codegen::Exec::Orc) cache = codegen::ObjectCache::open(options.cache_dir, options.cache_limit_bytes);
-  const std::string key = code.hash + "-rows";
+  const std::string key = code.hash + "-rows2";  // another number with every change of what is measured
   std::string kept;
   if (!cache.get(key, kept)) {
     kept = fmt::format("{:.6g}", measured(exe));
     cache.put(key, kept);
   }
-  return !(std::stod(kept) > tolerance);
+  return std::stod(kept) <= tolerance;  // what is no number agrees with nothing
 }
 
 }  // namespace cpuflow::cli

@@ -119,8 +119,9 @@ std::optional<StepRunner::Fault> StepRunner::first_fault(int64_t step) {
   const uint64_t grad_floats = std::max(m.grad_floats, m.param_floats);
   for (int64_t s = 0; s < arrays_.shape.sequences; ++s) {
     cpuflow_call c = call(0, step, s);
+    std::vector<float> losses(m.loss_floats);  // of this sequence alone; what it reads of the others stays
+    c.losses = losses.data();
     std::fill_n(c.grads, grad_floats, 0.0f);
-    std::fill_n(c.losses, m.loss_floats, 0.0f);
     exe_.train_sequence(&c);
     if (all_finite(c.grads, grad_floats) && all_finite(c.losses, m.loss_floats)) continue;
     Fault fault{s / m.B, s % m.B, order_.window(static_cast<uint64_t>(step), static_cast<uint64_t>(s)), {}, {}, {}};
