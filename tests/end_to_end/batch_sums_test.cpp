@@ -100,3 +100,15 @@ TEST_CASE("a term of parameters only counts as much whatever the micro-batches a
   const double parts = gradient_norm_of_first_step(folder, "--set B=1 train.batch=8 train.micro=2");
   CHECK(parts == Approx(whole).epsilon(1e-4));
 }
+
+TEST_CASE("the sequence that is not finite is named where sequences read sums over all") {
+  const Folder folder;
+  const std::string model = folder.write("model.toml", routed("where = '''\nper[b,t] = nll(logits[b,t], targets[b,t])\nall = sum(b, t: per[b,t])\n'''\n"
+                                                              "total = 'mean(b, t: log(per[b,t] / all) + exp(where(tokens[b,t] == 10, 1000, 0)))'\n"));
+  std::string ids;  // of two bytes; the windows are 5 long
+  for (int i = 0; i < 60; ++i) ids += {i == 12 ? '\x0a' : static_cast<char>(1 + i % 7), '\0'};
+  const Result result = cpuflowc({"train", model, "--ids", folder.write("ids.bin", ids), "--out", folder / "run", "--steps", "1", "--order", "sequential", "--set", "train.batch=3"});
+  INFO(result.err);
+  CHECK(result.status == 6);
+  CHECK(contains(result.err, "first in window 2"));
+}
