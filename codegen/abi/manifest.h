@@ -44,6 +44,7 @@ struct Manifest {
   uint64_t param_floats = 0, shared_floats = 0, lane_floats = 0, grad_floats = 0, loss_floats = 0, rows_lane_floats = 0;
   std::vector<ParamInfo> params;
   std::vector<std::string> losses;         // terms in order; "total" is what is trained
+  int64_t cross_entropy = -1;              // the term that is the cross-entropy of the next token, in nats; -1: none is
   std::vector<std::string> watch;          // names of [watch]
   TrainSettings train;
   bool head = false;                       // `rows` gives a number beside the logits

@@ -64,6 +64,7 @@ class Builder {
     Model model;
     model.graph = nodes_.reachable();
     model.params = params_.infos();
+    model.cross_entropy = cross_entropy_;
     return model;
   }
 
@@ -108,19 +109,44 @@ class Builder {
     f.hidden.clear();
     evaluator_.run(program_.file.loss_shared, f);
     terms(program_.file.losses, "loss.", f);
+    if (!diagnostics_.has_errors()) find_cross_entropy(f);
     terms(program_.file.watch, "watch.", f);
     if (!head_.empty()) add_head(f);
   }
 
-  void add_head(Frame& f) {
+  /// The value of the last of these statements.  `name` stands for a file in messages.
+  std::optional<Value> run(const std::string& name, const std::vector<std::string>& texts, Frame& f) {
     std::vector<Statement> statements;
-    for (const std::string& text : {"head_[b,t] = " + head_, std::string("with_head_ = concat(logits, stack(head_))")}) {
-      auto source = std::make_shared<ir::SourceText>(ir::SourceText{"--head", text});
+    for (const std::string& text : texts) {
+      auto source = std::make_shared<ir::SourceText>(ir::SourceText{name, text});
       for (Statement& s : parse_statements({source, 0, static_cast<uint32_t>(text.size())}, diagnostics_)) statements.push_back(std::move(s));
       diagnostics_.stop_if_errors();
     }
     const std::optional<Value> v = evaluator_.run(statements, f);
     diagnostics_.stop_if_errors();
+    return v;
+  }
+
+  /// Equal values are one node, so a loss that is the cross-entropy of the next token is known by its node, whatever it is called.
+  void find_cross_entropy(const Frame& of_losses) {
+    const std::vector<TermDef>& losses = program_.file.losses;
+    const auto named = std::find_if(losses.begin(), losses.end(), [](const TermDef& term) { return term.name == "ce"; });
+    if (named != losses.end()) {
+      cross_entropy_ = named - losses.begin();
+      return;
+    }
+    Frame f = of_losses;
+    for (const char* name : {"logits", "targets"}) f.vars[name] = model_.vars.at(name);
+    const std::optional<Value> v = run("cross-entropy", {"next_token_ = cross_entropy(logits, targets)"}, f);
+    const ir::NodeId node = evaluator_.mean_of_all(*v).node;
+    for (size_t i = 0; i < losses.size() && cross_entropy_ < 0; ++i) {
+      const auto is_it = [&](const ir::Output& o) { return o.name == "loss." + losses[i].name && o.node == node; };
+      if (std::any_of(nodes_.graph.outputs.begin(), nodes_.graph.outputs.end(), is_it)) cross_entropy_ = static_cast<int64_t>(i);
+    }
+  }
+
+  void add_head(Frame& f) {
+    const std::optional<Value> v = run("--head", {"head_[b,t] = " + head_, "with_head_ = concat(logits, stack(head_))"}, f);
     if (!v || v->features.size() != 1 || v->features[0].size != program_.V + 1) {
       diagnostics_.error(top_, "--head: '" + head_ + "' must be one number for each position");
       return;
@@ -148,6 +174,7 @@ class Builder {
 
   Program& program_;
   std::string head_;
+  int64_t cross_entropy_ = -1;
   ir::SourceLoc top_;
   ir::Diagnostics& diagnostics_;
   Nodes nodes_;

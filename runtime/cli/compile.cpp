@@ -103,6 +103,7 @@ void fill_manifest(CompiledModel& c, const frontend::Model& model) {
   m.V = model.V;
   m.params = model.params;
   m.losses = model.losses;
+  m.cross_entropy = model.cross_entropy;
   m.watch = model.watch;
   m.train = model.train;
   for (const codegen::ParamInfo& p : model.params) m.param_floats = std::max(m.param_floats, (p.offset + p.count + 15) / 16 * 16);

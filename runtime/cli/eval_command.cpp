@@ -39,7 +39,8 @@ void eval(const EvalOptions& options) {
     nlohmann::ordered_json losses;
     for (size_t i = 0; i < m.losses.size(); ++i) losses[m.losses[i]] = result.losses[i];
     nlohmann::ordered_json report{{"model", m.model},  {"step", trained.steps()}, {"losses", losses},
-                                  {"ppl", result.ppl}, {"windows", result.windows},     {"tokens", result.tokens}};
+                                  {"windows", result.windows}, {"tokens", result.tokens}};
+    if (result.ppl > 0) report["ppl"] = result.ppl;
     if (result.bits_per_byte > 0) report["bits_per_byte"] = result.bits_per_byte;
     for (size_t i = 0; i < m.watch.size(); ++i) report["watch"][m.watch[i]] = result.watch[i];
     if (!warning.empty()) report["warning"] = warning;
@@ -48,8 +49,8 @@ void eval(const EvalOptions& options) {
   }
   std::string losses;
   for (size_t i = 0; i < m.losses.size(); ++i) losses += fmt::format("{}{} {:.5f}", i ? ", " : "", m.losses[i], result.losses[i]);
-  print_out(fmt::format("{} on {}: {}; perplexity {:.4f}{}; {} tokens in {} windows of {}\n", what, data.name, losses, result.ppl,
-                        result.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.bits_per_byte) : "",
+  print_out(fmt::format("{} on {}: {}{}{}; {} tokens in {} windows of {}\n", what, data.name, losses,
+                        result.ppl > 0 ? fmt::format("; perplexity {:.4f}", result.ppl) : "", result.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.bits_per_byte) : "",
                         with_commas(static_cast<double>(result.tokens)), with_commas(static_cast<double>(result.windows)), m.T));
   for (size_t i = 0; i < m.watch.size(); ++i) print_out(fmt::format("  watch {:20} {:.6g}\n", m.watch[i], result.watch[i]));
 }

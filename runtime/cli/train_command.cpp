@@ -160,7 +160,7 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
     for (size_t i = 0; i < result.losses.size(); ++i) json["loss." + m.losses[i]] = result.losses[i];
     if (result.evaluated) {
       for (size_t i = 0; i < m.losses.size(); ++i) json["val." + m.losses[i]] = result.evaluation.losses[i];
-      json["val.ppl"] = result.evaluation.ppl;
+      if (result.evaluation.ppl > 0) json["val.ppl"] = result.evaluation.ppl;
       if (result.evaluation.bits_per_byte > 0) json["val.bits_per_byte"] = result.evaluation.bits_per_byte;
     }
     if (!warning.empty()) json["warning"] = warning;
@@ -170,7 +170,7 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
   print_out(fmt::format("{}: {} steps, {} tokens in {:.1f} s ({} tokens/s with evaluation and saving)\n", command.out,
                         with_commas(static_cast<double>(result.steps)), with_commas(static_cast<double>(result.tokens)), result.elapsed_s,
                         with_commas(rate)));
-  if (result.evaluated) {
+  if (result.evaluated && result.evaluation.ppl > 0) {
     print_out(
         fmt::format("held-out text: perplexity {:.4f}{}\n", result.evaluation.ppl,
                     result.evaluation.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.evaluation.bits_per_byte) : ""));
@@ -181,11 +181,11 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
 
 /// The model beside a trigram model of the same ids, on the same held-out ids.
 void report_trigram(const TrainCommand& command, const codegen::Manifest& m, const TrainingData& data, const rt::TrainResult& result) {
-  const auto ce = std::find(m.losses.begin(), m.losses.end(), "ce");
-  if (!command.trigram || !result.evaluated || ce == m.losses.end()) return;
+  if (!command.trigram || !result.evaluated) return;
+  if (m.cross_entropy < 0) return log_line("note: no loss is the cross-entropy of the next token (call it ce): a trigram model has none to compare with");
   const double trigram = rt::trigram_cross_entropy(data.train.ids, data.valid->ids, static_cast<uint32_t>(m.V));
   log_line(fmt::format("held-out cross-entropy: model {:.3f}, trigram {:.3f} nat a token",
-                       result.evaluation.losses[static_cast<size_t>(ce - m.losses.begin())], trigram));
+                       result.evaluation.losses[static_cast<size_t>(m.cross_entropy)], trigram));
 }
 
 void train(const TrainCommand& command, Status& status) {

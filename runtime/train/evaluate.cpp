@@ -6,11 +6,6 @@
 
 namespace cpuflow::rt {
 
-size_t language_loss(const codegen::Manifest& m) {
-  const auto it = std::find(m.losses.begin(), m.losses.end(), "ce");
-  return it == m.losses.end() ? 0 : static_cast<size_t>(it - m.losses.begin());
-}
-
 Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, ThreadPool& pool, const TokenData& data,
                     const std::atomic<int>* stop) {
   const codegen::Manifest& m = exe.manifest;
@@ -76,8 +71,8 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
   for (double& loss : out.losses) loss /= static_cast<double>(count);
   out.watch.assign(out.losses.begin() + static_cast<ptrdiff_t>(losses), out.losses.end());
   out.losses.resize(losses);
-  if (losses == 0) return out;
-  const double nats = out.losses[language_loss(m)];
+  if (m.cross_entropy < 0) return out;
+  const double nats = out.losses[static_cast<size_t>(m.cross_entropy)];
   out.ppl = std::exp(nats);
   if (data.bytes > 0)
     out.bits_per_byte = nats * static_cast<double>(data.ids.size()) / (std::numbers::ln2 * static_cast<double>(data.bytes));

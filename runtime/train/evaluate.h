@@ -16,13 +16,10 @@ struct Evaluation {
   std::vector<double> losses;  // one a term, in manifest order
   std::vector<double> watch;   // what [watch] names: means over micro-batches
   uint64_t windows = 0, tokens = 0;
-  double ppl = 0;            // exp of the language-modelling loss in nats
-  double bits_per_byte = 0;  // 0 where the text's bytes are not known
+  double ppl = 0;            // exp of the cross-entropy; 0 where no loss is the cross-entropy of the next token
+  double bits_per_byte = 0;  // 0 there, and where the text's bytes are not known
   bool complete = true;      // false: stopped on the way; the figures mean nothing
 };
-
-/// The term that is the cross-entropy of the next token: "ce" where there is one, the first otherwise.  Returns its index.
-size_t language_loss(const codegen::Manifest& manifest);
 
 /// Evaluates arrays.params on every window of `data`.  Windows go to the compiled code B at a time; each of those left at the end is a
 /// group of its own that counts as B copies of the window, so that every window has the same weight.  The result does not depend on the

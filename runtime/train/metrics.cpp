@@ -69,7 +69,7 @@ std::string MetricsFile::step(const StepReport& r) {
 std::string MetricsFile::evaluation(const EvalReport& r) {
   nlohmann::ordered_json object{{"step", r.step}, {"tokens", r.tokens}, {"elapsed_s", r.elapsed_s}};
   for (size_t i = 0; i < terms_.size(); ++i) object["val." + terms_[i]] = r.values.losses[i];
-  object["val.ppl"] = r.values.ppl;
+  if (r.values.ppl > 0) object["val.ppl"] = r.values.ppl;
   if (r.values.bits_per_byte > 0) object["val.bits_per_byte"] = r.values.bits_per_byte;
   object["val.windows"] = r.values.windows;
   for (size_t i = 0; i < watch_.size(); ++i) object["watch." + watch_[i]] = r.values.watch[i];

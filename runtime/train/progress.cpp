@@ -45,7 +45,7 @@ Terminal Terminal::of(int descriptor) {
 
 ProgressText::ProgressText(const codegen::Manifest& manifest, Terminal terminal, std::function<void(std::string_view)> write,
                            double seconds)
-    : terms_(manifest.losses), watch_(manifest.watch), language_loss_(language_loss(manifest)), terminal_(terminal), write_(std::move(write)), seconds_(seconds) {}
+    : terms_(manifest.losses), watch_(manifest.watch), cross_entropy_(manifest.cross_entropy), terminal_(terminal), write_(std::move(write)), seconds_(seconds) {}
 
 ProgressText::~ProgressText() {
   try {
@@ -59,8 +59,9 @@ std::string ProgressText::text_of(const StepReport& r) const {
   text += fmt::format("  {}tok/s  ", short_count(r.tokens_per_s).find(' ') == std::string::npos ? short_count(r.tokens_per_s) + " "
                                                                                                 : short_count(r.tokens_per_s));
   if (!r.losses.empty()) {
-    const double loss = r.losses[language_loss_];
-    text += fmt::format("{} {:.4f}  ppl {:.4g}  ", terms_[language_loss_], loss, std::exp(loss));
+    const size_t shown = cross_entropy_ < 0 ? 0 : static_cast<size_t>(cross_entropy_);
+    text += fmt::format("{} {:.4f}  ", terms_[shown], r.losses[shown]);
+    if (cross_entropy_ >= 0) text += fmt::format("ppl {:.4g}  ", std::exp(r.losses[shown]));
   }
   text += fmt::format("lr {:.3g}  grad {:.3g}", r.lr, r.grad_norm);
   if (r.seconds_left >= 0) text += fmt::format("  {} left", short_time(r.seconds_left));
@@ -97,7 +98,7 @@ void ProgressText::evaluation(const EvalReport& r) {
   std::string text = fmt::format("after {} steps, {} held-out windows:", r.step, r.values.windows);
   for (size_t i = 0; i < terms_.size() && i < r.values.losses.size(); ++i)
     text += fmt::format("  val {} {:.4f}", terms_[i], r.values.losses[i]);
-  text += fmt::format("  val ppl {:.4f}", r.values.ppl);
+  if (r.values.ppl > 0) text += fmt::format("  val ppl {:.4f}", r.values.ppl);
   if (r.values.bits_per_byte > 0) text += fmt::format("  bits/byte {:.4f}", r.values.bits_per_byte);
   for (size_t i = 0; i < watch_.size() && i < r.values.watch.size(); ++i) text += fmt::format("{}{} {:.4g}", i ? "  " : "\n  watch: ", watch_[i], r.values.watch[i]);
   write_(text + "\n");

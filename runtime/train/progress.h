@@ -45,7 +45,7 @@ class ProgressText : public ProgressSink {
   void finish_line();
 
   std::vector<std::string> terms_, watch_;
-  size_t language_loss_ = 0;
+  int64_t cross_entropy_ = -1;
   Terminal terminal_;
   std::function<void(std::string_view)> write_;
   double seconds_;

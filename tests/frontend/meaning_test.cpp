@@ -136,3 +136,20 @@ TEST_CASE("the place and the name of a statement stay on its node") {
   }
   CHECK(found);
 }
+
+TEST_CASE("the cross-entropy of the next token is known by its name or by what it computes") {
+  ModelText text;
+  auto of = [&](const std::string& loss) {
+    text.loss = loss;
+    return load(text).cross_entropy;
+  };
+  CHECK(of("cross_entropy(logits, targets)") == 0);
+  CHECK(of("mean(b, t: nll(logits[b,t], targets[b,t]))") == 0);
+  CHECK(of("2 * cross_entropy(logits, targets)") == -1);
+  CHECK(of("mean(b, t: logits[b,t,0]^2)") == -1);
+  text.loss = "other + 0 * ce";
+  std::string terms = text.text();
+  terms.insert(terms.find("total ="), "other = 'mean(b, t: logits[b,t,0]^2)'\nce = 'mean(b, t | t < 3: nll(logits[b,t], targets[b,t]))'\n");
+  ir::Diagnostics diagnostics;
+  CHECK(frontend::load_model_text(terms, "small.toml", {}, diagnostics).cross_entropy == 1);
+}

@@ -85,6 +85,7 @@ cpuflow::codegen::Executable make(int64_t batch = 8) {
   m.params.push_back({"table.weight", {V, V}, 0, kTable, Init::Normal, 0, 0.5});
   m.params.push_back({"bias", {V}, kBias, V, Init::Constant, 0, 0});
   m.losses = {"ce", "total"};
+  m.cross_entropy = 0;
   m.train.batch = batch;
   m.train.lr = 3e-2;
   m.train.warmup_steps = 2;
