@@ -317,5 +317,5 @@ TEST_CASE("what is not finite is named where it begins, in the layer and at the 
     return result.err;
   };
   CHECK(contains(blame("n = norm(x)\nx = x + log(0 * W(n))"), "log in layer 0 (" + folder / "m.toml" + ":14:"));
-  CHECK(contains(blame("n = norm(x)\nh[t] = log(0 * n[t] * h[t-1])\nx = x + h"), "log of 'h' in layer 0"));  // and later a product of it
+  CHECK(contains(blame("n = norm(x)\nh[t,i] = log(0 * n[t,i] * h[t-1,i])\nx = x + h"), "log of 'h' in layer 0"));  // and later a product of it
 }
