@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
 namespace cpuflow::passes::lower {
 using namespace ir;
@@ -107,7 +108,9 @@ void ProgramBuilder::find_rates() {
 }
 
 ExprId ProgramBuilder::expr(Expr e) {
-  auto [it, fresh] = interned_.try_emplace(e, static_cast<ExprId>(program.exprs.size()));
+  std::pair key{std::bit_cast<uint64_t>(e.value), e};  // NaN is neither smaller nor larger than any number: bits are
+  key.second.value = 0;
+  auto [it, fresh] = interned_.try_emplace(std::move(key), static_cast<ExprId>(program.exprs.size()));
   if (fresh) program.exprs.push_back(std::move(e));
   return it->second;
 }

@@ -67,7 +67,7 @@ class ProgramBuilder {
 
  private:
   void find_rates();
-  std::map<ir::Expr, ir::ExprId> interned_;
+  std::map<std::pair<uint64_t, ir::Expr>, ir::ExprId> interned_;  // the bits of a constant, and the rest
   std::map<std::string, ir::BufferId> by_key_;
 };
 

@@ -306,7 +306,7 @@ TEST_CASE("bench measures fused beside unfused code") {
 
 TEST_CASE("what is not finite is named where it begins, in the layer and at the position that come first") {
   const Folder folder;
-  const std::string head = "name = \"m\"\n[dims]\nT = 8\nB = 2\nV = 11\nd = 4\nL = 3\n[params]\nembed = \"table(V, d)\"\n[block]\nrepeat = \"L\"\nforward = '''\n";
+  const std::string head = "name = \"m\"\n[dims]\nT = 8\nB = 2\nV = 11\nd = 4\nL = 3\n[constants]\nk = nan\n[params]\nembed = \"table(V, d)\"\n[block]\nrepeat = \"L\"\nforward = '''\n";
   const std::string rest = "\n'''\n[block.params]\nnorm = \"rmsnorm(d)\"\nW = \"linear(d, d)\"\n[model]\nforward = '''\nx = blocks(embed[tokens])\nlogits = x @ transpose(embed)\n'''\n"
                            "[loss]\ntotal = 'cross_entropy(logits, targets)'\n[train]\nbatch = 2\n";
   const std::string ids = folder.write("ids.bin", std::string(400, '\1'));
@@ -316,6 +316,7 @@ TEST_CASE("what is not finite is named where it begins, in the layer and at the 
     CHECK(result.status == 6);
     return result.err;
   };
-  CHECK(contains(blame("n = norm(x)\nx = x + log(0 * W(n))"), "log in layer 0 (" + folder / "m.toml" + ":14:"));
+  CHECK(contains(blame("n = norm(x)\nx = x + log(0 * W(n))"), "log in layer 0 (" + folder / "m.toml" + ":16:"));
   CHECK(contains(blame("n = norm(x)\nh[t,i] = log(0 * n[t,i] * h[t-1,i])\nx = x + h"), "log of 'h' in layer 0"));  // and later a product of it
+  CHECK(contains(blame("x = x + k * W(norm(x)) + 0 * x"), "constant"));
 }
