@@ -323,7 +323,7 @@ KERNEL_INLINE int_of<V> ceil(V x) {
   return i + (real(i) < x ? splati<V>(1) : splati<V>(0));
 }
 
-/// Quotient rounded down, and the remainder with the divisor's sign; b is not 0.
+/// Quotient rounded down, and the remainder with the divisor's sign, of integers; b is not 0.
 template <class I>
 KERNEL_INLINE I floordiv(I a, I b) {
   const I quotient = a / b, rest = a - quotient * b;
@@ -334,6 +334,25 @@ KERNEL_INLINE I mod(I a, I b) {
   const I rest = a - a / b * b;
   return rest + ((((rest ^ b) < 0) & (rest != 0)) ? b : I{});
 }
+
+/// The same of real numbers: a - b * floor(a / b).  The quotient is rounded before it is rounded down, so it may be one off: the rest tells.
+template <class V>
+struct Division {
+  V quotient, rest;
+  KERNEL_INLINE Division(V a, V b) {
+    const V zero = splat<V>(0.0f), one = splat<V>(1.0f), q = a / b;
+    const V down = select(abs(q) < splat<V>(8388608.0f), real(floor(q)), q);  // from there on every float is a whole number
+    const V first = fma(-down, b, a);
+    const auto below = ((first < zero) ^ (b < zero)) & (first != zero);
+    const auto above = abs(first) >= abs(b);
+    quotient = select(below, down - one, select(above, down + one, down));
+    rest = fma(-quotient, b, a);
+  }
+};
+KERNEL_INLINE float floordiv(float a, float b) { return Division<float>(a, b).quotient; }
+KERNEL_INLINE vf floordiv(vf a, vf b) { return Division<vf>(a, b).quotient; }
+KERNEL_INLINE float mod(float a, float b) { return Division<float>(a, b).rest; }
+KERNEL_INLINE vf mod(vf a, vf b) { return Division<vf>(a, b).rest; }
 
 // ---- functions -----------------------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,11 @@ TEST_CASE("losses of neighbouring and of every third position meet in one gradie
                                   "bag = 'bag_of_future(logits, targets, window = 3, every = 3, pos_weight = 5)'\ntotal = 'ce + smooth + bag'\n"));
 }
 
+TEST_CASE("quotients rounded down, and remainders, of real numbers") {
+  check_against_interpreter(model("x = embed[tokens]\ny = (x - 0.25) % 0.5 + 3 * x % -0.3 + 0.1 * (x // 0.25) + (7 * x) // -0.3\nseen[t] = sum(s | s <= t: tokens[s])\n"
+                                  "logits = mix(x + y * (1 + seen % 7)) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
+}
+
 TEST_CASE("the gradient of a recurrence that no token enters") {
   check_against_interpreter(model("level[start,i] = start[i]\nlevel[t,i in 0..d] = max(0.8 * level[t-1,i], 0.1 * t)\nx = embed[tokens] + level\nlogits = mix(x) @ transpose(embed)\n'''\n"
                                   "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
