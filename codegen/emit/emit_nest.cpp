@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <optional>
 
@@ -118,7 +119,7 @@ std::string Names::offset(const Place& place, const Axis* skip, const std::map<E
   for (const std::string& v : order) {
     int64_t c = terms[v];
     if (c == 0) continue;
-    std::string size = std::abs(c) == 1 ? v : fmt::format("{} * {}", std::abs(c), v);
+    std::string size = std::abs(c) == 1 ? v : fmt::format("{}{} * {}", std::abs(c), b.elements() > INT32_MAX ? "L" : "", v);
     out += out.empty() ? (c < 0 ? "-" + size : size) : (c < 0 ? " - " : " + ") + size;
   }
   if (constant != 0 || out.empty()) out += out.empty() ? std::to_string(constant) : fmt::format(" {} {}", constant < 0 ? '-' : '+', std::abs(constant));
@@ -301,26 +302,20 @@ class NestEmitter {
     const int64_t step = stride(x.place);
     const char* fn = b.dtype == DType::Int ? "kernel::loadi<V>" : "kernel::load<V>";
     if (!computed && step == 1) return fmt::format("{}({} + {})", fn, base, names_.offset(x.place, nullptr, indices(x.place)));
-    // neighbours in the vector are not neighbours in memory
-    std::map<ExprId, std::string> parts = indices(x.place);
-    std::string at = computed ? vector_offset(x.place, parts)
-                              : fmt::format("{} * kernel::ramp<V>({}) + ({})", step, names_.variable(*lane_), names_.offset(x.place, lane_, parts));
-    return fmt::format("kernel::{}<V>({}, {})", b.dtype == DType::Int ? "gatheri" : "gather", names_.own_buffer(x.place.buffer), at);
-  }
-
-  std::string vector_offset(const Place& place, const std::map<ExprId, std::string>& parts) {
-    Place uniform = place;
-    const Buffer& b = p_.buffers[place.buffer];
-    std::string out;
-    for (size_t d = 0; d < place.indices.size(); ++d) {
-      ExprId c = place.indices[d].computed;
+    // neighbours in the vector are not neighbours in memory: the address is what is the same for all, and an offset for each
+    const std::map<ExprId, std::string> parts = indices(x.place);
+    Place same = x.place;
+    std::string offsets;
+    auto add = [&](const std::string& term, int64_t times) { offsets += fmt::format("{}{}{}", offsets.empty() ? "" : " + ", times == 1 ? "" : fmt::format("{} * ", times), term); };
+    for (size_t d = 0; d < x.place.indices.size(); ++d) {
+      const ExprId c = x.place.indices[d].computed;
       if (c == kNone || !in_lane(c)) continue;
-      out += fmt::format("{}({})", out.empty() ? "" : " + ", parts.at(c));
-      if (b.strides[d] != 1) out += fmt::format(" * {}", b.strides[d]);
-      uniform.indices[d].computed = kNone;
+      add("(" + parts.at(c) + ")", b.strides[d]);
+      same.indices[d].computed = kNone;
     }
-    if (int64_t s = stride(place); s != 0) out += fmt::format(" + {} * kernel::ramp<V>({})", s, names_.variable(*lane_));
-    return fmt::format("{} + ({})", out, names_.offset(uniform, lane_, parts));
+    if (step != 0 || !computed) add(fmt::format("kernel::ramp<V>({})", names_.variable(*lane_)), step);
+    const std::string address = names_.offset(same, lane_, parts);
+    return fmt::format("kernel::{}<V>({}{}, {})", b.dtype == DType::Int ? "gatheri" : "gather", names_.own_buffer(x.place.buffer), address == "0" ? "" : " + " + address, offsets);
   }
 
   /// The argument as a vector where another argument is one.
