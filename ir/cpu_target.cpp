@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,7 +10,6 @@
 #include <fstream>
 #include <set>
 #include <stdexcept>
-#include <thread>
 
 #include "ir/diagnostics.h"
 #if defined(__x86_64__)
@@ -98,44 +96,20 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-/// Cores that the affinity mask allows, two threads of one core counted once.
-int count_physical_cores() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  std::set<std::string> cores;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (!CPU_ISSET(cpu, &allowed)) continue;
-      std::string folder = fmt::format("/sys/devices/system/cpu/cpu{}/topology/", cpu);
-      std::string siblings = first_line(folder + "core_cpus_list");
-      if (siblings.empty()) siblings = first_line(folder + "thread_siblings_list");
-      cores.insert(siblings.empty() ? fmt::format("cpu{}", cpu) : siblings);
-    }
-  }
-  if (cores.empty()) return std::max(1u, std::thread::hardware_concurrency());
-  return static_cast<int>(cores.size());
-}
-
-/// Bytes of cpu0's data cache of this level by the kernel's description; 0: unknown.
-size_t described_cache(int level) {
+/// Bytes of cpu0's second cache by the kernel's description, else by the C library's; `otherwise` where neither knows.
+size_t second_cache_bytes(size_t otherwise) {
   for (int index = 0; index < 8; ++index) {
-    std::string folder = fmt::format("/sys/devices/system/cpu/cpu0/cache/index{}/", index);
-    if (first_line(folder + "level") != std::to_string(level) || first_line(folder + "type") == "Instruction") continue;
-    std::string size = first_line(folder + "size");
+    const std::string folder = fmt::format("/sys/devices/system/cpu/cpu0/cache/index{}/", index);
+    if (first_line(folder + "level") != "2" || first_line(folder + "type") == "Instruction") continue;
+    const std::string size = first_line(folder + "size");
     size_t digits = 0;
     size_t value = 0;
-    for (; digits < size.size() && size[digits] >= '0' && size[digits] <= '9'; ++digits) value = value * 10 + (size[digits] - '0');
+    for (; digits < size.size() && size[digits] >= '0' && size[digits] <= '9'; ++digits) value = value * 10 + static_cast<size_t>(size[digits] - '0');
     if (digits < size.size() && size[digits] == 'K') value <<= 10;
     if (digits < size.size() && size[digits] == 'M') value <<= 20;
-    return value;
+    if (value > 0) return value;
   }
-  return 0;
-}
-
-size_t cache_bytes(int level, int sysconf_name, size_t otherwise) {
-  size_t described = described_cache(level);
-  if (described) return described;
-  long answer = sysconf(sysconf_name);
+  const long answer = sysconf(_SC_LEVEL2_CACHE_SIZE);
   return answer > 0 ? static_cast<size_t>(answer) : otherwise;
 }
 
@@ -174,10 +148,7 @@ CpuTarget host_target() {
     CpuTarget candidate = target_by_name(name);
     if (runs_here(candidate)) best = candidate;
   }
-  best.l1d_bytes = cache_bytes(1, _SC_LEVEL1_DCACHE_SIZE, best.l1d_bytes);
-  best.l2_bytes = cache_bytes(2, _SC_LEVEL2_CACHE_SIZE, best.l2_bytes);
-  best.l3_bytes = cache_bytes(3, _SC_LEVEL3_CACHE_SIZE, 0);
-  best.physical_cores = count_physical_cores();
+  best.l2_bytes = second_cache_bytes(best.l2_bytes);
   return best;
 }
 

@@ -12,20 +12,17 @@ struct CpuTarget {
   int lanes = 4;                      // float32 values in one vector register
   std::vector<std::string> features;  // instruction sets above the architecture's baseline, by clang's names ("avx2", "fma", ...)
   bool fast_bf16 = false;             // products of bf16 numbers are instructions; else they are made of float32 ones
-  size_t l1d_bytes = 32 << 10;        // caches of one core, and
-  size_t l2_bytes = 512 << 10;        //
-  size_t l3_bytes = 16 << 20;         // what all cores share; 0: there is none
-  int physical_cores = 1;             // those that this process may run on
+  size_t l2_bytes = 512 << 10;        // second cache of one core
 };
 
 /// Every target name, the most general first.
 const std::vector<std::string>& target_names();
 
-/// The target of this name with fixed cache sizes and one core: equal on every machine.
+/// The target of this name with a fixed cache size: equal on every machine.
 /// Throws std::invalid_argument that lists the known names.
 CpuTarget target_by_name(std::string_view name);
 
-/// The best target that this machine and its operating system support, with this machine's caches and cores.
+/// The best target that this machine and its operating system support, with this machine's second cache.
 /// Looks at feature flags (CPUID, XCR0) only: a hypervisor may mask the processor's name.
 CpuTarget host_target();
 

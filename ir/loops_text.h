@@ -27,7 +27,6 @@ inline const std::vector<std::string>& dtype_names() {
 inline const char* space_name(Space s) { return space_names()[static_cast<size_t>(s)].c_str(); }
 inline const char* rows_name(Rows r) { return rows_names()[static_cast<size_t>(r)].c_str(); }
 inline const char* how_name(Store::How h) { return how_names()[static_cast<size_t>(h)].c_str(); }
-inline const char* dtype_name(DType t) { return dtype_names()[static_cast<size_t>(t)].c_str(); }
 
 /// The type of an operation's value that the text form does not mention.
 DType usual_dtype(Op op, const std::vector<DType>& arguments);

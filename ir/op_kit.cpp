@@ -1,6 +1,7 @@
 #include "ir/op_kit.h"
 
 #include "ir/diagnostics.h"
+#include "ir/print.h"
 
 #include <fmt/format.h>
 
@@ -30,8 +31,6 @@ Axes sorted(Axes axes) {
 }
 
 namespace {
-
-const char* dtype_name(DType type) { return type == DType::Real ? "real" : type == DType::Int ? "int" : "bool"; }
 
 void need_dtype(const Graph& g, const Node& node, size_t input, DType type) {
   const DType found = g[node.inputs[input]].dtype;

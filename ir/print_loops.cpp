@@ -1,6 +1,7 @@
 // The text form of a LoopProgram; parse_loops.cpp reads it.
 #include "ir/loops.h"
 #include "ir/loops_text.h"
+#include "ir/print.h"
 
 #include <fmt/format.h>
 

@@ -23,7 +23,7 @@ int affinity_threads() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));  // more CPUs than cpu_set_t has room for
 }
 
-/// Returns when `value` is no longer `old`; with `watch` it looks for some ten microseconds before it sleeps.
+/// Returns when `value` is no longer `old`; with `watch` it looks for 50 microseconds before it sleeps.
 template <class T>
 void wait_while(const std::atomic<T>& value, T old, bool watch) {
   constexpr auto kWatched = std::chrono::microseconds(50);

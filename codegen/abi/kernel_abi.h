@@ -13,14 +13,14 @@ typedef struct cpuflow_call {
   const float *sums;      /* losses summed over the lanes, complete up to what the sequences read of each other [loss_floats] */
   const int32_t *tokens;  /* the sequence's ids                                                             [T] */
   const int32_t *targets; /* the ids that follow them                                                       [T] */
-  float *out;             /* rows: logits [last - first][V]; loss_terms, eval_terms: one float a number */
+  float *out;             /* rows: logits [last - first][V], V + 1 with a head; loss_terms, eval_terms: one float a number */
   int32_t sequence;       /* which sequence of the micro-batch, 0 .. B-1 */
   int32_t first, last;    /* rows: positions first .. last-1 */
   int32_t streams;        /* rows: sequences that are continued together, at least one; several take one position a call */
   void (*fork)(void *team, void (*body)(void *context, int part, int parts), void *context);
                           /* rows: runs body for every part at once and waits for all, so that several threads read the weights; null: there is one */
   void *team;
-  int64_t lane_step;      /* rows: floats from the lane of a stream to that of the next; their tokens [T] and logits [V] follow each other */
+  int64_t lane_step;      /* rows: floats from the lane of a stream to that of the next; their tokens [T] and rows of `out` follow each other */
   uint64_t seed;          /* random draws: seed of the run */
   uint64_t counter;       /* random draws: number of the micro-batch since the beginning of the run */
   uint64_t *profile;      /* kernels compiled with profiling: time stamp counts of each region are added here, unless null */

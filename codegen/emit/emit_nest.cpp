@@ -403,7 +403,6 @@ class NestEmitter {
       if (named_.count(e) || atomic(e) || level(e) != depth) continue;
       const Expr& x = p_.exprs[e];
       const bool hoist = depth < static_cast<int>(nest_.loops.size());
-      if (!hoist && uses_[e] < 2 && x.kind != Expr::Kind::Load) continue;
       if (!hoist && uses_[e] < 2) continue;
       std::string name = x.kind == Expr::Kind::Load ? fmt::format("{}_{}", identifier(p_.buffers[x.place.buffer].name), e) : fmt::format("v{}", e);
       if (x.kind == Expr::Kind::Load) name = "x_" + name;

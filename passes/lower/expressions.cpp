@@ -245,11 +245,7 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
     throw InternalError(fmt::format("{}: '{}' ({}) has no expression in '{}'", n.loc.str(), b_.name_of(id), op_name(n.op), name_));
   }
   std::vector<ExprId> args;
-  for (NodeId i : n.inputs) {
-    ExprId a = sub(i, env);
-    // arithmetic on conditions counts them
-    args.push_back(a);
-  }
+  for (NodeId i : n.inputs) args.push_back(sub(i, env));
   if (n.op == Op::ToReal && b_[args[0]].kind == Expr::Kind::Constant) return b_.constant(b_[args[0]].value, DType::Real);
   if (n.dtype == DType::Int && (n.op == Op::Add || n.op == Op::Sub || n.op == Op::Mul)) {
     auto affine = [&](ExprId e) -> std::optional<Index> {

@@ -34,7 +34,7 @@ bool FunctionLowering::by_new_rows(NodeId id) const {
   return row_range && row && ranged(*row) && contains(g_[id].axes, *row);
 }
 
-/// The positions s before t, t included, that a reduction over s looks at; kNone where it looks at all.
+/// The positions s before t, t included, that a reduction over s looks at; kAllPositions where it looks at all.
 FunctionLowering::Span FunctionLowering::looked_at(NodeId id, const Axis& s) const {
   if (!by_new_rows(id)) return kAllPositions;
   const Limits limits = effect(g_, g_[id], s);

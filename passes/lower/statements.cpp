@@ -523,7 +523,6 @@ void FunctionLowering::add_read(Statement& s, const Place& place, bool whole) {
     }
     r.same_element = r.same_element && (b.axes[d].kind == AxisKind::Layer || place.indices[d] == ProgramBuilder::variable(b.axes[d]));
   }
-  // a place that mentions the row axis elsewhere too is a diagonal: any row
   s.reads.push_back(r);
   if (r.how != Read::How::SameRow && r.how != Read::How::AnyRow) {
     const bool own_cycle = r.node == s.node || (s.cycle >= 0 && b_.position_cycle[r.node] == s.cycle);

@@ -6,13 +6,6 @@
 namespace cpuflow::passes::lower {
 using namespace ir;
 
-namespace {
-
-// Floats of the second cache.  Matrices that it does not hold are read once a tile from beyond, for which bf16 products of 64 rows have no time.
-constexpr int64_t kSecondCache = 512 * 1024;
-
-}  // namespace
-
 /// Whether the statement reads its own value at the element that it writes, of another row.
 bool FunctionLowering::updates_elements(const Statement& s) const {
   if (s.steps.size() != 1 || s.steps[0].kind != Step::Kind::Nest) return false;
@@ -233,7 +226,7 @@ void FunctionLowering::assign_storage() {
           if (s.product.bf16 && s.product.m == region.row && s.product.loops.empty()) panels += panel_floats(b_.program, s.product.k.size, s.product.n.size, true);
         }
       }
-      wide = wide || panels > kSecondCache;
+      wide = wide || panels > b_.options.second_cache_floats;  // bf16 products of few rows have no time to read them
       const int64_t fits = widest > 0 ? std::max(b_.options.large_floats / widest, b_.options.least_tile) : region.row.size;
       int64_t tile = sums_rows ? fits : std::min(wide ? 4 * b_.options.tile : b_.options.tile, fits);
       if (!b_.options.fuse) tile = region.row.size;

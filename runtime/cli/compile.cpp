@@ -169,6 +169,7 @@ CompiledModel compile_model(const CompileOptions& options) {
   if (c.bf16 && !c.target.fast_bf16) {
     c.warnings.push_back(fmt::format("note: {} has no instructions for bf16: products of rounded numbers are slower than float32 ones here", c.target.name));
   }
+  lower.second_cache_floats = static_cast<int64_t>(c.target.l2_bytes / sizeof(float));
   if (model.tile_rows > 0) lower.tile = model.tile_rows;
   lower.vocabulary = model.V;
   lower.params = param_places(model);
