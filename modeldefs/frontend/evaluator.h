@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -99,6 +100,7 @@ class Evaluator {
   bool may_be_empty(ir::NodeId inner, const ir::Axes& over);
   ir::NodeId condition_count(ir::NodeId inner, const ir::Axes& over, int64_t count);
   Index index_range(const Expr& written, const std::vector<const Expr*>& used, Frame& f, std::string& name, bool left, unsigned slot);
+  Fault no_range(const Expr& word, const std::vector<const Expr*>& used, std::set<std::string> known, Frame& f);
   std::optional<Found> find_size(const std::string& index, const std::vector<const Expr*>& used, Frame& f);
   std::vector<Found> axes_of(const std::string& name, const ir::SourceLoc& at, Frame& f);
   Value bind(const Statement& s, const Expr& target, Frame& f);

@@ -83,6 +83,44 @@ std::optional<Found> Evaluator::find_size(const std::string& index, const std::v
   return found;
 }
 
+/// Why an index has no range: an index of `used` that is unknown, or no axis that it stands bare on.  `known`: the indices beside it.
+Fault Evaluator::no_range(const Expr& word, const std::vector<const Expr*>& used, std::set<std::string> known, Frame& f) {
+  auto bind_names = [&](const Expr& e) {
+    if (e.is(Kind::Name)) known.insert(e.name);
+  };
+  for (const Expr* e : used) {
+    e->walk([&](const Expr& part) {
+      for (const Expr& b : part.bound) b.walk(bind_names);
+    });
+  }
+  const Expr* unknown = nullptr;
+  std::set<int64_t> sizes;
+  auto look = [&](const Expr& e) {
+    if (!e.is(Kind::Index)) return;
+    for (size_t k = 1; k < e.args.size(); ++k) {
+      bool mentions = false;
+      e.args[k].walk([&](const Expr& part) {
+        if (!part.is(Kind::Name)) return;
+        mentions = mentions || part.name == word.name;
+        bool is_known = part.name == "start" || known.count(part.name) > 0 || f.index.count(part.name) > 0 || is_named(part.name, f);
+        if (!is_known && unknown == nullptr) unknown = &part;
+      });
+      if (!mentions) continue;
+      std::vector<Found> axes = axes_of(e.args[0].name, e.args[0].at, f);
+      if (k <= axes.size()) sizes.insert(axes[k - 1].size);
+    }
+  };
+  for (const Expr* e : used) e->walk(look);
+  if (unknown != nullptr) {
+    return {unknown->at,
+            "unknown index '" + unknown->name + "': it is neither on the left side nor bound, as in sum(" + unknown->name + ": ..)",
+            {{word.at, "so '" + word.name + "' stands on no axis"}}};
+  }
+  bool sized = sizes.size() == 1 && *sizes.begin() > 0;
+  return {word.at, "index '" + word.name + "' stands bare on no axis: write its range, " +
+                       (sized ? "such as " + word.name + " in 0.." + std::to_string(*sizes.begin()) : "'" + word.name + " in 0..' and a size")};
+}
+
 /// The range of an index that is written on the left side or bound: its own, or that of the axes it is used bare on.
 Index Evaluator::index_range(const Expr& written, const std::vector<const Expr*>& used, Frame& f, std::string& name, bool left,
                              unsigned slot) {
@@ -168,6 +206,8 @@ Value Evaluator::reduce(const Expr& e, Frame& f) {
 
   std::vector<const Expr*> used = {&e.args[0]};
   for (const Expr& c : *conditions) used.push_back(&c);
+  std::set<std::string> bound_names;
+  for (const Expr& b : *bound) bound_names.insert(b.is(Kind::In) ? b.args[0].name : b.name);
   std::map<std::string, Index> ranges;
   for (const Expr& b : *bound) {
     if (e.name == "softmax" && b.is(Kind::Name) && f.left.count(b.name) > 0) {
@@ -176,7 +216,7 @@ Value Evaluator::reduce(const Expr& e, Frame& f) {
     }
     std::string name;
     Index index = index_range(b, used, f, name, false, 0);
-    if (index.size() == 0) throw Fault{b.at, "index '" + name + "' stands bare on no axis: write its range, " + name + " in 0..8"};
+    if (index.size() == 0) throw no_range(b, used, bound_names, f);
     auto outer = f.index.find(name);
     bool free =
         name == "t" && f.left.count("t") == 0 && outer != f.index.end() && outer->second.size() == program_.T && ranges.count("t") == 0;
@@ -328,6 +368,8 @@ Value Evaluator::bind(const Statement& s, const Expr& target, Frame& f) {
 
   std::vector<std::string> order;
   std::map<std::string, Index> ranges;
+  std::set<std::string> left_names;
+  for (size_t k = first; k < target.args.size(); ++k) left_names.insert(target.args[k].is(Kind::In) ? target.args[k].args[0].name : target.args[k].name);
   size_t leading = 0;
   for (size_t k = first; k < target.args.size(); ++k) {
     std::string index_name;
@@ -337,9 +379,7 @@ Value Evaluator::bind(const Statement& s, const Expr& target, Frame& f) {
     if (f.recurrence != nullptr && index_name == f.recurrence->over) index = f.recurrence->index;
     size_t place = k - 1;
     if (index.size() == 0 && known != f.axes.end() && place < known->second.size() && known->second[place]) index = *known->second[place];
-    if (index.size() == 0) {
-      throw Fault{target.args[k].at, "index '" + index_name + "' stands bare on no axis: write its range, " + index_name + " in 0..8"};
-    }
+    if (index.size() == 0) throw no_range(target.args[k], {&s.value}, left_names, f);
     if (!ranges.emplace(index_name, index).second)
       throw Fault{target.args[k].at, "index '" + index_name + "' stands twice on the left side"};
     if ((index_name == "b" || index_name == "t") && leading == k - first) ++leading;

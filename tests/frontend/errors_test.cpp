@@ -64,7 +64,14 @@ TEST_CASE("shapes") {
 }
 
 TEST_CASE("indices") {
-  CHECK(block("y[t,i] = x[t,j]") == Lines{"17:5 error index 'i' stands bare on no axis: write its range, i in 0..8"});
+  CHECK(block("y[t,i] = x[t,j]") ==
+        Lines{"17:14 error unknown index 'j': it is neither on the left side nor bound, as in sum(j: ..)", "17:5 note so 'i' stands on no axis"});
+  CHECK(block("y[t] = sum(i: x[t,j] * M[2*j,1])").at(0) == "17:19 error unknown index 'j': it is neither on the left side nor bound, as in sum(j: ..)");
+  CHECK(block("y[t,i] = x[t,i+1]") == Lines{"17:5 error index 'i' stands bare on no axis: write its range, such as i in 0..4"});
+  CHECK(block("y[t,i] = sum(j: M[j,0] * tokens[i+j])") ==
+        Lines{"17:5 error index 'i' stands bare on no axis: write its range, such as i in 0..6"});
+  CHECK(block("y[t,i] = x[t,i % 2] * tokens[t-i]") ==
+        Lines{"17:5 error index 'i' stands bare on no axis: write its range, 'i in 0..' and a size"});
   CHECK(block("y[t,i] = x[s,i]").at(0) == "17:12 error unknown name 's'");
   CHECK(block("y[t,i] = sum(i: x[t,i])") == Lines{"17:14 error index 'i' is bound already"});
   CHECK(block("y[t,W] = x[t,W]") == Lines{"17:5 error index 'W' has the name of a value or size"});
@@ -80,7 +87,7 @@ TEST_CASE("indices") {
   CHECK(block("a[t,s] = softmax(u | u <= s: x[u,0]) + 0 * x[s,0]") ==
         Lines{"17:10 error softmax binds one index, of the left side, as in a[t,s] = softmax(s | s <= t: ..)"});
   CHECK(block("y = sum(q < r: x[q,0])") == Lines{"17:5 error exactly one index of the condition must be new, found q, r"});
-  CHECK(block("y = sum(i: x)").at(0) == "17:9 error index 'i' stands bare on no axis: write its range, i in 0..8");
+  CHECK(block("y = sum(i: x)").at(0) == "17:9 error index 'i' stands bare on no axis: write its range, 'i in 0..' and a size");
 }
 
 TEST_CASE("ends") {
