@@ -25,6 +25,15 @@ struct Token {
   int depth = 0;                    // Newline: open brackets
 };
 
+/// What to write instead of an operator or word of another language.
+std::string instead_of(std::string_view word) {
+  if (word == "**") return "; a power is written a^b";
+  if (word == "and" || word == "&&") return "; conditions of a reduction are joined by a comma, sum(s | s <= t, s > 0: ..), others by a product, (a) * (b)";
+  if (word == "or" || word == "||") return "; where one of two conditions is enough, write max(a, b)";
+  if (word == "if" || word == "else") return "; a choice between two values is where(condition, a, b), and 'if' ends a statement";
+  return "";
+}
+
 bool name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool digit(char c) { return c >= '0' && c <= '9'; }
 bool name_char(char c) { return name_start(c) || digit(c); }
@@ -102,7 +111,8 @@ class Lexer {
   }
 
   void operation(uint32_t begin) {
-    static constexpr std::array<std::string_view, 6> two = {"..", "//", "==", "!=", "<=", ">="};
+    // The last three are no operators here: errors name them whole.
+    static constexpr std::array<std::string_view, 9> two = {"..", "//", "==", "!=", "<=", ">=", "**", "&&", "||"};
     for (std::string_view word : two) {
       if (peek() == word[0] && peek(1) == word[1]) {
         at_ += 2;
@@ -210,13 +220,13 @@ class Parser {
   }
   [[noreturn]] void fail(const std::string& message) {
     // The lexer has spoken of invalid tokens.
-    if (now().type != Token::Type::Invalid) diagnostics_.error(loc(now()), message);
+    if (now().type != Token::Type::Invalid) diagnostics_.error(loc(now()), message + (now().type == Token::Type::String ? "" : instead_of(now().text)));
     throw Failed();
   }
   void close(std::string_view word, uint32_t opened) {
     if (take(word)) return;
     if (now().type == Token::Type::Invalid) throw Failed();
-    diagnostics_.error(loc(now()), "expected '" + std::string(word) + "', found " + found());
+    diagnostics_.error(loc(now()), "expected '" + std::string(word) + "', found " + found() + instead_of(now().text));
     diagnostics_.note({source_, opened, 1}, "to close this bracket");
     throw Failed();
   }

@@ -91,6 +91,19 @@ TEST_CASE("every broken statement is reported, once") {
   CHECK(errors("x = 'a") == "1:5 this text has no closing quote\n");
 }
 
+TEST_CASE("what other languages write is answered by what is written here") {
+  const std::string joined = "; conditions of a reduction are joined by a comma, sum(s | s <= t, s > 0: ..), others by a product, (a) * (b)\n";
+  CHECK(errors("x = sum(s | s <= t and s > 0: a[s])") == "1:20 expected ':' and an expression after the conditions, found 'and'" + joined);
+  CHECK(errors("x = sum(s | s <= t && s > 0: a[s])") == "1:20 expected ':' and an expression after the conditions, found '&&'" + joined);
+  CHECK(errors("x = a if b and c") == "1:12 expected the end of the statement, found 'and'" + joined);
+  CHECK(errors("x = where(b || c, a, d)").find("1:13 expected ')', found '||'; where one of two conditions is enough, write max(a, b)\n") == 0);
+  CHECK(errors("x = a ** 2") == "1:7 expected the end of the statement, found '**'; a power is written a^b\n");
+  const std::string choice = "; a choice between two values is where(condition, a, b), and 'if' ends a statement\n";
+  CHECK(errors("x = a if b else c") == "1:12 expected the end of the statement, found 'else'" + choice);
+  CHECK(errors("x = 2 * (a if b else c)").find("1:12 expected ')', found 'if'" + choice) == 0);
+  CHECK(parsed("x = sum(s | s <= t, s > t - 16: a[s])").size() == 1);
+}
+
 TEST_CASE("hostile nesting is an error, not a crash") {
   const size_t n = 200000;
   CHECK(errors("x = " + std::string(n, '(')).find("nest too deeply") != std::string::npos);
