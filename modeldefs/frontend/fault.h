@@ -1,6 +1,7 @@
 #pragma once
 #include "ir/diagnostics.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,26 @@ struct Fault {
 inline std::string suggestion(const std::string& name, const std::vector<std::string>& known) {
   std::string near = ir::nearest_name(name, known);
   return near.empty() ? "" : "; did you mean '" + near + "'?";
+}
+
+/// The same for keys: where none is near, one that is a word of `name` (batch for batch_size) or its initials (lr for learning_rate).
+inline std::string key_suggestion(const std::string& name, const std::vector<std::string>& known) {
+  std::string near = suggestion(name, known), initials, word;
+  std::vector<std::string> words;
+  for (char c : name + "_") {
+    if (c != '_') {
+      word += c;
+      continue;
+    }
+    initials += word.substr(0, 1);
+    words.push_back(std::move(word));
+    word.clear();
+  }
+  words.push_back(initials);
+  for (const std::string& key : known) {
+    if (near.empty() && words.size() > 2 && std::find(words.begin(), words.end(), key) != words.end()) near = "; did you mean '" + key + "'?";
+  }
+  return near;
 }
 
 }  // namespace cpuflow::frontend

@@ -147,7 +147,7 @@ void TomlReader::unknown(const toml::key& key, const std::string& where, const s
   std::string name(key.str());
   std::string list;
   for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
-  std::string near = suggestion(name, known);
+  std::string near = key_suggestion(name, known);
   diagnostics_.error(at(key), "unknown key '" + name + "' in " + where + (near.empty() ? "; known are: " + list : near));
 }
 

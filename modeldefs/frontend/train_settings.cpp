@@ -188,7 +188,7 @@ void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc
   if (key == "precision") return set_precision(file, value, text, diagnostics);
   if (key == "optimizer") return set_optimizer(value, text, diagnostics);
   if (settings().count(key) == 0 && key != "tile_rows") {
-    diagnostics.error(at, "[train] has no key '" + key + "'" + suggestion(key, train_keys()));
+    diagnostics.error(at, "[train] has no key '" + key + "'" + key_suggestion(key, train_keys()));
     return;
   }
   char* end = nullptr;

@@ -193,6 +193,8 @@ TEST_CASE("training settings") {
   };
   CHECK(train("learning = 1").at(0).find("30:1 error unknown key 'learning' in [train]") == 0);
   CHECK(train("lrr = 1").at(0) == "30:1 error unknown key 'lrr' in [train]; did you mean 'lr'?");
+  CHECK(train("learning_rate = 1").at(0) == "30:1 error unknown key 'learning_rate' in [train]; did you mean 'lr'?");
+  CHECK(train("batch_size = 1").at(0) == "30:1 error unknown key 'batch_size' in [train]; did you mean 'batch'?");
   CHECK(train("precision = \"bf17\"").at(0) == "30:13 error 'precision' must be \"fp32\", \"bf16\" or \"auto\", not \"bf17\"");
   CHECK(train("accumulate = \"all\"").at(0) == "30:14 error 'accumulate' must be \"sum\" or \"mean\", not \"all\"");
   CHECK(train("tile_rows = 1.5").at(0) == "30:13 error 'tile_rows' must be a whole number: how many rows are computed at a time, or 0 for the compiler's choice");
@@ -205,6 +207,7 @@ TEST_CASE("overrides") {
   std::string text = ModelText().text();
   CHECK(complaints(text, {{"dd", "3"}}) == Lines{"1:1 error the model has no size or constant 'dd'; did you mean 'd'?"});
   CHECK(complaints(text, {{"train.lrr", "3"}}) == Lines{"1:1 error [train] has no key 'lrr'; did you mean 'lr'?"});
+  CHECK(complaints(text, {{"train.learning_rate", "3"}}) == Lines{"1:1 error [train] has no key 'learning_rate'; did you mean 'lr'?"});
   CHECK(complaints(text, {{"train.lr", "fast"}}) == Lines{"1:10 error 'train.lr' must be a number, not 'fast'"});
   CHECK(complaints(text, {{"d", "8"}, {"train.lr", "1e-3"}, {"ids", "[3]"}}).empty());
 }
