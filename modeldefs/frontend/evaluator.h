@@ -155,6 +155,8 @@ class Evaluator {
   uint64_t draws_ = 0;
 };
 
+/// The functions that are no equations of the library.
+const std::vector<std::string>& builtin_names();
 /// The name that a statement's target gives a value to.
 const std::string& target_name(const Expr& target);
 /// `name[start, ..] = ..`

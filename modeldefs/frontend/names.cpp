@@ -29,6 +29,8 @@ Op comparison(const std::string& op) {
 
 }  // namespace
 
+const std::vector<std::string>& builtin_names() { return kBuiltins; }
+
 Value Evaluator::evaluate(const Expr& e, Frame& f) {
   switch (e.kind) {
     case Kind::Number: {

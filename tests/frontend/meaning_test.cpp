@@ -62,6 +62,19 @@ TEST_CASE("whole values and indices say the same") {
   same("y = stack(x, 2 * x)\nx = reshape(sum(y), d)", "x = 3 * x");
 }
 
+TEST_CASE("operators: precedence, and what integers become") {
+  same("x = x * -t^2", "x = 0 - x * (t * t)");
+  same("x = x * 2^3^2", "x = x * 512");
+  same("x = x * 2^-1", "x = x / 2");
+  same("x = x * (7 / 2) * (-7 // 2) * (-7 % 2)", "x = x * -14");
+  same("x = x * 12 / 3 / 2", "x = x * 2");
+  same("x = x + t % 3 * 2 - 1", "x = x + ((t % 3) * 2) - 1");
+  same("y[t] = x[t, t^2 % d] + x[t, floor(t / 2)]\nx = x + y[t]", "y[t] = x[t, (t * t) % d] + x[t, t // 2]\nx = x + y[t]");
+  same("x = x * (t + 1 < 3)", "x = where(t < 2, x, 0)");
+  same("x = x * where((t > 1) * (t < 4), 1, 0)", "y[t,i] = sum(j in 0..1 | t > 1, t < 4: x[t,i])\nx = y");
+  same("y[t,i] = sum(s | s <= t, max(s == t, s == 0): x[s,i])\nx = y", "y[t,i] = x[t,i] + where(t > 0, x[0,i], 0)\nx = y");
+}
+
 TEST_CASE("conditions belong to the value") {
   same("a[t,s] = softmax(s | s < t: x[s,0])\ny[t,i] = sum(s: a[t,s] * x[s,i])\nx = x + y",
        "a[t,s] = softmax(s | s < t: x[s,0])\ny[t,i] = sum(s | s < t: a[t,s] * x[s,i])\nx = x + y");

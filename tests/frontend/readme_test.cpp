@@ -1,3 +1,5 @@
+#include "modeldefs/frontend/evaluator.h"
+#include "modeldefs/frontend/library.h"
 #include "tests/catch.h"
 #include "tests/frontend/model_text.h"
 
@@ -7,6 +9,13 @@
 using cpuflow::test::complaints;
 
 namespace {
+
+std::string page() {
+  std::ifstream file(CPUFLOW_SOURCE_DIR "/modeldefs/README.md");
+  std::ostringstream all;
+  all << file.rdbuf();
+  return all.str();
+}
 
 /// The sections of a TOML text in order: the header line and what follows.  What comes before the first header has the header "".
 std::vector<std::pair<std::string, std::string>> sections(const std::string& text) {
@@ -70,11 +79,25 @@ std::string completed(const std::string& example) {
 
 }  // namespace
 
+TEST_CASE("the language's page lists every operator, function and layer") {
+  std::string text = page();
+  std::string tables = text.substr(text.find("## Operators and functions"), text.find("## Recurrences") - text.find("## Operators and functions"));
+  for (const std::string& name : cpuflow::frontend::builtin_names()) {
+    INFO(name);
+    CHECK((tables.find("`" + name + "`") != std::string::npos || tables.find("`" + name + "(") != std::string::npos));
+  }
+  for (const std::string& name : cpuflow::frontend::library_names()) {
+    INFO(name);
+    CHECK(text.find("`" + name + "(") != std::string::npos);
+  }
+  for (const char* op : {"a ^ b", "a * b", "a / b", "a // b", "a % b", "x @ M", "a + b", "a - b", "==", "!=", "<=", "<", ">=", ">"}) {
+    INFO(op);
+    CHECK(tables.find("`" + std::string(op) + "`") != std::string::npos);
+  }
+}
+
 TEST_CASE("every example of the language's page compiles, or gives the error it shows") {
-  std::ifstream file(std::string(CPUFLOW_SOURCE_DIR) + "/modeldefs/README.md");
-  std::ostringstream all;
-  all << file.rdbuf();
-  std::string text = all.str();
+  std::string text = page();
   int examples = 0;
   for (size_t at = text.find("```toml\n"); at != std::string::npos; at = text.find("```toml\n", at)) {
     at += 8;
