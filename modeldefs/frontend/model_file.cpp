@@ -138,15 +138,20 @@ class Reader {
       entry.kind = kind(node);
       return entry;
     }
-    const toml::table* table = toml_.table(key, node);
-    if (table == nullptr) return entry;
+    const toml::table* table = node.as_table();
+    if (table == nullptr) {
+      toml_.error(toml_.at(node), "'" + entry.key + "' must be a kind in quotes, as in \"linear(d, k)\", or a table");
+      return entry;
+    }
     bool module = !table->contains("kind");
     for (const auto& [k, v] : TomlReader::entries(*table)) {
       std::string name(k->str());
-      if (name == "name" && v->is_string()) {
+      // A sub-module may have parameters of these names.
+      if (name == "name" && !(module && v->is_table())) {
         entry.name = toml_.string(*k, *v);
-      } else if (name == "when" && v->is_string()) {
-        entry.when = expression(*v);
+      } else if (name == "when" && !(module && v->is_table())) {
+        toml_.string(*k, *v);  // says what is no text
+        if (v->is_string()) entry.when = expression(*v);
       } else if (module) {
         if (v->is_table() || v->is_string()) {
           entry.inner.push_back(param(*k, *v));
@@ -160,8 +165,8 @@ class Reader {
         init(entry, *k, *v);
       } else if (name == "range") {
         range(entry, *k, *v);
-      } else if (name == "trainable" && v->is_boolean()) {
-        entry.trainable = v->as_boolean()->get();
+      } else if (name == "trainable") {
+        entry.trainable = toml_.boolean(*k, *v);
       } else {
         toml_.unknown(*k, "a parameter", {"kind", "name", "when", "init", "range", "trainable"});
       }
@@ -183,6 +188,8 @@ class Reader {
   void init(ParamEntry& entry, const toml::key& key, const toml::node& node) {
     if (node.is_string()) {
       entry.init.push_back({"", expression(node)});
+    } else if (!node.is_table()) {
+      toml_.error(toml_.at(node), "'init' must be a text in quotes, as in \"normal(0, 0.02)\", or a table of them");
     } else {
       each(key, node, [&](const toml::key& k, const toml::node& v) { entry.init.push_back({std::string(k.str()), expression(v)}); });
     }

@@ -126,6 +126,12 @@ int64_t TomlReader::integer(const toml::key& key, const toml::node& node, int64_
   return least;
 }
 
+bool TomlReader::boolean(const toml::key& key, const toml::node& node) const {
+  if (const auto* value = node.as_boolean()) return value->get();
+  diagnostics_.error(at(node), "'" + std::string(key.str()) + "' must be true or false, not " + kind_of(node));
+  return false;
+}
+
 std::vector<std::string> TomlReader::strings(const toml::key& key, const toml::node& node) const {
   std::vector<std::string> out;
   if (const auto* value = node.as_string()) return {value->get()};

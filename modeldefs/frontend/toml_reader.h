@@ -29,6 +29,8 @@ class TomlReader {
   /// A number's value; an error and 0 for anything else.
   double number(const toml::key& key, const toml::node& node) const;
   int64_t integer(const toml::key& key, const toml::node& node, int64_t least) const;
+  /// True or false; an error and false for anything else.
+  bool boolean(const toml::key& key, const toml::node& node) const;
   std::vector<std::string> strings(const toml::key& key, const toml::node& node) const;
   /// The table; an error and null for anything else.
   const toml::table* table(const toml::key& key, const toml::node& node) const;

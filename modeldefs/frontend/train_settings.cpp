@@ -115,8 +115,10 @@ void read_phase(const TomlReader& toml, const toml::table& table, Phase& phase) 
       phase.freeze = toml.strings(*key, *value);
     } else if (std::find(kPhaseSettings.begin(), kPhaseSettings.end(), name) != kPhaseSettings.end()) {
       phase.settings[name] = toml.number(*key, *value);
-    } else if (name == "constants" && value->is_table()) {
-      for (const auto& [constant, number] : TomlReader::entries(*value->as_table())) phase.constants[std::string(constant->str())] = toml.number(*constant, *number);
+    } else if (name == "constants") {
+      const toml::table* constants = toml.table(*key, *value);
+      if (constants == nullptr) continue;
+      for (const auto& [constant, number] : TomlReader::entries(*constants)) phase.constants[std::string(constant->str())] = toml.number(*constant, *number);
     } else {
       toml.unknown(*key, "[[phase]]", {"share", "steps", "freeze", "constants", "lr", "min_lr", "weight_decay", "clip", "warmup_steps"});
     }

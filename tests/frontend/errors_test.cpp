@@ -180,6 +180,12 @@ TEST_CASE("parameters") {
   CHECK(params("h = { kind = \"vector(d)\", init = \"twos\" }").at(0) ==
         "20:35 error 'init' must be normal(mean, deviation), uniform(low, high), constant(value), zeros or ones");
   CHECK(params("h = { kind = \"vector(d)\", range = [1] }").at(0) == "20:35 error 'range' must be two numbers, as in [0.1, 2]");
+  CHECK(params("h = { kind = \"vector(d)\", trainable = \"no\" }").at(0) == "20:39 error 'trainable' must be true or false, not a text");
+  CHECK(params("h = { kind = \"vector(d)\", name = 3 }").at(0) == "20:34 error 'name' must be a text in quotes, not a number");
+  CHECK(params("h = { kind = \"vector(d)\", when = true }").at(0) == "20:34 error 'when' must be a text in quotes, not true or false");
+  CHECK(params("h = { kind = \"vector(d)\", init = 0 }").at(0) ==
+        "20:34 error 'init' must be a text in quotes, as in \"normal(0, 0.02)\", or a table of them");
+  CHECK(params("h = 3").at(0) == "20:5 error 'h' must be a kind in quotes, as in \"linear(d, k)\", or a table");
   CHECK(params("h = \"vector(d, d)\"").at(0) == "20:6 error a vector has one size, as in vector(d)");
   CHECK(params("h = { kind = \"vector(3)\", name = \"embed.weight\" }").at(0) ==
         "20:1 error 'embed.weight' is [3] here and [8, 4] elsewhere");
@@ -201,6 +207,16 @@ TEST_CASE("training settings") {
   CHECK(train("batch = 0").at(0) == "30:9 error 'batch' must be a whole number of at least 1");
   CHECK(train("betas = 0.9").at(0) == "30:9 error 'betas' must be two numbers, as in [0.9, 0.95]");
   CHECK(train("groups = [{ weight_decay = 0 }]").at(0).find("a group must be a table with 'match'") != std::string::npos);
+}
+
+TEST_CASE("phases") {
+  ModelText text;
+  auto phase = [&](const std::string& lines) {
+    text.more = "[[phase]]\n" + lines + "\n";
+    return complaints(text.text());
+  };
+  CHECK(phase("share = 1").empty());
+  CHECK(phase("share = 1\nconstants = 3").at(0) == "31:1 error 'constants' must be a table, not a number");
 }
 
 TEST_CASE("overrides") {
