@@ -61,6 +61,7 @@ class Evaluator {
   Value whole(const Expr& e, Frame& f);
   std::optional<Value> named_value(const std::string& name, const ir::SourceLoc& at, Frame& f);
   Value lookup(const std::string& name, const ir::SourceLoc& at, Frame& f);
+  void check_present(const std::string& name, const ir::SourceLoc& at, const Frame& f) const;
   std::vector<std::string> names(const Frame& f) const;
   bool is_named(const std::string& name, const Frame& f) const;
   Value constant(const SizeValue& size);

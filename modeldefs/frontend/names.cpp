@@ -153,8 +153,24 @@ std::optional<Value> Evaluator::named_value(const std::string& name, const ir::S
   return std::nullopt;
 }
 
+/// Throws for a parameter, or one of a sub-module, whose `when` does not hold here.
+void Evaluator::check_present(const std::string& name, const ir::SourceLoc& at, const Frame& f) const {
+  if (f.params == nullptr) return;
+  for (const auto& [absent, entry] : f.params->absent) {
+    if (name != absent && name.rfind(absent + ".", 0) != 0) continue;
+    const LayerRun& run = entry.run;
+    std::string where = !run.repeated   ? "here"
+                        : run.count == 1 ? "in layer " + std::to_string(run.first)
+                                         : "in layers " + std::to_string(run.first) + " to " + std::to_string(run.first + run.count - 1);
+    throw Fault{at,
+                "'" + name + "' exists only where its 'when' holds, and not " + where + "; a statement may end in 'if' and the same condition",
+                {{entry.when, "this does not hold " + where}}};
+  }
+}
+
 Value Evaluator::lookup(const std::string& name, const ir::SourceLoc& at, Frame& f) {
   if (std::optional<Value> v = named_value(name, at, f)) return *v;
+  check_present(name, at, f);
   std::vector<std::string> known = names(f);
   for (const auto& [index, range] : f.index) known.push_back(index);
   for (const auto& [function, def] : program_.functions) known.push_back(function);
@@ -231,6 +247,7 @@ Value Evaluator::call(const Expr& e, Frame& f) {
     for (const Expr& a : e.args) args.push_back(evaluate(a, f));
     if (std::optional<Value> v = elementwise_call(e, args, f)) return *v;
   }
+  check_present(e.name, e.at, f);
   std::vector<std::string> known = kBuiltins;
   for (const auto& [name, def] : program_.functions) known.push_back(name);
   for (const auto& [name, def] : program_.blocks) known.push_back(name);

@@ -82,7 +82,10 @@ void Params::add_all(const std::vector<ParamEntry>& entries, const Place& place,
   bool first = true;
   for (const ParamEntry& entry : entries) {
     try {
-      if (!present(entry, place.sizes)) continue;
+      if (!present(entry, place.sizes)) {
+        place.scope.absent[place.path + entry.key] = {entry.when->at, place.run};
+        continue;
+      }
       add_entry(entry, place, options_of(entry, place.sizes, outer), first);
     } catch (const Fault& fault) {
       fault.report(place.diagnostics);

@@ -30,16 +30,23 @@ struct ParamItem {
   std::shared_ptr<LayerInstance> layer;
 };
 
-/// The parameters that a text sees, by their names in the equations (`attn.qkv`, `attn.qkv.weight`).
-struct ParamScope {
-  std::map<std::string, ParamItem> items;
-};
-
 /// A stretch of a repeated block's layers that have the same structure.
 struct LayerRun {
   int64_t first = 0, count = 1;
   bool repeated = false;  // the block has a `repeat`
   ir::Axis axis;          // where count > 1
+};
+
+/// An entry whose `when` does not hold.
+struct AbsentParam {
+  ir::SourceLoc when;
+  LayerRun run;  // where it does not
+};
+
+/// The parameters that a text sees, by their names in the equations (`attn.qkv`, `attn.qkv.weight`).
+struct ParamScope {
+  std::map<std::string, ParamItem> items;
+  std::map<std::string, AbsentParam> absent;
 };
 
 /// What a [params] entry says beyond its kind, in numbers.

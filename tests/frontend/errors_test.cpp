@@ -191,6 +191,22 @@ TEST_CASE("parameters") {
         "20:1 error 'embed.weight' is [3] here and [8, 4] elsewhere");
 }
 
+TEST_CASE("a parameter is used where its 'when' does not hold") {
+  ModelText text;
+  auto used = [&](const std::string& params, const std::string& block) {
+    text.params = params;
+    text.block = block;
+    return complaints(text.text());
+  };
+  const std::string absent = " exists only where its 'when' holds, and not in layer 0; a statement may end in 'if' and the same condition";
+  CHECK(used("K = { kind = \"linear(d, d)\", when = \"layer >= 1\" }\n", "x = x + K(x)") ==
+        Lines{"17:9 error 'K'" + absent, "20:38 note this does not hold in layer 0"});
+  CHECK(used("K = { kind = \"vector(d)\", when = \"layer >= 1\" }\n", "y[t,i] = x[t,i] + K[i]").at(0) == "17:19 error 'K'" + absent);
+  CHECK(used("[block.params.a]\nwhen = \"layer >= 1\"\ng = \"vector(d)\"\n", "x = x + a.g").at(0) == "17:9 error 'a.g'" + absent);
+  CHECK(used("K = { kind = \"vector(d)\", when = \"d == 3\" }\n", "x = x + K").at(1) == "20:35 note this does not hold in layers 0 to 1");
+  CHECK(used("K = { kind = \"linear(d, d)\", when = \"layer >= 1\" }\n", "x = x + K(x) if layer >= 1").empty());
+}
+
 TEST_CASE("training settings") {
   ModelText text;
   auto train = [&](const std::string& line) {
