@@ -15,6 +15,7 @@ using Kind = Expr::Kind;
 namespace {
 
 constexpr int kMostRounds = 6;
+constexpr int64_t kMostLayers = 10000;
 
 /// Reports what was not reported yet: layers of one block have the same errors.
 void merge(const ir::Diagnostics& from, ir::Diagnostics& into) {
@@ -55,7 +56,8 @@ std::vector<LayerRun> Evaluator::layer_runs(const BlockDef& def, int64_t count) 
 
 Value Evaluator::run_block(const BlockDef& def, const Value& x, const Expr& e, Frame& f) {
   int64_t count = def.repeat ? evaluate_integer(*def.repeat, program_.sizes) : 1;
-  if (count < 1 || count > 10000) throw Fault{def.repeat->at, "a block repeats at least once, not " + std::to_string(count) + " times"};
+  if (count < 1 || count > kMostLayers)
+    throw Fault{def.repeat->at, "a block repeats 1 to " + std::to_string(kMostLayers) + " times, not " + std::to_string(count)};
   std::vector<LayerRun> runs = layer_runs(def, count);
   ir::Graph graph = nodes_.graph;
   size_t made = params_.count(), kept = runs_.size();

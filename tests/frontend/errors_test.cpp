@@ -240,6 +240,7 @@ TEST_CASE("overrides") {
   CHECK(complaints(text, {{"dd", "3"}}) == Lines{"1:1 error the model has no size or constant 'dd'; did you mean 'd'?"});
   CHECK(complaints(text, {{"train.lrr", "3"}}) == Lines{"1:1 error [train] has no key 'lrr'; did you mean 'lr'?"});
   CHECK(complaints(text, {{"train.learning_rate", "3"}}) == Lines{"1:1 error [train] has no key 'learning_rate'; did you mean 'lr'?"});
+  CHECK(complaints(text, {{"L", "10001"}}) == Lines{"15:11 error a block repeats 1 to 10000 times, not 10001"});
   CHECK(complaints(text, {{"train.lr", "fast"}}) == Lines{"1:10 error 'train.lr' must be a number, not 'fast'"});
   CHECK(complaints(text, {{"d", "8"}, {"train.lr", "1e-3"}, {"ids", "[3]"}}).empty());
 }
