@@ -78,6 +78,7 @@ struct Phase {
   std::vector<std::string> freeze;         // name patterns of parameters that keep their values
   std::map<std::string, double> settings;  // of [train], changed
   std::map<std::string, double> constants; // of [constants], changed: weights of losses
+  std::map<std::string, ir::SourceLoc> at = {};  // of the values, by key
 };
 
 /// A model file, parsed: nothing is evaluated yet.
@@ -92,6 +93,7 @@ struct ModelFile {
   std::vector<Statement> loss_shared;  // `where` of [loss]
   std::vector<TermDef> losses, watch;
   codegen::TrainSettings train;
+  std::map<std::string, ir::SourceLoc> train_at;  // of the values that [train] and --set say, by key
   std::string precision = "fp32";
   int64_t tile_rows = 0;
   std::vector<Phase> phases;

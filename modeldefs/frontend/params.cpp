@@ -37,15 +37,20 @@ ParamInfo init_of(const Expr& e, const SizeMap& sizes) {
     info.init_a = evaluate_number(e.args[0], sizes).value;
     if (n > 1) info.init_b = evaluate_number(e.args[1], sizes).value;
   };
+  auto refuse = [&](bool wrong, const std::string& message) {
+    if (wrong) throw Fault{e.at, message};
+  };
   if (e.is_name("zeros") || e.is_name("ones")) {
     info.init = ParamInfo::Init::Constant;
     info.init_a = e.name == "ones" ? 1 : 0;
     info.init_b = 0;
   } else if (e.name == "normal") {
     arguments(2);
+    refuse(info.init_b < 0, "the deviation of normal(mean, deviation) is at least 0");
   } else if (e.name == "uniform") {
     info.init = ParamInfo::Init::Uniform;
     arguments(2);
+    refuse(info.init_a > info.init_b, "uniform(low, high) has a 'low' of at most 'high'");
   } else if (e.name == "constant") {
     info.init = ParamInfo::Init::Constant;
     arguments(1);
@@ -104,7 +109,10 @@ ParamOptions Params::options_of(const ParamEntry& entry, const SizeMap& sizes, c
     if (outer == nullptr || outer->init.count(entry.key) == 0)
       out.init[outer == nullptr ? init.parameter : entry.key] = init_of(init.value, sizes);
   }
-  if (!entry.range.empty()) out.range = {evaluate_number(entry.range[0], sizes).value, evaluate_number(entry.range[1], sizes).value};
+  if (!entry.range.empty()) {
+    out.range = {evaluate_number(entry.range[0], sizes).value, evaluate_number(entry.range[1], sizes).value};
+    if (out.range->first > out.range->second) throw Fault{entry.range[0].at, "'range' is the lowest number and the highest, and here the lowest is above the highest"};
+  }
   return out;
 }
 

@@ -3,6 +3,7 @@
 #include "modeldefs/frontend/fault.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 
 namespace cpuflow::frontend {
@@ -39,6 +40,15 @@ const std::map<std::string, Setting>& settings() {
 /// The settings that a phase or a group of parameters may change.
 const std::vector<std::string> kPhaseSettings = {"lr", "min_lr", "weight_decay", "clip", "warmup_steps"};
 const std::vector<std::string> kGroupSettings = {"lr", "weight_decay"};
+
+// Shares of the whole may be a rounding error more.
+constexpr double kWhole = 1 + 1e-9;
+
+std::string text_of(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
 
 void set(TrainSettings& train, const std::string& key, double value, const ir::SourceLoc& at, ir::Diagnostics& diagnostics) {
   const Setting& s = settings().at(key);
@@ -107,6 +117,7 @@ void read_group(const TomlReader& toml, const toml::node& node, TrainSettings& t
 void read_phase(const TomlReader& toml, const toml::table& table, Phase& phase) {
   for (const auto& [key, value] : TomlReader::entries(table)) {
     std::string name(key->str());
+    phase.at[name] = toml.at(*value);
     if (name == "share") {
       phase.share = toml.number(*key, *value);
     } else if (name == "steps") {
@@ -137,6 +148,7 @@ void read_train(const TomlReader& toml, const toml::table& table, ModelFile& fil
   for (const auto& [key, node] : TomlReader::entries(table)) {
     std::string name(key->str());
     ir::SourceLoc at = toml.at(*node);
+    file.train_at[name] = at;
     if (name == "accumulate") {
       set_accumulate(file.train, toml.string(*key, *node), at, toml.diagnostics());
     } else if (name == "precision") {
@@ -173,14 +185,40 @@ void read_phases(const TomlReader& toml, const toml::key& key, const toml::node&
     toml.error(toml.at(key), "phases are written as [[phase]]");
     return;
   }
+  double shares = 0;
   for (size_t i = 0; i < list->size(); ++i) {
     const toml::table* table = list->get(i)->as_table();
     Phase phase;
     if (table != nullptr) read_phase(toml, *table, phase);
     bool one = (phase.share > 0 && phase.share <= 1) != (phase.steps > 0);
     if (table == nullptr || !one) toml.error(toml.at(*list->get(i)), "a phase needs either 'share' (of the budget, 0 to 1) or 'steps'");
+    bool fit = shares <= kWhole;
+    shares += phase.share;
+    if (one && fit && shares > kWhole) toml.error(phase.at["share"], "with this the shares of the phases are " + text_of(shares) + ", more than the whole");
     file.phases.push_back(std::move(phase));
   }
+}
+
+void check_rates(const ModelFile& file, ir::Diagnostics& diagnostics) {
+  using Places = std::map<std::string, ir::SourceLoc>;
+  auto check = [&](double lr, double min_lr, const Places& at) {
+    auto least = at.find("min_lr"), most = at.find("lr");
+    if (least == at.end() || min_lr <= lr) return;
+    diagnostics.error(least->second, "'min_lr' is " + text_of(min_lr) + ", above 'lr', " + text_of(lr) + ": the rate falls from lr to min_lr");
+    if (most != at.end()) diagnostics.note(most->second, "'lr' stands here");
+  };
+  bool as_said = file.phases.empty();
+  for (const Phase& phase : file.phases) {
+    auto lr = phase.settings.find("lr"), min_lr = phase.settings.find("min_lr"), none = phase.settings.end();
+    if (lr == none && min_lr == none) {
+      as_said = true;
+      continue;
+    }
+    Places at = phase.at;
+    at.insert(file.train_at.begin(), file.train_at.end());
+    check(lr != none ? lr->second : file.train.lr, min_lr != none ? min_lr->second : file.train.min_lr, at);
+  }
+  if (as_said) check(file.train.lr, file.train.min_lr, file.train_at);
 }
 
 void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc& at, const ir::SourceLoc& text,
@@ -199,6 +237,7 @@ void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc
     diagnostics.error(text, "'train." + key + "' must be a number, not '" + value + "'");
     return;
   }
+  file.train_at[key] = text;
   if (key == "tile_rows") return set_tile_rows(file, number, text, diagnostics);
   set(file.train, key, number, text, diagnostics);
 }

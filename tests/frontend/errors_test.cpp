@@ -179,6 +179,11 @@ TEST_CASE("parameters") {
         "20:27 error unknown key 'ini' in a parameter; did you mean 'init'?");
   CHECK(params("h = { kind = \"vector(d)\", init = \"twos\" }").at(0) ==
         "20:35 error 'init' must be normal(mean, deviation), uniform(low, high), constant(value), zeros or ones");
+  CHECK(params("h = { kind = \"vector(d)\", range = [2, 1] }") ==
+        Lines{"20:36 error 'range' is the lowest number and the highest, and here the lowest is above the highest"});
+  CHECK(params("h = { kind = \"vector(d)\", init = \"normal(0, -1)\" }") ==
+        Lines{"20:35 error the deviation of normal(mean, deviation) is at least 0"});
+  CHECK(params("h = { kind = \"vector(d)\", init = \"uniform(1, 0)\" }") == Lines{"20:35 error uniform(low, high) has a 'low' of at most 'high'"});
   CHECK(params("h = { kind = \"vector(d)\", range = [1] }").at(0) == "20:35 error 'range' must be two numbers, as in [0.1, 2]");
   CHECK(params("h = { kind = \"vector(d)\", trainable = \"no\" }").at(0) == "20:39 error 'trainable' must be true or false, not a text");
   CHECK(params("h = { kind = \"vector(d)\", name = 3 }").at(0) == "20:34 error 'name' must be a text in quotes, not a number");
@@ -221,6 +226,11 @@ TEST_CASE("training settings") {
   CHECK(train("accumulate = \"all\"").at(0) == "30:14 error 'accumulate' must be \"sum\" or \"mean\", not \"all\"");
   CHECK(train("tile_rows = 1.5").at(0) == "30:13 error 'tile_rows' must be a whole number: how many rows are computed at a time, or 0 for the compiler's choice");
   CHECK(train("batch = 0").at(0) == "30:9 error 'batch' must be a whole number of at least 1");
+  CHECK(train("min_lr = 1e-3") == Lines{"30:10 error 'min_lr' is 0.001, above 'lr', 0.0005: the rate falls from lr to min_lr"});
+  CHECK(train("lr = 1e-2\nmin_lr = 1e-1").at(1) == "30:6 note 'lr' stands here");
+  CHECK(train("min_lr = 1e-2\n[[phase]]\nshare = 1\nlr = 1e-1").empty());
+  CHECK(train("min_lr = 1e-4\n[[phase]]\nshare = 1\nlr = 1e-6") ==
+        Lines{"30:10 error 'min_lr' is 0.0001, above 'lr', 1e-06: the rate falls from lr to min_lr", "33:6 note 'lr' stands here"});
   CHECK(train("betas = 0.9").at(0) == "30:9 error 'betas' must be two numbers, as in [0.9, 0.95]");
   CHECK(train("groups = [{ weight_decay = 0 }]").at(0).find("a group must be a table with 'match'") != std::string::npos);
 }
@@ -232,6 +242,9 @@ TEST_CASE("phases") {
     return complaints(text.text());
   };
   CHECK(phase("share = 1").empty());
+  CHECK(phase("share = 0.7\n[[phase]]\nsteps = 3\n[[phase]]\nshare = 0.2\n[[phase]]\nshare = 0.1").empty());
+  CHECK(phase("share = 0.7\n[[phase]]\nshare = 0.5\n[[phase]]\nshare = 0.5") ==
+        Lines{"32:9 error with this the shares of the phases are 1.2, more than the whole"});
   CHECK(phase("share = 1\nconstants = 3").at(0) == "31:1 error 'constants' must be a table, not a number");
 }
 
@@ -241,6 +254,7 @@ TEST_CASE("overrides") {
   CHECK(complaints(text, {{"train.lrr", "3"}}) == Lines{"1:1 error [train] has no key 'lrr'; did you mean 'lr'?"});
   CHECK(complaints(text, {{"train.learning_rate", "3"}}) == Lines{"1:1 error [train] has no key 'learning_rate'; did you mean 'lr'?"});
   CHECK(complaints(text, {{"L", "10001"}}) == Lines{"15:11 error a block repeats 1 to 10000 times, not 10001"});
+  CHECK(complaints(text, {{"train.min_lr", "1"}}) == Lines{"1:14 error 'min_lr' is 1, above 'lr', 0.0005: the rate falls from lr to min_lr"});
   CHECK(complaints(text, {{"train.lr", "fast"}}) == Lines{"1:10 error 'train.lr' must be a number, not 'fast'"});
   CHECK(complaints(text, {{"d", "8"}, {"train.lr", "1e-3"}, {"ids", "[3]"}}).empty());
 }
