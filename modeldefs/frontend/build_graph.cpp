@@ -195,7 +195,7 @@ Model load_model_text(const std::string& text, const std::string& name, const st
   program.file = read_model_file(source, false, diagnostics);
   diagnostics.stop_if_errors();
   apply_overrides(program.file, overrides, diagnostics);
-  check_rates(program.file, diagnostics);
+  check_train(program.file, diagnostics);
   program.sizes = evaluate_sizes(program.file.sizes, options.token_id, diagnostics);
   diagnostics.stop_if_errors();
   ir::SourceLoc top{source, 0, 1};

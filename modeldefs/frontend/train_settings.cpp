@@ -199,7 +199,7 @@ void read_phases(const TomlReader& toml, const toml::key& key, const toml::node&
   }
 }
 
-void check_rates(const ModelFile& file, ir::Diagnostics& diagnostics) {
+void check_train(const ModelFile& file, ir::Diagnostics& diagnostics) {
   using Places = std::map<std::string, ir::SourceLoc>;
   auto check = [&](double lr, double min_lr, const Places& at) {
     auto least = at.find("min_lr"), most = at.find("lr");
@@ -207,6 +207,13 @@ void check_rates(const ModelFile& file, ir::Diagnostics& diagnostics) {
     diagnostics.error(least->second, "'min_lr' is " + text_of(min_lr) + ", above 'lr', " + text_of(lr) + ": the rate falls from lr to min_lr");
     if (most != at.end()) diagnostics.note(most->second, "'lr' stands here");
   };
+  int64_t batch = file.train.batch, micro = file.train.micro;
+  if (micro > 0 && batch % micro != 0) {
+    bool said = file.train_at.count("batch") > 0;
+    diagnostics.error(file.train_at.at(said ? "batch" : "micro"), "'batch' is " + std::to_string(batch) + ", no multiple of 'micro', " + std::to_string(micro) +
+                                                                      "; the next is " + std::to_string((batch / micro + 1) * micro));
+    if (said) diagnostics.note(file.train_at.at("micro"), "'micro' stands here");
+  }
   bool as_said = file.phases.empty();
   for (const Phase& phase : file.phases) {
     auto lr = phase.settings.find("lr"), min_lr = phase.settings.find("min_lr"), none = phase.settings.end();

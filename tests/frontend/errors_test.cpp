@@ -231,6 +231,8 @@ TEST_CASE("training settings") {
   CHECK(train("min_lr = 1e-2\n[[phase]]\nshare = 1\nlr = 1e-1").empty());
   CHECK(train("min_lr = 1e-4\n[[phase]]\nshare = 1\nlr = 1e-6") ==
         Lines{"30:10 error 'min_lr' is 0.0001, above 'lr', 1e-06: the rate falls from lr to min_lr", "33:6 note 'lr' stands here"});
+  CHECK(train("batch = 7\nmicro = 4") == Lines{"30:9 error 'batch' is 7, no multiple of 'micro', 4; the next is 8", "31:9 note 'micro' stands here"});
+  CHECK(train("micro = 5") == Lines{"30:9 error 'batch' is 32, no multiple of 'micro', 5; the next is 35"});
   CHECK(train("betas = 0.9").at(0) == "30:9 error 'betas' must be two numbers, as in [0.9, 0.95]");
   CHECK(train("groups = [{ weight_decay = 0 }]").at(0).find("a group must be a table with 'match'") != std::string::npos);
 }
@@ -255,6 +257,7 @@ TEST_CASE("overrides") {
   CHECK(complaints(text, {{"train.learning_rate", "3"}}) == Lines{"1:1 error [train] has no key 'learning_rate'; did you mean 'lr'?"});
   CHECK(complaints(text, {{"L", "10001"}}) == Lines{"15:11 error a block repeats 1 to 10000 times, not 10001"});
   CHECK(complaints(text, {{"train.min_lr", "1"}}) == Lines{"1:14 error 'min_lr' is 1, above 'lr', 0.0005: the rate falls from lr to min_lr"});
+  CHECK(complaints(text, {{"train.batch", "7"}, {"train.micro", "4"}}).at(0) == "1:13 error 'batch' is 7, no multiple of 'micro', 4; the next is 8");
   CHECK(complaints(text, {{"train.lr", "fast"}}) == Lines{"1:10 error 'train.lr' must be a number, not 'fast'"});
   CHECK(complaints(text, {{"d", "8"}, {"train.lr", "1e-3"}, {"ids", "[3]"}}).empty());
 }
