@@ -143,6 +143,25 @@ TEST_CASE("position range: parameters that end with T are named") {
   CHECK(found.details == std::vector<std::string>{"pos.weight"});
 }
 
+TEST_CASE("a refuted position, range or gradient stops no training") {
+  const Folder folder;
+  AuditModel model = honest();
+  model.block = "x = x / sqrt(mean(x * x))\nx = x + W(cumsum(x)) + stop(U(x))";
+  std::string text = model.text();
+  text.replace(text.find("[block]"), 7, "pos = \"table(T, d)\"\n[block]");
+  text.replace(text.find("x = blocks(embed[tokens])"), 25, "x = blocks(embed[tokens] + pos[t])");
+  folder.write("model.toml", text);
+  folder.write("text.txt", "Once upon a time there was a text to learn from. " + std::string(4000, 'a'));
+  const Result found = cpuflowc({"audit", folder / "model.toml"});
+  INFO(found.out);
+  CHECK(found.status == 0);
+  for (const char* audit : {"position      refuted", "range         refuted", "gradient      refuted"}) CHECK(contains(found.out, audit));
+  const Result trained = cpuflowc({"train", folder / "model.toml", "--data", folder / "text.txt", "--steps", "2", "--set", "V=300", "train.batch=2", "--out", folder / "run"});
+  INFO(trained.err);
+  CHECK(trained.status == 0);
+  CHECK_FALSE(contains(trained.err, "refuted"));
+}
+
 TEST_CASE("a refuted causality stops training unless the model file allows it; then everything says so") {
   const Folder folder;
   const std::string leaking = audit_models()[0].text();
