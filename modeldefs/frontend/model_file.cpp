@@ -312,6 +312,7 @@ ModelFile read_model_file(std::shared_ptr<const ir::SourceText> source, bool lib
   if (diagnostics.has_errors()) return file;
   Reader(toml, library, file).run();
   if (library || diagnostics.has_errors()) return file;
+  check_phases(file, diagnostics);
   ir::SourceLoc top{source, 0, 1};
   if (file.forward.empty()) diagnostics.error(top, "the model has no equations: add [model] with forward = '''..'''");
   bool total = std::any_of(file.losses.begin(), file.losses.end(), [](const TermDef& t) { return t.name == "total"; });

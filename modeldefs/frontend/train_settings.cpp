@@ -65,6 +65,17 @@ void set(TrainSettings& train, const std::string& key, double value, const ir::S
   }
 }
 
+using Places = std::map<std::string, ir::SourceLoc>;
+
+void check_rates(const TrainSettings& train, const Places& at, ir::Diagnostics& diagnostics) {
+  auto least = at.find("min_lr"), most = at.find("lr");
+  if (least == at.end() || train.min_lr <= train.lr) return;
+  diagnostics.error(least->second, "'min_lr' is " + text_of(train.min_lr) + ", above 'lr', " + text_of(train.lr) + ": the rate falls from lr to min_lr");
+  if (most != at.end()) diagnostics.note(most->second, "'lr' stands here");
+}
+
+bool changes_rates(const Phase& phase) { return phase.settings.count("lr") > 0 || phase.settings.count("min_lr") > 0; }
+
 void set_accumulate(TrainSettings& train, const std::string& value, const ir::SourceLoc& at, ir::Diagnostics& diagnostics) {
   if (value != "sum" && value != "mean") {
     diagnostics.error(at, "'accumulate' must be \"sum\" or \"mean\", not \"" + value + "\"");
@@ -199,14 +210,18 @@ void read_phases(const TomlReader& toml, const toml::key& key, const toml::node&
   }
 }
 
+void check_phases(const ModelFile& file, ir::Diagnostics& diagnostics) {
+  for (const Phase& phase : file.phases) {
+    TrainSettings train = file.train;
+    Places at = file.train_at;
+    for (const auto& [key, value] : phase.settings) at[key] = phase.at.at(key);
+    if (auto lr = phase.settings.find("lr"); lr != phase.settings.end()) train.lr = lr->second;
+    if (auto min_lr = phase.settings.find("min_lr"); min_lr != phase.settings.end()) train.min_lr = min_lr->second;
+    if (changes_rates(phase)) check_rates(train, at, diagnostics);
+  }
+}
+
 void check_train(const ModelFile& file, ir::Diagnostics& diagnostics) {
-  using Places = std::map<std::string, ir::SourceLoc>;
-  auto check = [&](double lr, double min_lr, const Places& at) {
-    auto least = at.find("min_lr"), most = at.find("lr");
-    if (least == at.end() || min_lr <= lr) return;
-    diagnostics.error(least->second, "'min_lr' is " + text_of(min_lr) + ", above 'lr', " + text_of(lr) + ": the rate falls from lr to min_lr");
-    if (most != at.end()) diagnostics.note(most->second, "'lr' stands here");
-  };
   int64_t batch = file.train.batch, micro = file.train.micro;
   if (micro > 0 && batch % micro != 0) {
     bool said = file.train_at.count("batch") > 0;
@@ -214,18 +229,9 @@ void check_train(const ModelFile& file, ir::Diagnostics& diagnostics) {
                                                                       "; the next is " + std::to_string((batch / micro + 1) * micro));
     if (said) diagnostics.note(file.train_at.at("micro"), "'micro' stands here");
   }
-  bool as_said = file.phases.empty();
-  for (const Phase& phase : file.phases) {
-    auto lr = phase.settings.find("lr"), min_lr = phase.settings.find("min_lr"), none = phase.settings.end();
-    if (lr == none && min_lr == none) {
-      as_said = true;
-      continue;
-    }
-    Places at = phase.at;
-    at.insert(file.train_at.begin(), file.train_at.end());
-    check(lr != none ? lr->second : file.train.lr, min_lr != none ? min_lr->second : file.train.min_lr, at);
-  }
-  if (as_said) check(file.train.lr, file.train.min_lr, file.train_at);
+  // Rates that every phase replaces say nothing.
+  bool used = file.phases.empty() || !std::all_of(file.phases.begin(), file.phases.end(), changes_rates);
+  if (used) check_rates(file.train, file.train_at, diagnostics);
 }
 
 void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc& at, const ir::SourceLoc& text,

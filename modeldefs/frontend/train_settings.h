@@ -10,8 +10,9 @@ std::vector<std::string> train_keys();
 void read_train(const TomlReader& toml, const toml::table& table, ModelFile& file);
 /// Reads the [[phase]] tables.
 void read_phases(const TomlReader& toml, const toml::key& key, const toml::node& node, ModelFile& file);
-/// Reports settings that do not fit each other: a batch that does not divide into micro-batches, learning rates that rise where they should
-/// fall, also with what phases change.
+/// Reports phases, as the file says them, whose learning rate would rise where it should fall.
+void check_phases(const ModelFile& file, ir::Diagnostics& diagnostics);
+/// Reports settings that do not fit each other, after --set: a batch that does not divide into micro-batches, a learning rate that would rise.
 void check_train(const ModelFile& file, ir::Diagnostics& diagnostics);
 /// `--set train.key=value`; `at` is the key's place, `text` the value's.
 void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc& at, const ir::SourceLoc& text,

@@ -245,6 +245,11 @@ TEST_CASE("phases") {
   };
   CHECK(phase("share = 1").empty());
   CHECK(phase("share = 0.7\n[[phase]]\nsteps = 3\n[[phase]]\nshare = 0.2\n[[phase]]\nshare = 0.1").empty());
+  const std::string falling = "[[phase]]\nshare = 0.5\nlr = 1e-2\nmin_lr = 1e-3\n[[phase]]\nshare = 0.5\nlr = 1e-4\n[train]\nmin_lr = 1e-5\n";
+  text.more = falling;
+  // each phase is compiled with its settings in place of those of [train]
+  CHECK(complaints(text.text(), {{"train.lr", "1e-2"}, {"train.min_lr", "1e-3"}}).empty());
+  CHECK(complaints(text.text(), {{"train.lr", "1e-4"}}).empty());
   CHECK(phase("share = 0.7\n[[phase]]\nshare = 0.5\n[[phase]]\nshare = 0.5") ==
         Lines{"32:9 error with this the shares of the phases are 1.2, more than the whole"});
   CHECK(phase("share = 1\nconstants = 3").at(0) == "31:1 error 'constants' must be a table, not a number");
