@@ -11,6 +11,7 @@
 #include "runtime/cli/audit.h"
 #include "runtime/cli/loaded_run.h"
 #include "runtime/cli/nonfinite.h"
+#include "runtime/cli/same_equations.h"
 #include "runtime/cli/tune.h"
 #include "runtime/data/corpus.h"
 #include "runtime/train/signals.h"
@@ -95,21 +96,23 @@ Prepared prepare(const TrainCommand& command) {
   compile.rows = false;
   const bool user_set_v = compile.overrides.contains("V");
   std::string run_tokenizer;
+  std::optional<RunRecord> began;
   if (command.resume && holds_run(command.out)) {
-    const RunRecord record = read_run(command.out);
+    const RunRecord& record = began.emplace(read_run(command.out));
     if (!user_set_v && record.settings.contains("V")) compile.overrides["V"] = record.settings.at("V");
     for (const char* name : {kPrecisionSetting, kTilesSetting}) {
-      const auto began = record.settings.find(name);
-      if (began == record.settings.end()) continue;
+      const auto recorded = record.settings.find(name);
+      if (recorded == record.settings.end()) continue;
       std::string& asked = compile.overrides[name];
-      if (!asked.empty() && asked != "auto" && asked != began->second) {
-        log_line(fmt::format("note: the run goes on with {} = {}, as it began", std::string_view(name).substr(6), began->second));
+      if (!asked.empty() && asked != "auto" && asked != recorded->second) {
+        log_line(fmt::format("note: the run goes on with {} = {}, as it began", std::string_view(name).substr(6), recorded->second));
       }
-      asked = began->second;
+      asked = recorded->second;
     }
     if (record.has_tokenizer && command.sources.tokenizer.empty()) run_tokenizer = tokenizer_path(command.out);
   }
   const frontend::Model loaded_model = load(compile);
+  if (began) check_same_equations(command.out, *began, compile, loaded_model);
   const int64_t V = loaded_model.V;
   Prepared out;
   out.phases = phases_of(command, loaded_model);

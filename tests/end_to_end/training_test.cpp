@@ -122,6 +122,31 @@ TEST_CASE("a run that was ended by a signal resumes as if nothing had happened")
   }
 }
 
+TEST_CASE("a run goes on with its own equations only") {
+  Folder& folder = prepared();
+  REQUIRE(cpuflowc(train(folder, "own", "--steps 3 --threads 1")).status == 0);
+  auto resumed = [&](const std::string& text) {
+    folder.write("edited.toml", text);
+    return cpuflowc(words("train " + folder / "edited.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / "own" + " --steps 5 --threads 1 --resume"));
+  };
+  const std::map<std::string, std::string> before = tensors(folder / "own");
+  const Result other = resumed(replaced(kTinyModel, "tanh(cumsum(x)", "sigmoid(cumsum(x)"));
+  INFO(other.err);
+  CHECK(other.status == 4);
+  for (const std::string& part : {folder / "edited.toml" + ":16:", folder / "own/model.toml" + ":16:", folder / "own/checkpoint/model.safetensors"}) CHECK(contains(other.err, part));
+  CHECK((tensors(folder / "own") == before));
+  const Result fewer = resumed(replaced(kTinyModel, " / (t + 1)", ""));
+  CHECK(fewer.status == 4);
+  CHECK(contains(fewer.err, "its equations are not those of"));
+  const Result sizes = resumed(replaced(kTinyModel, "T = 16", "T = 8"));
+  CHECK(sizes.status == 4);
+  CHECK(contains(sizes.err, "sizes.T was 16, now 8"));
+  const Result same = resumed(replaced(replaced(kTinyModel, "x = embed[tokens]", "# what follows is as it was\nx = embed[ tokens ]"), "lr = 1e-2", "lr = 2e-2"));
+  INFO(same.err);
+  CHECK(same.status == 0);
+  CHECK(contains(same.err, "changed on resuming: train.lr was 0.01, now 0.02"));
+}
+
 TEST_CASE("a run in bf16 has the same bits on every number of threads, and stays in bf16") {
   Folder& folder = prepared();
   for (const char* threads : {"1", "2", "4"}) {
