@@ -14,6 +14,7 @@
 #include "runtime/cli/same_equations.h"
 #include "runtime/cli/tune.h"
 #include "runtime/data/corpus.h"
+#include "runtime/train/folder_lock.h"
 #include "runtime/train/signals.h"
 #include "runtime/train/trainer.h"
 
@@ -91,7 +92,9 @@ struct Prepared {
   std::string warning;  // of the audits, said of everything that is printed
 };
 
-Prepared prepare(const TrainCommand& command) {
+/// Takes the lock of the folder before anything of a run is read or written.
+Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
+  if (command.resume) lock.take(command.out);
   CompileOptions compile = command.model->compile_options("train");
   compile.rows = false;
   const bool user_set_v = compile.overrides.contains("V");
@@ -142,6 +145,8 @@ Prepared prepare(const TrainCommand& command) {
     record.model_text = out.model.text;
     record.settings = compile.overrides;
     record.text = *command.text;
+    make_folder(command.out);
+    lock.take(command.out);
     if (rt::CheckpointFolder(command.out).exists()) {
       throw rt::RunError(
           fmt::format("{}: holds a run already; --resume continues it, another folder (--out) begins a new one", command.out));
@@ -193,7 +198,8 @@ void report_trigram(const TrainCommand& command, const codegen::Manifest& m, con
 
 void train(const TrainCommand& command, Status& status) {
   check_usage(command);
-  Prepared prepared = prepare(command);
+  rt::FolderLock lock;
+  Prepared prepared = prepare(command, lock);
   const codegen::Manifest& m = prepared.model.exe.manifest;
   log_line(prepared.model.header);
   log_line(fmt::format("data: {} ids from {}{}", with_commas(static_cast<double>(prepared.data.train.ids.size())), prepared.data.train.name,

@@ -147,6 +147,25 @@ TEST_CASE("a run goes on with its own equations only") {
   CHECK(contains(same.err, "changed on resuming: train.lr was 0.01, now 0.02"));
 }
 
+TEST_CASE("one process at a time trains in a folder, and others may read it") {
+  Folder& folder = prepared();
+  Process first(train(folder, "busy", "--steps 100000000 --threads 1"));
+  for (int i = 0; i < 1500 && first.running() && steps(folder / "busy").size() < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  REQUIRE(first.running());
+  for (const char* more : {"--steps 1 --resume", "--steps 1"}) {
+    INFO(more);
+    const Result second = cpuflowc(train(folder, "busy", more));
+    INFO(second.err);
+    CHECK(second.status == 4);
+    CHECK(contains(second.err, folder / "busy" + ": another process trains there"));
+  }
+  CHECK(cpuflowc({"eval", folder / "busy", "--data", folder / "tiny.txt"}).status == 0);
+  REQUIRE(first.running());
+  first.signal(SIGKILL);
+  CHECK(first.wait().status == 137);
+  CHECK(cpuflowc(train(folder, "busy", "--steps 1 --resume")).status == 0);
+}
+
 TEST_CASE("a run in bf16 has the same bits on every number of threads, and stays in bf16") {
   Folder& folder = prepared();
   for (const char* threads : {"1", "2", "4"}) {
