@@ -6,6 +6,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <iterator>
 #include <new>
 #include <sstream>
@@ -205,6 +206,15 @@ double parse_time(const char* option, const std::string& text) {
     throw UsageError(fmt::format("{}: expected a time such as 90s, 10m or 2h, found '{}'", option, text));
   }
   return value * scale;
+}
+
+void refuse_overwrite(const std::string& out, const std::vector<std::pair<std::string, std::string>>& inputs) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(out, ignored)) return;  // a device may be both
+  for (const auto& [option, file] : inputs) {
+    if (!std::filesystem::equivalent(out, file, ignored)) continue;
+    throw UsageError(fmt::format("{}: this file is to be written, and {} reads it ({}): it would be overwritten; give another name", out, option, file));
+  }
 }
 
 std::string with_commas(double value) {

@@ -5,6 +5,8 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace cpuflow::cli {
 
@@ -56,6 +58,9 @@ void log_line(const std::string& text);
 void warn(const std::string& text);
 /// To stdout.  Throws std::runtime_error when it cannot be written.
 void print_out(const std::string& text);
+
+/// Throws UsageError when the file `out`, which is to be written, is one that is read: `inputs` are names of options with their files.
+void refuse_overwrite(const std::string& out, const std::vector<std::pair<std::string, std::string>>& inputs);
 
 /// "1,234,567".
 std::string with_commas(double value);

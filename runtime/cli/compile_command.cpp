@@ -77,8 +77,9 @@ std::vector<std::string> write_files(const CompiledModel& model, const std::stri
   std::vector<std::string> written;
   for (const auto& [name, text] : files) {
     written.push_back((base / name).string());
-    rt::write_file_atomically(written.back(), text);
+    refuse_overwrite(written.back(), {{"MODEL", model.path}});
   }
+  for (size_t i = 0; i < files.size(); ++i) rt::write_file_atomically(written[i], files[i].second);
   return written;
 }
 

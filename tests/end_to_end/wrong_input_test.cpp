@@ -124,6 +124,33 @@ TEST_CASE("tensors that do not fit the model are refused") {
   expect_failure({"check", "v5ln", "--golden", golden("gru")}, 4, {"param."});
 }
 
+TEST_CASE("no command writes over a file that it reads") {
+  const Folder folder;
+  const std::string model = folder.write("model.toml", kPlainModel), text = folder.write("text.txt", tiny_text());
+  const std::string tokenizer = folder.write("tokenizer.json", read_text(CPUFLOW_SOURCE_DIR "/tests/data/tokenizer_small.json"));
+  const std::string tensors = folder.write("in.safetensors", read_text(golden("v5ln")));
+  const std::string linked = folder / "linked.txt", graph = folder.write("graph.ir", kPlainModel);
+  std::filesystem::create_symlink(text, linked);
+  struct Case {
+    std::vector<std::string> arguments;
+    std::string file, option;
+  };
+  const std::vector<Case> cases{
+      {{"tokenize", "--tokenizer", tokenizer, text, text}, text, "IN reads it"},
+      {{"tokenize", "--tokenizer", tokenizer, text, linked}, text, "IN reads it"},
+      {{"tokenize", "--tokenizer", tokenizer, text, tokenizer}, tokenizer, "--tokenizer reads it"},
+      {{"grad", "v5ln", "--inputs", tensors, "--out", tensors}, tensors, "--inputs reads it"},
+      {{"grad", model, "--inputs", tensors, "--out", model}, model, "MODEL reads it"},
+      {{"bench", model, "--repetitions", "1", "--threads", "1", "--html", model}, model, "MODEL reads it"},
+      {{"compile", graph, "--out", folder / "."}, graph, "MODEL reads it"},
+  };
+  for (const Case& c : cases) {
+    const std::string before = read_text(c.file);
+    expect_failure(c.arguments, 2, {c.option, "give another name"});
+    CHECK((read_text(c.file) == before));
+  }
+}
+
 TEST_CASE("what cannot be written is said, and what was there stays") {
   const Folder folder;
   const std::string old = folder.write("old.txt", "precious");
