@@ -8,6 +8,7 @@
 #include "runtime/atomic_file.h"
 #include "runtime/cli/model_options.h"
 #include "runtime/data/bpe_trainer.h"
+#include "runtime/data/strict_json.h"
 
 namespace cpuflow::cli {
 namespace {
@@ -20,6 +21,24 @@ rt::Tokenizer train_tokenizer(const std::vector<std::string_view>& documents, in
   if (separator != rt::kDefaultSeparator)
     log_line(fmt::format("documents end with {} in ids, whatever the separator in text", rt::kDefaultSeparator));
   return rt::train_bpe(documents, options);
+}
+
+/// What a run's folder can still be saved by: a checkpoint takes a copy along.
+[[noreturn]] void damaged(const std::string& dir, const std::string& what) {
+  const std::string path = in(dir, "run.json"), copy = in(dir, "checkpoint/run.json");
+  throw rt::FileError(fmt::format("{}: damaged: {}; {}", path, what,
+                                  std::filesystem::exists(copy) ? fmt::format("{} is a copy of it: put that in its place", copy) : "restore it from a copy, or train again"));
+}
+
+/// The value of a key of run.json; `expected` says for people what it must be.
+template <typename T>
+T value_of(const nlohmann::json& json, const char* key, const char* expected, const std::string& dir) {
+  if (!json.contains(key)) damaged(dir, fmt::format("there is no \"{}\" in it", key));
+  try {
+    return json[key].get<T>();
+  } catch (const nlohmann::json::exception&) {
+    damaged(dir, fmt::format("\"{}\": expected {}, found {}", key, expected, json[key].dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+  }
 }
 
 }  // namespace
@@ -46,16 +65,18 @@ RunRecord read_run(const std::string& dir) {
     throw rt::FileError(
         fmt::format("{}: not a run: there is no run.json; `cpuflowc train MODEL --data FILE --out {}` makes one, and --weights FILE goes with "
                     "the name of a model", dir, dir));
-  const nlohmann::json json = nlohmann::json::parse(rt::read_file(path), nullptr, false);
-  RunRecord record;
+  const std::string text = rt::read_file(path);
+  nlohmann::json json;
   try {
-    record.settings = json.at("settings").get<std::map<std::string, std::string>>();
-    record.has_tokenizer = json.at("has_tokenizer").get<bool>();
-    record.text.separator = json.at("separator").get<std::string>();
-    record.text.allow_special = json.at("allow_special").get<bool>();
-  } catch (const nlohmann::json::exception& e) {
-    throw rt::FileError(fmt::format("{}: damaged: {}", path, e.what()));
+    json = rt::parse_strict_json(text);
+  } catch (const std::runtime_error& e) {
+    damaged(dir, e.what());
   }
+  RunRecord record;
+  record.settings = value_of<std::map<std::string, std::string>>(json, "settings", "an object of texts", dir);
+  record.has_tokenizer = value_of<bool>(json, "has_tokenizer", "true or false", dir);
+  record.text.separator = value_of<std::string>(json, "separator", "a text", dir);
+  record.text.allow_special = value_of<bool>(json, "allow_special", "true or false", dir);
   record.model_text = rt::read_file(model_path(dir));
   return record;
 }

@@ -18,7 +18,7 @@ struct RunRecord {
 };
 
 void write_run(const std::string& dir, const RunRecord& record, const rt::Tokenizer* tokenizer);
-/// Throws rt::FileError for a folder that holds no run.
+/// Throws rt::FileError for a folder that holds no run, or a damaged one.
 RunRecord read_run(const std::string& dir);
 bool holds_run(const std::string& dir);
 std::string model_path(const std::string& dir);

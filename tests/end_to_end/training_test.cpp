@@ -232,6 +232,34 @@ TEST_CASE("a damaged checkpoint is refused") {
   CHECK(cpuflowc({"sample", copy, "Once"}).status == 4);
 }
 
+TEST_CASE("a damaged run.json is named with what is wrong in it") {
+  Folder& folder = prepared();
+  fs::copy(folder / "whole", folder / "unreadable", fs::copy_options::recursive);
+  const std::string path = folder / "unreadable/run.json", good = read_text(path);
+  const std::vector<std::pair<std::string, std::string>> faults{
+      {"", "not valid JSON at byte 1"},
+      {"{", "not valid JSON at byte 2"},
+      {"[]", "there is no \"settings\" in it"},
+      {replaced(good, "has_tokenizer", "tokenizer"), "there is no \"has_tokenizer\" in it"},
+      {replaced(good, "\"allow_special\": false", "\"allow_special\": 3"), "\"allow_special\": expected true or false, found 3"},
+      {R"({"settings": {"V": 5}})", R"("settings": expected an object of texts, found {"V":5})"},
+  };
+  for (const auto& [text, message] : faults) {
+    folder.write("unreadable/run.json", text);
+    const std::vector<std::vector<std::string>> commands{
+        {"sample", folder / "unreadable", "Once"}, {"eval", folder / "unreadable", "--data", folder / "tiny.txt"}, train(folder, "unreadable", "--steps 30 --resume")};
+    for (const std::vector<std::string>& command : commands) {
+      const Result result = cpuflowc(command);
+      INFO(result.err);
+      CHECK(result.status == 4);
+      CHECK(contains(result.err, path + ": damaged: " + message + "; " + folder / "unreadable/checkpoint/run.json" + " is a copy of it"));
+      CHECK(!contains(result.err, "json.exception"));
+    }
+  }
+  fs::copy(folder / "unreadable/checkpoint/run.json", path, fs::copy_options::overwrite_existing);
+  CHECK(cpuflowc({"sample", folder / "unreadable", "Once", "--tokens", "2"}).status == 0);
+}
+
 TEST_CASE("sampling depends on the seed only") {
   Folder& folder = prepared();
   const std::vector<std::string> base{
