@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -202,7 +203,7 @@ double parse_time(const char* option, const std::string& text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const std::string unit(end, text.data() + text.size());
   const double scale = unit == "h" ? 3600 : unit == "m" ? 60 : unit == "s" || unit.empty() ? 1 : 0;
-  if (error != std::errc() || !(value > 0) || scale == 0) {
+  if (error != std::errc() || !(value > 0) || !std::isfinite(value) || scale == 0) {
     throw UsageError(fmt::format("{}: expected a time such as 90s, 10m or 2h, found '{}'", option, text));
   }
   return value * scale;

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/atomic_file.h"
-#include "runtime/cli/command.h"
+#include "runtime/cli/model_options.h"
 #include "runtime/data/corpus.h"
 
 namespace cpuflow::cli {
@@ -20,7 +20,7 @@ void add_corpus(CLI::App& app, Status&) {
   auto options = std::make_shared<Options>();
   sub->add_option("OUT", options->out, "text file; stories are separated by <|endoftext|>")->required();
   sub->add_option("--stories", options->stories, "how many")->capture_default_str()->check(CLI::Range(uint64_t{1}, uint64_t{100'000'000}));
-  sub->add_option("--seed", options->seed, "the same seed gives the same text")->capture_default_str();
+  sub->add_option("--seed", options->seed, "the same seed gives the same text")->capture_default_str()->check(whole_number());
   sub->add_flag("--json", options->json, "the result as JSON");
   sub->callback([options] {
     rt::write_corpus(options->out, options->stories, options->seed);

@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cstdlib>
 #include <filesystem>
+#include <limits>
 
 #include "ir/diagnostics.h"
 #include "runtime/atomic_file.h"
@@ -80,15 +84,38 @@ CompiledModel compile_and_warn(const CompileOptions& options) {
 
 namespace {
 
-/// `bounds`, with a message of its own.
-CLI::Validator saying(const CLI::Validator& bounds, const char* expected) {
-  return CLI::Validator([=](const std::string& text) { return bounds(text).empty() ? "" : fmt::format("expected {}, found '{}'", expected, text); }, bounds.get_description());
+constexpr double kSmallest = std::numeric_limits<double>::min(), kLargest = std::numeric_limits<double>::max();
+
+/// CLI::Range takes NaN, which is neither below nor above anything, and names bounds that nobody asked for.
+CLI::Validator number_in(double low, double high, const char* expected, const char* description) {
+  return CLI::Validator(
+      [=](const std::string& text) {
+        double value = 0;
+        const bool fits = CLI::detail::lexical_cast(text, value) && value >= low && value <= high;
+        return fits ? "" : fmt::format("expected {}, found '{}'", expected, text);
+      },
+      description);
 }
 
 }  // namespace
 
-CLI::Validator from_zero_on() { return saying(CLI::NonNegativeNumber, "a number from 0 on"); }
-CLI::Validator above_zero() { return saying(CLI::PositiveNumber, "a number above 0"); }
+CLI::Validator from_zero_on() { return number_in(0, kLargest, "a number from 0 on", "NONNEGATIVE"); }
+CLI::Validator above_zero() { return number_in(kSmallest, kLargest, "a number above 0", "POSITIVE"); }
+CLI::Validator any_number() { return number_in(-kLargest, kLargest, "a number", ""); }
+CLI::Validator from_zero_to_one() { return number_in(0, 1, "a number from 0 to 1", "in [0 - 1]"); }
+CLI::Validator above_zero_to_one() { return number_in(kSmallest, 1, "a number above 0, at most 1", "in (0 - 1]"); }
+
+CLI::Validator whole_number() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        errno = 0;
+        char* end = nullptr;
+        std::strtoull(text.c_str(), &end, 0);
+        const bool fits = !text.empty() && std::isdigit(static_cast<unsigned char>(text[0])) && end == text.c_str() + text.size() && errno != ERANGE;
+        return fits ? "" : fmt::format("expected a whole number from 0 to {}, found '{}'", std::numeric_limits<uint64_t>::max(), text);
+      },
+      "");
+}
 
 void make_folder(const std::string& path) {
   std::error_code error;

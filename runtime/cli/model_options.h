@@ -21,9 +21,14 @@ struct ModelOptions {
 
 std::shared_ptr<ModelOptions> add_model_options(CLI::App& app);
 
-/// CLI::NonNegativeNumber and CLI::PositiveNumber, of which the messages name what was found instead of the largest number that there is.
+/// Finite numbers, and no NaN; the messages say what was expected and name what was found.
 CLI::Validator from_zero_on();
 CLI::Validator above_zero();
+CLI::Validator any_number();
+CLI::Validator from_zero_to_one();
+CLI::Validator above_zero_to_one();
+/// What fits into 64 bits without a sign.
+CLI::Validator whole_number();
 
 /// Splits name=value.  Throws UsageError.
 std::map<std::string, std::string> parse_settings(const std::vector<std::string>& settings);

@@ -138,6 +138,7 @@ class SampleRun {
 
   /// All texts, with what is to be told of each: several at once where the model and memory allow that, else one after the other and shown as it is made.
   nlohmann::ordered_json write(const std::vector<uint32_t>& prompt) {
+    writer_->sampler->check(prompt, command_.options);  // before a heading or the prompt is shown
     nlohmann::ordered_json reports = nlohmann::ordered_json::array();
     while (static_cast<int64_t>(reports.size()) < command_.samples && !interrupted_) {
       const int64_t done = static_cast<int64_t>(reports.size()), count = std::min(writer_->sampler->streams(), command_.samples - done);
@@ -285,16 +286,17 @@ void add_sample(CLI::App& app, Status& status) {
   sub->add_option("--top-k", o.top_k, "choose among the k most probable tokens; 0: all")->capture_default_str()->check(from_zero_on());
   sub->add_option("--top-p", o.top_p, "choose among the most probable tokens that reach this probability together")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0));
-  sub->add_option("--min-p", o.min_p, "leave out what is less probable than this times the most probable token")->capture_default_str()->check(CLI::Range(0.0, 1.0));
+      ->check(above_zero_to_one());
+  sub->add_option("--min-p", o.min_p, "leave out what is less probable than this times the most probable token")->capture_default_str()->check(from_zero_to_one());
   sub->add_option("--repetition-penalty", o.repetition_penalty, "above 1: divides the logits of tokens in the prompt and the text (multiplies negative ones)")
       ->capture_default_str()
       ->check(above_zero());
-  sub->add_option("--frequency-penalty", o.frequency_penalty, "taken from a token's logit for every time that it is in the text")->capture_default_str();
-  sub->add_option("--presence-penalty", o.presence_penalty, "taken from the logit of every token that is in the text")->capture_default_str();
+  sub->add_option("--frequency-penalty", o.frequency_penalty, "taken from a token's logit for every time that it is in the text")->capture_default_str()->check(any_number());
+  sub->add_option("--presence-penalty", o.presence_penalty, "taken from the logit of every token that is in the text")->capture_default_str()->check(any_number());
   sub->add_option("--no-repeat-ngram", o.no_repeat_ngram, "no N tokens in a row come twice; 0: they may")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
+      ->check([](const std::string& text) { return text == "1" ? "expected 0, or 2 and more, found '1': every token comes twice" : ""; });
   sub->add_option("--stop", command->stop, "the text ends before this; may be given several times")->type_name("TEXT")->allow_extra_args(false);
   sub->add_option("--samples", command->samples, "so many texts, with the seeds that follow --seed; made together, each as it would be alone")->capture_default_str()->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   sub->add_option("--threads", command->threads, "default: what affinity and the cgroup's quota allow; texts do not depend on it")->check(CLI::Range(1, 1024));
@@ -302,8 +304,8 @@ void add_sample(CLI::App& app, Status& status) {
       ->capture_default_str()
       ->check(from_zero_on());
   sub->add_option("--head", command->head, "what look-ahead judges by: an equation over the model's values, one number for each position")->type_name("EQUATION");
-  sub->add_option("--beta", o.beta, "weight of --head")->capture_default_str();
-  sub->add_option("--seed", o.seed, "the same seed gives the same text")->capture_default_str();
+  sub->add_option("--beta", o.beta, "weight of --head")->capture_default_str()->check(any_number());
+  sub->add_option("--seed", o.seed, "the same seed gives the same text")->capture_default_str()->check(whole_number());
   sub->add_flag("--ignore-end", command->ignore_end, "go on behind the end of the document");
   sub->add_flag("--json", command->json, "text and ids as JSON, when all is there");
   sub->callback([command, &status] { sample(*command, status); });

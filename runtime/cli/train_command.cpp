@@ -284,7 +284,7 @@ void add_train(CLI::App& app, Status& status) {
                 "at the end, also what a smoothed trigram model reaches on the held-out text (loss term ce)");
   sub->add_option("--threads", command->threads, "default: what affinity and the cgroup's quota allow; results do not depend on it")
       ->check(CLI::Range(1, 1024));
-  sub->add_option("--seed", command->seed, "of weights, order and random draws")->capture_default_str();
+  sub->add_option("--seed", command->seed, "of weights, order and random draws")->capture_default_str()->check(whole_number());
   sub->add_option("--eval-every", command->eval_every, "steps between evaluations; 0: at the end only")
       ->capture_default_str()
       ->check(from_zero_on());

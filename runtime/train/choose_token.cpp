@@ -18,6 +18,9 @@ void check_options(const SampleOptions& o) {
   if (!(o.top_p > 0 && o.top_p <= 1)) throw std::invalid_argument(fmt::format("top-p {}: it must be above 0 and at most 1", o.top_p));
   if (!(o.min_p >= 0 && o.min_p <= 1)) throw std::invalid_argument(fmt::format("min-p {}: it must be between 0 and 1", o.min_p));
   if (!(o.repetition_penalty > 0)) throw std::invalid_argument(fmt::format("repetition penalty {}: it must be above 0 (1: none)", o.repetition_penalty));
+  for (const auto& [name, value] : {std::pair{"frequency penalty", o.frequency_penalty}, {"presence penalty", o.presence_penalty}, {"beta", o.beta}}) {
+    if (!std::isfinite(value)) throw std::invalid_argument(fmt::format("{} {}: it must be a finite number", name, value));
+  }
   if (o.no_repeat_ngram < 0 || o.no_repeat_ngram == 1) throw std::invalid_argument(fmt::format("n-grams of {} tokens cannot be blocked; 2 or more (0: none)", o.no_repeat_ngram));
   if (o.max_tokens < 0) throw std::invalid_argument(fmt::format("{} tokens: it must be at least 0", o.max_tokens));
 }

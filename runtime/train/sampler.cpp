@@ -123,7 +123,7 @@ uint32_t Sampler::look_ahead(const std::vector<uint32_t>& ids, std::span<const f
   return best;
 }
 
-Sampler::Text Sampler::begin_text(size_t request, std::span<const uint32_t> prompt, const SampleOptions& options) const {
+void Sampler::check(std::span<const uint32_t> prompt, const SampleOptions& options) const {
   const codegen::Manifest& m = exe_.manifest;
   check_options(options);
   if (prompt.empty()) throw DataError("the prompt has no token; give some text, or the token that ends documents");
@@ -132,6 +132,10 @@ Sampler::Text Sampler::begin_text(size_t request, std::span<const uint32_t> prom
         fmt::format("the prompt has {} tokens, and the model has positions for T = {}; give a shorter prompt", prompt.size(), m.T));
   }
   if (options.look_ahead > 0 && !m.head) throw std::invalid_argument("look-ahead needs a model that was compiled with a head");
+}
+
+Sampler::Text Sampler::begin_text(size_t request, std::span<const uint32_t> prompt, const SampleOptions& options) const {
+  check(prompt, options);
   const size_t given = options.prompt_tokens < 0 ? prompt.size() : static_cast<size_t>(options.prompt_tokens);
   return {request, {prompt.begin(), prompt.end()}, given, &options, {}};
 }

@@ -49,6 +49,8 @@ class Sampler {
   /// Requires: not more texts than streams(), prompts of one length, no look-ahead.
   std::vector<SampleResult> sample_all(std::span<const SampleRequest> requests, const std::function<bool(size_t request, uint32_t id)>& on_token = {},
                                        const std::atomic<int>* stop = nullptr);
+  /// Throws what sample() throws of a prompt and its options, with nothing computed.
+  void check(std::span<const uint32_t> prompt, const SampleOptions& options) const;
   /// Begins a new sequence: `rows` forgets what its lanes hold when it begins at position 0.
   void begin() { position_ = 0; }
   /// Logits [V] after `ids`, which continue the ids of the call before since begin(); valid until the next call.

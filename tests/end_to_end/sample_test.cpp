@@ -72,6 +72,18 @@ TEST_CASE("a text goes on beyond the positions that it was trained with, where t
   CHECK(contains(rows.err, "the text ends here: the model has positions for T = 16 tokens, and there are no more: place.weight has one row a position"));
 }
 
+TEST_CASE("a prompt that is too long is refused before anything is shown") {
+  std::string prompt;
+  for (int i = 0; i < 20; ++i) prompt += "quartz " + std::to_string(i) + " ";
+  for (const char* more : {"--tokens 3", "--samples 2", "--json"}) {
+    const Result result = cpuflowc(std::vector<std::string>{"sample", trained() / "rows", prompt} + words(more));
+    INFO(result.err);
+    CHECK(result.status == 4);
+    CHECK(result.out.empty());
+    CHECK(contains(result.err, "and the model has positions for T = 16; give a shorter prompt"));
+  }
+}
+
 TEST_CASE("stop strings and blocked n-grams") {
   const nlohmann::json whole = sampled("tiny", words("--tokens 10 --temperature 0"));
   const std::string text = whole["text"];

@@ -224,6 +224,9 @@ TEST_CASE("prompts and options that cannot be used are refused") {
   CHECK(has(message_of([&] { sampler.sample(one, options_of(-1)); }), "temperature"));
   CHECK(has(message_of([&] { sampler.sample(one, options_of(1, -1)); }), "top-k"));
   CHECK(has(message_of([&] { sampler.sample(one, options_of(1, 0, 0)); }), "top-p"));
+  rt::SampleOptions undefined = options_of(1);
+  undefined.frequency_penalty = NAN;
+  CHECK(has(message_of([&] { sampler.sample(one, undefined); }), "frequency penalty"));
   codegen::Executable without = exe;
   without.rows = nullptr;
   CHECK_THROWS(rt::Sampler(without, params.data(), pool));
