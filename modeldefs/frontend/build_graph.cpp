@@ -3,11 +3,11 @@
 #include "modeldefs/frontend/evaluator.h"
 #include "modeldefs/frontend/train_settings.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <set>
 #include <sstream>
 #include <string_view>
 
@@ -235,25 +235,29 @@ std::string find_model(const std::string& name) {
   std::error_code ignored;
   if (fs::is_regular_file(name, ignored)) return name;
   std::vector<fs::path> folders;
-  if (const char* set = std::getenv("CPUFLOW_MODELS")) folders.push_back(set);
+  if (const char* set = std::getenv("CPUFLOW_MODELS"); set && *set) {
+    if (!fs::is_directory(set, ignored)) {
+      throw ir::ModelError(std::string("error: CPUFLOW_MODELS: there is no folder '") + set + "' to look for '" + name + "' in; name a folder of model files, or unset it\n");
+    }
+    folders.push_back(set);
+  }
 #ifdef CPUFLOW_MODELS_DIR
   folders.push_back(CPUFLOW_MODELS_DIR);
 #endif
-  std::vector<std::string> known;
+  std::set<std::string> names;  // a folder may hold what another one holds
   for (const fs::path& folder : folders) {
     for (const std::string& file : {name, name + ".toml"}) {
       if (fs::is_regular_file(folder / file, ignored)) return (folder / file).string();
     }
     for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-      if (entry.path().extension() == ".toml") known.push_back(entry.path().stem().string());
+      if (entry.path().extension() == ".toml") names.insert(entry.path().stem().string());
     }
   }
   if (fs::is_directory(name, ignored)) throw ir::ModelError("error: '" + name + "' is a folder; give the model file in it\n");
-  std::sort(known.begin(), known.end());
+  names.erase("prelude");
+  const std::vector<std::string> known(names.begin(), names.end());
   std::string list;
-  for (const std::string& k : known) {
-    if (k != "prelude") list += (list.empty() ? "" : ", ") + k;
-  }
+  for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
   throw ir::ModelError("error: there is no model file '" + name + "'" + suggestion(name, known) +
                        (list.empty() ? "" : "; the zoo has: " + list) + "\n");
 }

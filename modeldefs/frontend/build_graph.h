@@ -45,7 +45,7 @@ Model load_model(const std::string& path, const std::map<std::string, std::strin
 Model load_model_text(const std::string& text, const std::string& name, const std::map<std::string, std::string>& overrides,
                       ir::Diagnostics& diagnostics, const LoadOptions& options = {});
 /// A path, or the name of a model of the zoo (`v5ln`, `v5ln.toml`), looked up in CPUFLOW_MODELS and in the source's modeldefs folder.
-/// Throws ModelError.
+/// Throws ModelError, also for a CPUFLOW_MODELS that is no folder.
 std::string find_model(const std::string& name);
 
 }  // namespace cpuflow::frontend

@@ -89,6 +89,20 @@ TEST_CASE("settings and models that do not exist are named") {
   expect_failure({"compile", model, "--skip", "solve_scater"}, 3, {"solve_scater", "did you mean 'solve_scatters'?"});
 }
 
+TEST_CASE("the models that there are come from CPUFLOW_MODELS and the source, each named once") {
+  const Result unknown = cpuflowc({"compile", "v5lm"}, {{"CPUFLOW_MODELS", CPUFLOW_SOURCE_DIR "/modeldefs"}});
+  INFO(unknown.err);
+  CHECK(unknown.status == 3);
+  const size_t first = unknown.err.find(" gpt2,");
+  CHECK(first != std::string::npos);
+  CHECK(unknown.err.find(" gpt2,", first + 1) == std::string::npos);
+  const Result nowhere = cpuflowc({"compile", "v5ln"}, {{"CPUFLOW_MODELS", "/no/such/folder"}});
+  INFO(nowhere.err);
+  CHECK(nowhere.status == 3);
+  CHECK(contains(nowhere.err, "CPUFLOW_MODELS: there is no folder '/no/such/folder' to look for 'v5ln' in"));
+  CHECK(cpuflowc({"compile", CPUFLOW_SOURCE_DIR "/modeldefs/v5ln.toml", "--emit", "parsed"}, {{"CPUFLOW_MODELS", "/no/such/folder"}}).status == 0);
+}
+
 TEST_CASE("data that cannot be used is refused with a reason") {
   const Folder folder;
   const std::string model = folder.write("model.toml", kPlainModel);
