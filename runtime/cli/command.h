@@ -62,6 +62,9 @@ void print_out(const std::string& text);
 /// Throws UsageError when the file `out`, which is to be written, is one that is read: `inputs` are names of options with their files.
 void refuse_overwrite(const std::string& out, const std::vector<std::pair<std::string, std::string>>& inputs);
 
+/// `text` as one word of a POSIX shell: in quotes where it needs them.
+std::string shell_word(const std::string& text);
+
 /// "1,234,567".
 std::string with_commas(double value);
 /// "1.82 M", "12.3 k", "640"; powers of 1000.

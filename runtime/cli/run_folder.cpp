@@ -64,7 +64,7 @@ RunRecord read_run(const std::string& dir) {
   if (!holds_run(dir))
     throw rt::FileError(
         fmt::format("{}: not a run: there is no run.json; `cpuflowc train MODEL --data FILE --out {}` makes one, and --weights FILE goes with "
-                    "the name of a model", dir, dir));
+                    "the name of a model", dir, shell_word(dir)));
   const std::string text = rt::read_file(path);
   nlohmann::json json;
   try {

@@ -6,6 +6,7 @@
 
 #include "ir/print.h"
 #include "runtime/atomic_file.h"
+#include "runtime/cli/command.h"
 #include "runtime/train/errors.h"
 
 namespace cpuflow::cli {
@@ -57,8 +58,8 @@ void check_same_equations(const std::string& dir, const RunRecord& record, const
   if (at == now.graph.size() && at == began.graph.size() && outputs) return;
   throw rt::RunError(fmt::format(
       "{}: cannot be resumed with {}: its equations are not those of {}, which the run was trained with{}{}\n"
-      "resume with the run's own file ({}), or train the other equations in another folder, from these weights: --out OTHER --warm-start {}/checkpoint/model.safetensors",
-      dir, file, own, place(now.graph, at), place(began.graph, at), own, dir));
+      "resume with the run's own file ({}), or train the other equations in another folder, from these weights: --out OTHER --warm-start {}",
+      dir, file, own, place(now.graph, at), place(began.graph, at), own, shell_word(dir + "/checkpoint/model.safetensors")));
 }
 
 }  // namespace cpuflow::cli

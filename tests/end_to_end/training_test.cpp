@@ -308,6 +308,16 @@ TEST_CASE("a budget in time ends in time with the smallest learning rate") {
   CHECK(record.rbegin()->second["lr"].get<double>() < 5e-4);
 }
 
+TEST_CASE("a command that is to be copied has its paths in quotes where they need them") {
+  Folder& folder = prepared();
+  for (const auto& [run, word] : {std::pair{folder / "plain", folder / "plain"}, {folder / "my 'own' run", "'" + folder / "my '\\''own'\\'' run'"}}) {
+    const Result result = cpuflowc({"train", folder / "tiny.toml", "--data", folder / "tiny.txt", "--out", run, "--steps", "1", "--threads", "1"});
+    INFO(result.err + result.out);
+    CHECK(result.status == 0);
+    CHECK(contains(result.out, "sample from it: cpuflowc sample " + word + " \"Once upon a time\""));
+  }
+}
+
 TEST_CASE("files of ids and a given tokenizer train the same model as the text") {
   Folder& folder = prepared();
   std::string tokenizer;
