@@ -80,8 +80,13 @@ class Trainer {
     start_ = Clock::now();
     last_save_ = start_;
     bool done = options_.schedule.steps() > 0 && phase_step() >= options_.schedule.steps();
-    if (options_.schedule.kind() == Schedule::Kind::Budget) done = state_.elapsed_s - state_.phase_elapsed_s >= options_.schedule.budget();
-    if (done) sink_.note(fmt::format("the run has done its {} steps already; more steps or more time continue it", state_.step));
+    const double trained = state_.elapsed_s - state_.phase_elapsed_s;
+    if (options_.schedule.kind() == Schedule::Kind::Budget && trained >= options_.schedule.budget()) {
+      done = true;
+      sink_.note(fmt::format("the budget of {} is used up: the run has trained for {} already; a longer --budget continues it", short_time(options_.schedule.budget()), short_time(trained)));
+    } else if (done) {
+      sink_.note(fmt::format("the run has done its {} steps already; more steps continue it", state_.step));
+    }
     while (!done && !stopped()) {
       const std::optional<bool> last = step();
       if (!last) break;

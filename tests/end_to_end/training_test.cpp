@@ -306,6 +306,11 @@ TEST_CASE("a budget in time ends in time with the smallest learning rate") {
   const std::map<int, nlohmann::json> record = steps(folder / "timed");
   REQUIRE(record.size() > 5);
   CHECK(record.rbegin()->second["lr"].get<double>() < 5e-4);
+  const Result shorter = cpuflowc(train(folder, "timed", "--budget 1s --set train.min_lr=1e-4 --resume"));
+  INFO(shorter.err);
+  CHECK(shorter.status == 0);
+  CHECK(contains(shorter.err, "the budget of 1s is used up: the run has trained for 2s already; a longer --budget continues it"));
+  CHECK(!contains(shorter.err, "steps already"));
 }
 
 TEST_CASE("a command that is to be copied has its paths in quotes where they need them") {
