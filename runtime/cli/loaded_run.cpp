@@ -46,7 +46,7 @@ rt::TokenData read_all(const DataSources& sources, const std::vector<std::string
   if (!ids.empty()) return read_ids(ids, tokenizer, V);
   if (!tokenizer) throw UsageError("--data: the run has no tokenizer of its own (it was trained on ids); give --tokenizer FILE");
   rt::check_vocabulary(*tokenizer, sources.tokenizer, static_cast<uint32_t>(V));
-  const rt::Documents documents = read_text(files, sources.text);
+  const rt::Documents documents = read_text(files, sources.text, "to evaluate on");
   return encode_and_warn(documents.texts, *tokenizer, sources.tokenizer, files_name(files), sources.text);
 }
 

@@ -35,7 +35,7 @@ class TrainedModel {
   int64_t steps_ = 0;
 };
 
-/// All documents of `files`, or the ids of the file `ids`, as one stream.
+/// All documents of `files`, or the ids of the file `ids`, as one stream to evaluate on.
 rt::TokenData read_all(const DataSources& sources, const std::vector<std::string>& files, const std::string& ids, int64_t V);
 
 }  // namespace cpuflow::cli

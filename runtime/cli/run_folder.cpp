@@ -110,7 +110,7 @@ TrainingData read_training_data(const DataSources& sources, int64_t V, const std
     out.rule = sources.valid.empty() ? "nothing is held out of a file of ids; --valid FILE names what to evaluate on"
                                      : fmt::format("evaluated on {}", sources.valid);
   } else {
-    const rt::Documents documents = read_text(sources.data, sources.text);
+    const rt::Documents documents = read_text(sources.data, sources.text, "to train on");
     rt::HeldOut parts;
     if (sources.valid.empty()) {
       parts = rt::hold_out(documents);
@@ -135,7 +135,7 @@ TrainingData read_training_data(const DataSources& sources, int64_t V, const std
     } else if (!out.tokenizer) {
       throw UsageError(fmt::format("--valid {}: text needs --tokenizer when --ids is given", sources.valid));
     } else {
-      const rt::Documents documents = read_text({sources.valid}, sources.text);
+      const rt::Documents documents = read_text({sources.valid}, sources.text, "to evaluate on");
       out.valid = encode_and_warn(documents.texts, *out.tokenizer, out.tokenizer_name, sources.valid, sources.text);
     }
   }

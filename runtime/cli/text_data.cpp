@@ -11,8 +11,8 @@ std::shared_ptr<TextOptions> add_text_options(CLI::App& app) {
   return options;
 }
 
-rt::Documents read_text(const std::vector<std::string>& files, const TextOptions& options) {
-  rt::Documents documents = rt::read_documents(files, options.separator);
+rt::Documents read_text(const std::vector<std::string>& files, const TextOptions& options, std::string_view use) {
+  rt::Documents documents = rt::read_documents(files, options.separator, use);
   for (size_t i = 0; i < files.size(); ++i) {
     const size_t at = documents.files[i]->find('\0');
     if (at == std::string::npos) continue;

@@ -2,6 +2,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/cli/command.h"
@@ -18,8 +19,8 @@ struct TextOptions {
 
 std::shared_ptr<TextOptions> add_text_options(CLI::App& app);
 
-/// rt::read_documents, with a warning about each file that holds NUL bytes: compressed files and UTF-16 do, text does not.
-rt::Documents read_text(const std::vector<std::string>& files, const TextOptions& options);
+/// rt::read_documents for a use ("to train on"), with a warning about each file that holds NUL bytes: compressed files and UTF-16 do, text does not.
+rt::Documents read_text(const std::vector<std::string>& files, const TextOptions& options, std::string_view use);
 
 /// The id that ends a document.  Throws rt::DataError when the tokenizer has none.
 uint32_t end_id(const rt::Tokenizer& tokenizer, const std::string& name);

@@ -16,7 +16,7 @@ struct TokenizeOptions {
 void tokenize(const TokenizeOptions& options) {
   refuse_overwrite(options.out, {{"--tokenizer", options.tokenizer}, {"IN", options.in}});
   const rt::Tokenizer tokenizer = rt::Tokenizer::load(options.tokenizer);
-  const rt::Documents documents = read_text({options.in}, *options.text);
+  const rt::Documents documents = read_text({options.in}, *options.text, "to tokenize");
   const rt::TokenData data = encode_and_warn(documents.texts, tokenizer, options.tokenizer, options.in, *options.text);
   rt::write_token_file(options.out, data.ids, tokenizer.vocab_size());
   const char* format = tokenizer.vocab_size() <= 65536 ? "uint16" : "uint32";

@@ -36,7 +36,7 @@ void add_documents(const std::shared_ptr<const std::string>& file, std::string_v
 
 }  // namespace
 
-Documents read_documents(const std::vector<std::string>& paths, std::string_view separator) {
+Documents read_documents(const std::vector<std::string>& paths, std::string_view separator, std::string_view use) {
   Documents out;
   uint64_t bytes = 0;
   for (const std::string& path : paths) {
@@ -46,8 +46,8 @@ Documents read_documents(const std::vector<std::string>& paths, std::string_view
     add_documents(text, separator, out);
   }
   if (out.texts.empty()) {
-    throw DataError(fmt::format("{}: no text to train on: {} bytes, and nothing but white space and '{}' in them; give a file with text",
-                                fmt::join(paths, ", "), bytes, separator));
+    throw DataError(fmt::format("{}: no text {}: {} bytes, and nothing but white space and '{}' in them; give a file with text",
+                                fmt::join(paths, ", "), use, bytes, separator));
   }
   return out;
 }

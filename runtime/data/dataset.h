@@ -19,8 +19,9 @@ struct Documents {
   uint64_t bytes = 0;  // of all texts
 };
 
-/// Throws FileError (missing, a folder, no permission), or DataError when there is no document at all or the separator is empty.
-Documents read_documents(const std::vector<std::string>& paths, std::string_view separator = kDefaultSeparator);
+/// Throws FileError (missing, a folder, no permission), or DataError when there is no document at all or the separator is empty; `use` says
+/// there what the text is for.
+Documents read_documents(const std::vector<std::string>& paths, std::string_view separator = kDefaultSeparator, std::string_view use = "to train on");
 /// The same for text that is in memory; `name` stands for the file in messages.
 Documents split_documents(std::string text, std::string_view separator, const std::string& name);
 

@@ -348,6 +348,23 @@ TEST_CASE("files of ids and a given tokenizer train the same model as the text")
   check_same_run(folder / "from-text", folder / "from-ids");
 }
 
+TEST_CASE("a file without text is refused for what it was to be used for") {
+  Folder& folder = prepared();
+  const std::string empty = folder.write("empty.txt", " \n<|endoftext|>\n");
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases{
+      {{"eval", folder / "whole", "--data", empty}, "no text to evaluate on: 16 bytes"},
+      {train(folder, "no-valid", "--steps 1 --valid " + empty), "no text to evaluate on: 16 bytes"},
+      {{"tokenize", "--tokenizer", folder / "whole/tokenizer.json", empty, folder / "empty.bin"}, "no text to tokenize: 16 bytes"},
+      {{"train", folder / "tiny.toml", "--data", empty, "--out", folder / "no-data", "--steps", "1"}, "no text to train on: 16 bytes"},
+  };
+  for (const auto& [arguments, message] : cases) {
+    const Result result = cpuflowc(arguments);
+    INFO(result.err);
+    CHECK(result.status == 4);
+    CHECK(contains(result.err, empty + ": " + message));
+  }
+}
+
 TEST_CASE("what is hardly text is used with a warning") {
   Folder& folder = prepared();
   folder.write("wide.txt", std::string("O\0n\0c\0e\0", 8));
