@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
 #include "runtime/train/init.h"
 
 namespace cpuflow::cli {
@@ -13,6 +16,31 @@ void add_weight_options(CLI::App& app, WeightOptions& options) {
   app.add_option("--tokenizer", options.tokenizer, "a tokenizer.json; default: the run's")->type_name("FILE");
 }
 
+namespace {
+
+std::string shown(const rt::Tokenizer& tokenizer, uint32_t id) {
+  return nlohmann::json(tokenizer.token_bytes(id)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// A model knows the ids that it was trained on: text in others is another text to it.
+void warn_of_other_ids(const std::string& given, const std::string& own) {
+  std::string difference;
+  const rt::Tokenizer now = rt::Tokenizer::load(given);
+  try {
+    const rt::Tokenizer began = rt::Tokenizer::load(own);
+    const uint32_t ids = std::min(now.vocab_size(), began.vocab_size());
+    for (uint32_t id = 0; id < ids && difference.empty(); ++id) {
+      if (now.token_bytes(id) != began.token_bytes(id)) difference = fmt::format("id {} is {} in it, and {} in the run's", id, shown(now, id), shown(began, id));
+    }
+    if (difference.empty() && now.vocab_size() != began.vocab_size()) difference = fmt::format("it has {} ids, and the run's has {}", now.vocab_size(), began.vocab_size());
+  } catch (const std::runtime_error& e) {
+    difference = fmt::format("which cannot be compared: {}", e.what());  // the one that is given may be there to replace it
+  }
+  if (!difference.empty()) warn(fmt::format("{}: this is not the run's own tokenizer ({}): {}; without --tokenizer the run's is used", given, own, difference));
+}
+
+}  // namespace
+
 TrainedModel::TrainedModel(const WeightOptions& options) : tokenizer(options.tokenizer), options_(options) {
   if (!options.weights.empty()) {
     compile.model = options.where;
@@ -23,7 +51,12 @@ TrainedModel::TrainedModel(const WeightOptions& options) : tokenizer(options.tok
   record = read_run(options.where);
   compile.model = model_path(options.where);
   compile.overrides = record.settings;
-  if (tokenizer.empty() && record.has_tokenizer) tokenizer = tokenizer_path(options.where);
+  if (!record.has_tokenizer) return;
+  if (tokenizer.empty()) {
+    tokenizer = tokenizer_path(options.where);
+  } else {
+    warn_of_other_ids(tokenizer, tokenizer_path(options.where));
+  }
 }
 
 std::string TrainedModel::load(const codegen::Manifest& manifest, float* params) {

@@ -20,7 +20,7 @@ void add_weight_options(CLI::App& app, WeightOptions& options);
 /// A model to compile, and where its weights are.
 class TrainedModel {
  public:
-  /// Throws UsageError, rt::FileError where there is neither a run nor a file of weights.
+  /// Warns when --tokenizer has other ids than the run's.  Throws UsageError, rt::FileError where there is neither a run nor a file of weights.
   explicit TrainedModel(const WeightOptions& options);
 
   CompileOptions compile;  // as it was trained

@@ -290,6 +290,20 @@ TEST_CASE("eval gives the validation figures of the training") {
   CHECK(contains(cpuflowc({"eval", folder / "whole", "--data", folder / "valid.txt"}).out, "perplexity"));
 }
 
+TEST_CASE("a tokenizer with other ids than the run's is used with a warning") {
+  Folder& folder = prepared();
+  const std::string own = folder / "whole/tokenizer.json", small = CPUFLOW_SOURCE_DIR "/tests/data/tokenizer_small.json", text = folder / "tiny.txt";
+  const std::string copy = folder.write("copy.json", read_text(own));
+  const std::string warning = "warning: " + small + ": this is not the run's own tokenizer (" + own + "): ";
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"eval", folder / "whole", "--data", text}, {"sample", folder / "whole", "Once", "--tokens", "2"}}) {
+    const Result other = cpuflowc(command + std::vector<std::string>{"--tokenizer", small}), same = cpuflowc(command + std::vector<std::string>{"--tokenizer", copy});
+    INFO(other.err + same.err);
+    CHECK(contains(other.err, warning));
+    CHECK(same.status == 0);
+    CHECK(!contains(same.err, "the run's own tokenizer"));
+  }
+}
+
 TEST_CASE("a diverging run stops before it spoils the weights") {
   Folder& folder = prepared();
   const Result result = cpuflowc(train(folder, "diverged", "--steps 200 --set train.lr=1e30 train.clip=0"));
