@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "runtime/data/regex.h"
+
 namespace cpuflow::cli {
 
 std::shared_ptr<TextOptions> add_text_options(CLI::App& app) {
@@ -14,9 +16,14 @@ std::shared_ptr<TextOptions> add_text_options(CLI::App& app) {
 rt::Documents read_text(const std::vector<std::string>& files, const TextOptions& options, std::string_view use) {
   rt::Documents documents = rt::read_documents(files, options.separator, use);
   for (size_t i = 0; i < files.size(); ++i) {
-    const size_t at = documents.files[i]->find('\0');
-    if (at == std::string::npos) continue;
-    warn(fmt::format("{}: byte {} is NUL, so this is hardly plain text (compressed? UTF-16?); its bytes are taken as they are", files[i], at));
+    const std::string& text = *documents.files[i];
+    const size_t nul = text.find('\0'), valid = rt::valid_utf8_prefix(text);
+    if (nul != std::string::npos) {
+      warn(fmt::format("{}: byte {} is NUL, so this is hardly plain text (compressed? UTF-16?); its bytes are taken as they are", files[i], nul));
+    } else if (valid < text.size()) {
+      warn(fmt::format("{}: byte {} (0x{:02x}) is not UTF-8 (Latin-1? cut off?); its bytes are taken as they are; iconv -f LATIN1 -t UTF-8 converts a file", files[i], valid,
+                       static_cast<unsigned char>(text[valid])));
+    }
   }
   return documents;
 }

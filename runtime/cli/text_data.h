@@ -19,7 +19,8 @@ struct TextOptions {
 
 std::shared_ptr<TextOptions> add_text_options(CLI::App& app);
 
-/// rt::read_documents for a use ("to train on"), with a warning about each file that holds NUL bytes: compressed files and UTF-16 do, text does not.
+/// rt::read_documents for a use ("to train on"), with a warning about each file that holds NUL bytes (compressed files and UTF-16 do) or
+/// what is not UTF-8, at its first place.
 rt::Documents read_text(const std::vector<std::string>& files, const TextOptions& options, std::string_view use);
 
 /// The id that ends a document.  Throws rt::DataError when the tokenizer has none.

@@ -17,9 +17,13 @@ constexpr size_t kHoldOutFrom = 20;  // documents
 
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-void add_documents(const std::shared_ptr<const std::string>& file, std::string_view separator, Documents& out) {
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
+/// Returns how many bytes of text there are: a byte-order mark is none.
+size_t add_documents(const std::shared_ptr<const std::string>& file, std::string_view separator, Documents& out) {
   if (separator.empty()) throw DataError("the separator between documents must not be empty");
-  const std::string_view text = *file;
+  std::string_view text = *file;
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   for (size_t begin = 0; begin <= text.size();) {
     const size_t end = std::min(text.find(separator, begin), text.size());
     std::string_view document = text.substr(begin, end - begin);
@@ -32,6 +36,7 @@ void add_documents(const std::shared_ptr<const std::string>& file, std::string_v
     begin = end + separator.size();
   }
   out.files.push_back(file);
+  return text.size();
 }
 
 }  // namespace
@@ -40,10 +45,7 @@ Documents read_documents(const std::vector<std::string>& paths, std::string_view
   Documents out;
   uint64_t bytes = 0;
   for (const std::string& path : paths) {
-    auto text = std::make_shared<std::string>(read_file(path));
-    if (text->compare(0, 3, "\xef\xbb\xbf") == 0) text->erase(0, 3);  // a byte-order mark is not text
-    bytes += text->size();
-    add_documents(text, separator, out);
+    bytes += add_documents(std::make_shared<const std::string>(read_file(path)), separator, out);
   }
   if (out.texts.empty()) {
     throw DataError(fmt::format("{}: no text {}: {} bytes, and nothing but white space and '{}' in them; give a file with text",

@@ -14,7 +14,7 @@ inline constexpr std::string_view kDefaultSeparator = "<|endoftext|>";
 /// The documents of text files: what stands between separators, stripped of ASCII white space at both ends, empty ones dropped.
 /// A file's end also ends a document.  Bytes are bytes: text need not be valid UTF-8.
 struct Documents {
-  std::vector<std::shared_ptr<const std::string>> files;  // what the views point into
+  std::vector<std::shared_ptr<const std::string>> files;  // what the views point into: all bytes of each
   std::vector<std::string_view> texts;
   uint64_t bytes = 0;  // of all texts
 };

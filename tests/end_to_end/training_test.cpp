@@ -386,6 +386,15 @@ TEST_CASE("what is hardly text is used with a warning") {
   INFO(result.err);
   CHECK(result.status == 0);
   CHECK(result.err.find("wide.txt: byte 1 is NUL") != std::string::npos);
+  CHECK(!contains(result.err, "UTF-8"));
+  const std::string latin = folder.write("latin.txt", "\xef\xbb\xbfOne caf\xe9 and another caf\xe9"), good = folder.write("good.txt", "One caf\xc3\xa9");
+  const Result warned = cpuflowc({"train", folder / "tiny.toml", "--data", folder / "tiny.txt", latin, "--out", folder / "latin", "--steps", "1"});
+  INFO(warned.err);
+  CHECK(warned.status == 0);
+  const std::string warning = "latin.txt: byte 10 (0xe9) is not UTF-8";
+  CHECK(contains(warned.err, warning));
+  CHECK(!contains(replaced(warned.err, warning, ""), "is not UTF-8"));  // once
+  CHECK(!contains(cpuflowc({"tokenize", "--tokenizer", folder / "whole/tokenizer.json", good, folder / "good.bin"}).err, "UTF-8"));
 }
 
 TEST_CASE("bench measures fused beside unfused code") {
