@@ -138,6 +138,11 @@ class SampleRun {
 
   /// All texts, with what is to be told of each: several at once where the model and memory allow that, else one after the other and shown as it is made.
   nlohmann::ordered_json write(const std::vector<uint32_t>& prompt) {
+    const auto too_long = [&] { return prompt.size() > static_cast<size_t>(manifest().T); };
+    std::string why;
+    while (too_long() && lengthen(why)) {
+    }
+    if (too_long()) throw rt::DataError(fmt::format("the prompt has {} tokens, the model has positions for T = {}, and there are no more: {}; give a shorter prompt", prompt.size(), manifest().T, why));
     writer_->sampler->check(prompt, command_.options);  // before a heading or the prompt is shown
     nlohmann::ordered_json reports = nlohmann::ordered_json::array();
     while (static_cast<int64_t>(reports.size()) < command_.samples && !interrupted_) {

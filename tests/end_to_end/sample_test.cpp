@@ -80,8 +80,11 @@ TEST_CASE("a prompt that is too long is refused before anything is shown") {
     INFO(result.err);
     CHECK(result.status == 4);
     CHECK(result.out.empty());
-    CHECK(contains(result.err, "and the model has positions for T = 16; give a shorter prompt"));
+    CHECK(contains(result.err, "the model has positions for T = 16, and there are no more: place.weight has one row a position; give a shorter prompt"));
   }
+  const Result more = cpuflowc({"sample", trained() / "tiny", prompt, "--tokens", "3", "--ignore-end"});
+  CHECK(more.status == 0);  // no parameter of this one has a row a position
+  CHECK(more.out.starts_with(prompt));
 }
 
 TEST_CASE("stop strings and blocked n-grams") {
