@@ -96,9 +96,11 @@ struct BenchProgram::Buffers {
 
   /// `kernel` on all sequences, each in its lane.
   void run_sequences(cpuflow_kernel* kernel) {
-    pool.parallel_for(lanes.size(), [&](size_t l, int) {
+    pool.parallel_for(lanes.size(), [&](size_t l, int thread) {
       for (int64_t s = static_cast<int64_t>(l); s < sequences; s += m.lanes) {
         cpuflow_call c = call(*lanes[l], s);
+        // as in training: a thread keeps to one scratch, which then stays in its caches
+        c.lane = lanes[static_cast<size_t>(pool.size()) <= lanes.size() ? static_cast<size_t>(thread) : l]->scratch.get();
         kernel(&c);
       }
     });
@@ -125,10 +127,6 @@ struct BenchProgram::Buffers {
       else pool.parallel_for(static_cast<size_t>(parts), run);
     }
     return count * m.T;
-  }
-
-  void clear_grads() {
-    for (const auto& lane : lanes) rt::AdamW::clear(pool, lane->grads.get(), m.grad_floats);
   }
 
   /// What a training step does behind its sequences.
@@ -175,7 +173,6 @@ int64_t BenchProgram::run(Work work) {
   b.prepare();
   if (work == Work::Decode) return b.decode(1);
   if (work == Work::DecodeTogether) return b.decode(kTogether);
-  if (work == Work::ForwardBackward) b.clear_grads();
   for (cpuflow_kernel* kernel : b.model.exe.batch_sums) b.run_sequences(kernel);
   b.run_sequences(work == Work::Forward ? b.model.exe.eval_sequence : b.model.exe.train_sequence);
   if (work == Work::Step) b.update();

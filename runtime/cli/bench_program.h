@@ -11,7 +11,7 @@
 
 namespace cpuflow::cli {
 
-/// One of the things that are timed, on all threads.  Decode: one sequence; DecodeTogether: kTogether sequences at once.
+/// One of the things that are timed, on all threads.  ForwardBackward adds to the gradients, which the update of a Step clears.  Decode: one sequence; DecodeTogether: kTogether sequences at once.
 enum class Work { Forward, ForwardBackward, Step, Decode, DecodeTogether };
 inline constexpr int64_t kTogether = 16;
 const char* work_name(Work work);
