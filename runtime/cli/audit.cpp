@@ -275,4 +275,13 @@ std::string audit_warning(const AuditReport& report) {
   return out;
 }
 
+std::string audit_notes(const AuditReport& report) {
+  std::string out;
+  for (const auto& [name, finding] : report.findings) {
+    if (finding.verdict != Verdict::Refuted || (name != "gradient" && name != "range") || allowed(report, name)) continue;
+    out += fmt::format("{}note: the audit of {} is refuted: {} (cpuflowc audit shows where)", out.empty() ? "" : "\n", name, finding.reason);
+  }
+  return out;
+}
+
 }  // namespace cpuflow::cli

@@ -79,6 +79,7 @@ std::string audited(const CompileOptions& options) {
   if (const std::string refusal = audit_refusal(report); !refusal.empty()) throw ir::ModelError(refusal);
   const std::string warning = audit_warning(report);
   if (!warning.empty()) log_line(warning);
+  if (const std::string notes = audit_notes(report); !notes.empty()) log_line(notes);
   return warning;
 }
 
