@@ -13,7 +13,7 @@ namespace cpuflow::cli {
 /// What the process returns.
 enum ExitCode : int {
   kOk = 0,
-  kFailed = 1,         // it ran, and the answer is no: a comparison failed, a file cannot be written
+  kFailed = 1,         // it ran, and the answer is no: a comparison failed, an audit is refuted, standard output cannot be written
   kUsage = 2,          // unknown command, flag or value
   kBadModel = 3,       // the model file or a setting of it
   kBadData = 4,        // text, ids, tokenizer, tensors or checkpoint
