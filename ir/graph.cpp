@@ -12,9 +12,6 @@ namespace cpuflow::ir {
 
 namespace {
 
-/// Whether equal operands in another order are the same value.  Max2 and Min2 are not: their gradient prefers the first.
-bool is_commutative(Op op) { return op == Op::Add || op == Op::Mul || op == Op::Eq || op == Op::Ne || op == Op::And || op == Op::Or; }
-
 uint64_t bits(double v) {
   uint64_t b;
   std::memcpy(&b, &v, sizeof b);

@@ -111,6 +111,10 @@ class Graph {
 
 const char* op_name(Op op);
 bool is_elementwise(Op op);
+/// Whether the result combines all elements along the axes `from`: sum, max, min, prod.
+bool is_reduction(Op op);
+/// Whether equal operands in another order are the same value.  Max2 and Min2 are not: their gradient prefers the first.
+bool is_commutative(Op op);
 /// Fills in axes and dtype from the operation and its inputs; throws InternalError where they do not fit.
 void infer(const Graph& graph, Node& node);
 

@@ -14,7 +14,6 @@ namespace {
 
 constexpr double kTooLarge = 4 << 20;  // elements
 
-bool is_reduction(Op op) { return op == Op::Sum || op == Op::Max || op == Op::Min || op == Op::Prod; }
 bool is_view(Op op) { return op == Op::Rename || op == Op::Slice; }
 
 /// Whether a plan can compute the value where it is read.

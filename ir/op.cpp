@@ -40,6 +40,10 @@ const char* op_name(Op op) {
 
 bool is_elementwise(Op op) { return op_def(op).scalar.value != nullptr; }
 
+bool is_reduction(Op op) { return op == Op::Sum || op == Op::Max || op == Op::Min || op == Op::Prod; }
+
+bool is_commutative(Op op) { return op == Op::Add || op == Op::Mul || op == Op::Eq || op == Op::Ne || op == Op::And || op == Op::Or; }
+
 void infer(const Graph& graph, Node& node) { op_def(node.op).infer.value(graph, node); }
 
 }  // namespace cpuflow::ir

@@ -80,8 +80,7 @@ class Band {
       const NodeId x = value(n.inputs[0], before);
       return x == kNoNode || from.empty() ? x : g_.rename(x, from, to);
     }
-    const bool reduces = n.op == Op::Sum || n.op == Op::Max || n.op == Op::Min || n.op == Op::Prod;
-    if (!reduces || contains(n.from, w_.t) || contains(n.from, s)) return kNoNode;
+    if (!is_reduction(n.op) || contains(n.from, w_.t) || contains(n.from, s)) return kNoNode;
     const NodeId x = value(n.inputs[0], s);
     return x == kNoNode ? x : g_.reduce(n.op, x, n.from);
   }

@@ -15,8 +15,6 @@ uint64_t mix(uint64_t h, uint64_t v) {
   return h ^ (h >> 29);
 }
 
-bool commutes(Op op) { return op == Op::Add || op == Op::Mul || op == Op::Eq || op == Op::Ne || op == Op::And || op == Op::Or; }
-
 /// What a value is, names left out.
 std::vector<uint64_t> structure(const Graph& g) {
   std::vector<uint64_t> hash(g.size());
@@ -34,7 +32,7 @@ std::vector<uint64_t> structure(const Graph& g) {
     uint64_t sum = 0;
     for (size_t i = 0; i < n.inputs.size(); ++i) {
       if (n.inputs[i] >= id) continue;  // around a cycle
-      if (commutes(n.op)) sum += mix(1, hash[n.inputs[i]]);
+      if (is_commutative(n.op)) sum += mix(1, hash[n.inputs[i]]);
       else h = mix(h, hash[n.inputs[i]]);
     }
     hash[id] = mix(h, sum);
@@ -63,7 +61,7 @@ class Canonical {
  private:
   std::vector<NodeId> inputs_in_order(NodeId id) const {
     std::vector<NodeId> in = in_[id].inputs;
-    if (commutes(in_[id].op) && in.size() == 2 && hash_[in[1]] < hash_[in[0]]) std::swap(in[0], in[1]);
+    if (is_commutative(in_[id].op) && in.size() == 2 && hash_[in[1]] < hash_[in[0]]) std::swap(in[0], in[1]);
     return in;
   }
 

@@ -82,8 +82,8 @@ class Restriction {
                          out_.integer(p_.offset + static_cast<int64_t>(n.value)));
     }
     bool along = contains(n.from, axis_) || contains(n.to, axis_);
-    bool copies = is_elementwise(n.op) || n.op == Op::Sum || n.op == Op::Max || n.op == Op::Min || n.op == Op::Prod || n.op == Op::Rename ||
-                  n.op == Op::Slice || n.op == Op::Concat || n.op == Op::Argmax || n.op == Op::TopkMask || n.op == Op::Stop;
+    bool copies = is_elementwise(n.op) || is_reduction(n.op) || n.op == Op::Rename || n.op == Op::Slice || n.op == Op::Concat ||
+                  n.op == Op::Argmax || n.op == Op::TopkMask || n.op == Op::Stop;
     if (n.op == Op::Gather && own_[id]) {
       NodeId x = n.from[0] == axis_ ? map_[n.inputs[0]] : (*this)(n.inputs[0]);
       return out_.gather(x, n.from[0], (*this)(n.inputs[1]));

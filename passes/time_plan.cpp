@@ -40,8 +40,7 @@ class Planner {
       const Axes& index = g_[n.inputs[1]].axes;  // a band reads its positions by their numbers
       return std::any_of(index.begin(), index.end(), is_split) ? "" : "positions looked up";
     }
-    const bool reduces = n.op == Op::Sum || n.op == Op::Max || n.op == Op::Min || n.op == Op::Prod || n.op == Op::Argmax;
-    if (!reduces) return "";
+    if (!is_reduction(n.op) && n.op != Op::Argmax) return "";
     for (const Axis& s : n.from) {
       if (s.kind != AxisKind::Position) continue;
       for (const Axis& t : n.axes) {
@@ -58,7 +57,7 @@ class Planner {
   double flops(NodeId id) const {
     const Node& n = g_[id];
     if (n.op == Op::Sum && g_[n.inputs[0]].op == Op::Mul) return 2 * count(g_[n.inputs[0]].axes);
-    if (n.op == Op::Sum || n.op == Op::Max || n.op == Op::Min || n.op == Op::Prod || n.op == Op::Argmax || n.op == Op::TopkMask) return count(g_[n.inputs[0]].axes);
+    if (is_reduction(n.op) || n.op == Op::Argmax || n.op == Op::TopkMask) return count(g_[n.inputs[0]].axes);
     if (n.op == Op::Cumsum) return count(n.axes);
     return is_elementwise(n.op) ? op_def(n.op).flops * count(n.axes) : 0;
   }

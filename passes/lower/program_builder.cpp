@@ -65,7 +65,7 @@ ProgramBuilder::ProgramBuilder(const Graph& g, const LowerOptions& o) : graph(g)
 
 bool ProgramBuilder::is_accumulator(NodeId id) const {
   const Node& n = graph[id];
-  if (n.from.empty() || (n.op != Op::Sum && n.op != Op::Scatter && n.op != Op::Max && n.op != Op::Min && n.op != Op::Prod)) return false;
+  if (n.from.empty() || (!is_reduction(n.op) && n.op != Op::Scatter)) return false;
   return std::any_of(n.from.begin(), n.from.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; });
 }
 

@@ -14,8 +14,6 @@ namespace {
 // What stands for minus infinity where a maximum leaves positions out; numbers beyond it are no scores.
 constexpr double kNoScore = 1e30;
 
-bool reduces(const Node& n) { return n.op == Op::Sum || n.op == Op::Max || n.op == Op::Min || n.op == Op::Prod; }
-
 /// Where elements of what is reduced can change the result.
 Limits effect(const Graph& g, const Node& n, const Axis& s) {
   const Node& x = g[n.inputs[0]];
@@ -47,7 +45,7 @@ FunctionLowering::Span FunctionLowering::looked_at(NodeId id, const Axis& s) con
 /// What one of its users reads of a value.
 FunctionLowering::Span FunctionLowering::read_of(NodeId user, NodeId id, const Axis& t, const Axis& s) const {
   const Node& u = g_[user];
-  if (reduces(u)) {
+  if (is_reduction(u.op)) {
     if (contains(u.from, t)) return kAllPositions;
     return contains(u.from, s) ? looked_at(user, s) : demand_.at({user, s});
   }
@@ -89,7 +87,7 @@ void FunctionLowering::find_demands() {
 std::vector<Reach> FunctionLowering::reaches_of(NodeId id) const {
   const Node& n = g_[id];
   std::vector<Reach> reaches;
-  if (!by_new_rows(id) || !(reduces(n) || is_elementwise(n.op))) return reaches;
+  if (!by_new_rows(id) || !(is_reduction(n.op) || is_elementwise(n.op))) return reaches;
   auto add = [&](const Axis& axis, Span span) {
     if (span != kAllPositions) reaches.push_back({axis, std::max<int64_t>(span, 1) - 1});
   };
