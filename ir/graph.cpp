@@ -356,4 +356,22 @@ NodeId Graph::carry_open(const Axes& axes, DType dtype, const Axis& axis, int64_
   return static_cast<NodeId>(nodes_.size() - 1);
 }
 
+std::string with_layer(std::string name, int64_t layer) {
+  constexpr std::string_view kHole = "{layer}";
+  for (size_t at = name.find(kHole); at != std::string::npos; at = name.find(kHole, at)) name.replace(at, kHole.size(), std::to_string(layer));
+  return name;
+}
+
+std::vector<std::string> checkpoint_names(const Node& param) {
+  if (with_layer(param.text, 0) == param.text) return {param.text};
+  const int64_t first = param.ints.empty() ? 0 : param.ints[0];
+  int64_t layers = 1;
+  for (const Axis& a : param.axes) {
+    if (a.kind == AxisKind::Layer) layers = a.size;
+  }
+  std::vector<std::string> names;
+  for (int64_t l = first; l < first + layers; ++l) names.push_back(with_layer(param.text, l));
+  return names;
+}
+
 }  // namespace cpuflow::ir

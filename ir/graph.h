@@ -22,7 +22,8 @@ inline constexpr NodeId kNoNode = ~NodeId{0};
 /// One value of the Graph: an operation over values with named axes.  Elementwise operations align their inputs by axis; an
 /// input without an axis is the same along it.  Results have the union of the axes.
 ///
-///   param      text: name in the checkpoint (`{layer}` where axes has a layer axis); axes: layer axis, then storage axes
+///   param      text: name in the checkpoint (`{layer}` where axes has a layer axis, whose first layer is ints[0]);
+///              axes: layer axis, then storage axes
 ///   input      text: "tokens" or "targets" [b, t], Int
 ///   constant   value; no axes
 ///   literal    values, over one axis
@@ -108,6 +109,11 @@ class Graph {
   std::vector<Node> nodes_;
   std::unordered_multimap<uint64_t, NodeId> by_hash_;
 };
+
+/// The name of one layer's parameter: the number in the place of `{layer}`, if the name has it.
+std::string with_layer(std::string name, int64_t layer);
+/// Names in the checkpoint of what a param node stands for, one for each layer in order.
+std::vector<std::string> checkpoint_names(const Node& param);
 
 const char* op_name(Op op);
 bool is_elementwise(Op op);

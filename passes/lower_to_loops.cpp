@@ -1,5 +1,6 @@
 #include "passes/lower_to_loops.h"
 
+#include "codegen/abi/cache_lines.h"
 #include "ir/diagnostics.h"
 #include "passes/lower/function_lowering.h"
 #include "passes/rewrite.h"
@@ -343,13 +344,13 @@ class Program {
       Buffer& b = p.buffers[buffer];
       int64_t& end = b.space == Space::Losses ? p.loss_floats : p.grad_floats;
       b.offset = end;
-      end += (b.floats + 15) / 16 * 16;
+      end += codegen::whole_cache_lines(b.floats);
     }
     for (auto& [node, buffer] : b_.batch_sums) p.buffers[buffer].offset = p.buffers[b_.accumulators.at(node)].offset;
     for (Buffer& b : p.buffers) {
       if (b.space != Space::Shared || b.rows == Rows::Register) continue;
       b.offset = p.shared_floats;
-      p.shared_floats += (b.floats + 15) / 16 * 16;
+      p.shared_floats += codegen::whole_cache_lines(b.floats);
     }
   }
 

@@ -1,5 +1,6 @@
 #include "modeldefs/frontend/params.h"
 
+#include "codegen/abi/cache_lines.h"
 #include "modeldefs/frontend/fault.h"
 
 #include <algorithm>
@@ -15,11 +16,6 @@ namespace {
 // Layers made of layers end somewhere.
 constexpr int kMostNested = 16;
 constexpr double kMostElements = 1e9;
-
-std::string with_layer(std::string name, int64_t layer) {
-  for (size_t at = name.find("{layer}"); at != std::string::npos; at = name.find("{layer}", at)) name.replace(at, 7, std::to_string(layer));
-  return name;
-}
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string out = "[";
@@ -222,7 +218,7 @@ Value Params::tensor(const ParamEntry& entry, const Place& place, const ParamOpt
   const LayerRun& run = place.run;
   bool per_layer = run.count > 1 && place.prefix.find("{layer}") != std::string::npos;
   if (!per_layer) made.run = LayerRun{run.first, 1, run.repeated, {}};
-  made.name = per_layer ? place.prefix : with_layer(place.prefix, run.first);
+  made.name = per_layer ? place.prefix : ir::with_layer(place.prefix, run.first);
 
   Value value;
   ir::Node node;
@@ -295,11 +291,11 @@ std::vector<ParamInfo> Params::infos() const {
   uint64_t offset = 0;
   auto put = [&](const Made& made, int64_t layer) {
     ParamInfo info = made.info;
-    info.name = with_layer(made.name, layer);
+    info.name = ir::with_layer(made.name, layer);
     info.count = 1;
     for (int64_t n : info.shape) info.count *= static_cast<uint64_t>(n);
     info.offset = offset;
-    offset += (info.count + 15) / 16 * 16;
+    offset += codegen::whole_cache_lines(info.count);
     out.push_back(std::move(info));
   };
   // The parameters of one layer of a run stand together, at the same distance from layer to layer.

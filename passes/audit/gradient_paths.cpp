@@ -27,11 +27,6 @@ std::set<Element> reached(const Elements& elements, NodeId from) {
   return seen;
 }
 
-std::string with_layer(const std::string& name, int64_t layer) {
-  const size_t hole = name.find("{layer}");
-  return hole == std::string::npos ? name : name.substr(0, hole) + std::to_string(layer) + name.substr(hole + 7);
-}
-
 }  // namespace
 
 Finding gradient_paths(const Graph& g, const std::vector<std::string>& trained) {

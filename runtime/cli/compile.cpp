@@ -1,5 +1,6 @@
 #include "runtime/cli/compile.h"
 
+#include "codegen/abi/cache_lines.h"
 #include "codegen/emit/emit_cpp.h"
 #include "ir/diagnostics.h"
 #include "ir/verify.h"
@@ -30,6 +31,13 @@ void write_text(const std::filesystem::path& path, const std::string& text) {
   if (!out.flush()) throw std::runtime_error(fmt::format("{}: cannot be written", path.string()));
 }
 
+/// Size of the array of all parameters.
+uint64_t param_floats(const frontend::Model& model) {
+  uint64_t floats = 0;
+  for (const codegen::ParamInfo& p : model.params) floats = std::max(floats, codegen::whole_cache_lines(p.offset + p.count));
+  return floats;
+}
+
 /// Where each parameter node lies: all layers of a block follow each other at one distance.
 std::map<std::string, passes::ParamPlace> param_places(const frontend::Model& model) {
   std::map<std::string, uint64_t> offsets;
@@ -38,25 +46,17 @@ std::map<std::string, passes::ParamPlace> param_places(const frontend::Model& mo
   for (ir::NodeId id = 0; id < model.graph.size(); ++id) {
     const ir::Node& n = model.graph[id];
     if (n.op != ir::Op::Param) continue;
-    const size_t hole = n.text.find("{layer}");
-    auto name = [&](int64_t layer) { return hole == std::string::npos ? n.text : n.text.substr(0, hole) + std::to_string(layer) + n.text.substr(hole + 7); };
-    const int64_t first = n.ints.empty() ? 0 : n.ints[0];
-    auto find = [&](int64_t layer) {
-      auto it = offsets.find(name(layer));
-      if (it == offsets.end()) throw ir::InternalError("no parameter is called " + name(layer));
-      return it->second;
-    };
-    passes::ParamPlace place{find(first), 0};
-    for (const ir::Axis& a : n.axes) {
-      if (a.kind != ir::AxisKind::Layer || a.size < 2) continue;
-      place.layer_stride = static_cast<int64_t>(find(first + 1)) - static_cast<int64_t>(place.offset);
-      for (int64_t l = 0; l < a.size; ++l) {
-        if (static_cast<int64_t>(find(first + l)) != static_cast<int64_t>(place.offset) + l * place.layer_stride) {
-          throw ir::InternalError("the layers of " + n.text + " are not at equal distances");
-        }
-      }
+    std::vector<int64_t> layers;
+    for (const std::string& name : ir::checkpoint_names(n)) {
+      auto it = offsets.find(name);
+      if (it == offsets.end()) throw ir::InternalError("no parameter is called " + name);
+      layers.push_back(static_cast<int64_t>(it->second));
     }
-    places[n.text] = place;
+    const int64_t stride = layers.size() > 1 ? layers[1] - layers[0] : 0;
+    for (size_t l = 0; l < layers.size(); ++l) {
+      if (layers[l] != layers[0] + static_cast<int64_t>(l) * stride) throw ir::InternalError("the layers of " + n.text + " are not at equal distances");
+    }
+    places[n.text] = {static_cast<uint64_t>(layers[0]), stride};
   }
   return places;
 }
@@ -83,12 +83,8 @@ void freeze(frontend::Model& model, const std::vector<std::string>& patterns) {
   if (trained.empty()) throw ir::ModelError("error: 'freeze' of a [[phase]] leaves no parameter to train");
   model.graph = passes::rewrite(model.graph, [&](ir::Graph& g, const ir::Node& n, ir::NodeId, const std::vector<ir::NodeId>&) -> ir::NodeId {
     if (n.op != ir::Op::Param) return ir::kNoNode;
-    const size_t hole = n.text.find("{layer}");
-    const int64_t first = n.ints.empty() ? 0 : n.ints[0];
-    int64_t layers = 1;
-    for (const ir::Axis& a : n.axes) layers = a.kind == ir::AxisKind::Layer ? a.size : layers;
-    for (int64_t l = first; l < first + layers; ++l) {
-      if (trained.count(hole == std::string::npos ? n.text : n.text.substr(0, hole) + std::to_string(l) + n.text.substr(hole + 7))) return ir::kNoNode;
+    for (const std::string& name : ir::checkpoint_names(n)) {
+      if (trained.count(name)) return ir::kNoNode;
     }
     return g.unary(ir::Op::Stop, g.add(n));
   });
@@ -106,7 +102,7 @@ void fill_manifest(CompiledModel& c, const frontend::Model& model) {
   m.cross_entropy = model.cross_entropy;
   m.watch = model.watch;
   m.train = model.train;
-  for (const codegen::ParamInfo& p : model.params) m.param_floats = std::max(m.param_floats, (p.offset + p.count + 15) / 16 * 16);
+  m.param_floats = param_floats(model);
   m.shared_floats = static_cast<uint64_t>(c.program.shared_floats);
   m.grad_floats = static_cast<uint64_t>(std::max<int64_t>(c.program.grad_floats, static_cast<int64_t>(m.param_floats)));
   m.loss_floats = static_cast<uint64_t>(std::max<int64_t>(16, c.program.loss_floats));
@@ -173,7 +169,7 @@ CompiledModel compile_model(const CompileOptions& options) {
   if (model.tile_rows > 0) lower.tile = model.tile_rows;
   lower.vocabulary = model.V;
   lower.params = param_places(model);
-  for (const codegen::ParamInfo& p : model.params) lower.param_floats = std::max(lower.param_floats, (p.offset + p.count + 15) / 16 * 16);
+  lower.param_floats = param_floats(model);
   lower.train = options.train;
   lower.eval = options.eval;
   lower.rows = options.rows;

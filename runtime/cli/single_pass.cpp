@@ -131,21 +131,6 @@ std::vector<double> laid_out(const ir::Tensor& tensor, const ir::Axes& wanted) {
   return out;
 }
 
-/// The parameters of a `param` node, one for each layer in order.
-std::vector<std::string> checkpoint_names(const ir::Node& node) {
-  const size_t hole = node.text.find("{layer}");
-  if (hole == std::string::npos) return {node.text};
-  const int64_t first = node.ints.empty() ? 0 : node.ints[0];
-  int64_t count = 1;
-  for (const ir::Axis& axis : node.axes) {
-    if (axis.kind == ir::AxisKind::Layer) count = axis.size;
-  }
-  std::vector<std::string> names;
-  for (int64_t l = first; l < first + count; ++l)
-    names.push_back(node.text.substr(0, hole) + std::to_string(l) + node.text.substr(hole + 7));
-  return names;
-}
-
 }  // namespace
 
 std::map<std::string, std::string> settings_from_file(const rt::SafetensorsFile& file, const std::string& model) {
@@ -249,7 +234,7 @@ InterpreterInputs interpreter_inputs(const ir::Graph& graph, const PassInputs& i
       out.ids[node.text] = std::move(tensor);
       continue;
     }
-    for (const std::string& name : checkpoint_names(node)) {
+    for (const std::string& name : ir::checkpoint_names(node)) {
       const std::vector<float>& values = inputs.params.at(name);
       tensor.data.insert(tensor.data.end(), values.begin(), values.end());
     }
@@ -285,7 +270,7 @@ std::vector<NamedTensor> run_interpreter(const CompiledModel& model, const PassI
     } else if (output.name.starts_with("grad.")) {
       const ir::Node& node = *nodes.at(output.name.substr(5));
       const std::vector<double> all = laid_out(value, node.axes);
-      const std::vector<std::string> names = checkpoint_names(node);
+      const std::vector<std::string> names = ir::checkpoint_names(node);
       const size_t each = all.size() / names.size();
       for (size_t l = 0; l < names.size(); ++l)
         grads[names[l]].assign(all.begin() + static_cast<ptrdiff_t>(l * each), all.begin() + static_cast<ptrdiff_t>((l + 1) * each));
