@@ -7,6 +7,29 @@
 namespace cpuflow::passes::lower {
 using namespace ir;
 
+namespace {
+
+/// The affine index that the expression is, if it is one.
+std::optional<Index> affine(const ProgramBuilder& b, ExprId e) {
+  if (b[e].kind == Expr::Kind::Constant) return ProgramBuilder::fixed(static_cast<int64_t>(b[e].value));
+  if (b[e].kind == Expr::Kind::Counter && b[e].index.computed == kNone) return b[e].index;
+  return std::nullopt;
+}
+
+/// The result of an operation as an affine index: sums and constant multiples of affine indices are affine.
+std::optional<Index> affine(ProgramBuilder& b, Op op, DType dtype, const std::vector<ExprId>& args) {
+  if (dtype != DType::Int || (op != Op::Add && op != Op::Sub && op != Op::Mul)) return std::nullopt;
+  const std::optional<Index> l = affine(b, args[0]), r = affine(b, args[1]);
+  if (!l || !r) return std::nullopt;
+  if (op == Op::Add) return b.sum(*l, *r);
+  if (op == Op::Sub) return b.sum(*l, b.scaled(*r, -1, 0));
+  if (l->terms.empty()) return b.scaled(*r, l->offset, 0);
+  if (r->terms.empty()) return b.scaled(*l, r->offset, 0);
+  return std::nullopt;
+}
+
+}  // namespace
+
 Env FunctionLowering::identity(const Axes& axes) const {
   Env env;
   for (const Axis& a : axes) env[a] = ProgramBuilder::variable(a);
@@ -24,24 +47,6 @@ Index FunctionLowering::index_of_node(NodeId id, const Env& env) {
   const Expr& x = b_[e];
   if (x.kind == Expr::Kind::Constant) return ProgramBuilder::fixed(static_cast<int64_t>(x.value));
   if (x.kind == Expr::Kind::Counter) return x.index;
-  // sums and constant multiples of counters are affine
-  if (x.kind == Expr::Kind::Apply && x.dtype == DType::Int) {
-    auto part = [&](ExprId a) -> std::optional<Index> {
-      const Expr& y = b_[a];
-      if (y.kind == Expr::Kind::Constant) return ProgramBuilder::fixed(static_cast<int64_t>(y.value));
-      if (y.kind == Expr::Kind::Counter && y.index.computed == kNone) return y.index;
-      return std::nullopt;
-    };
-    if (x.op == Op::Add || x.op == Op::Sub || x.op == Op::Mul) {
-      std::optional<Index> l = part(x.args[0]), r = part(x.args[1]);
-      if (l && r) {
-        if (x.op == Op::Add) return b_.sum(*l, *r);
-        if (x.op == Op::Sub) return b_.sum(*l, b_.scaled(*r, -1, 0));
-        if (l->terms.empty()) return b_.scaled(*r, l->offset, 0);
-        if (r->terms.empty()) return b_.scaled(*l, r->offset, 0);
-      }
-    }
-  }
   Index out;
   out.computed = e;
   return out;
@@ -54,19 +59,17 @@ ExprId FunctionLowering::load_value(NodeId id, const Env& env) {
     buffer = buffers_[id];
     node_of_[buffer] = id;
   }
-  ExprId e = b_.load(buffer, indices_of(b_.program.buffers[buffer], env));
-  if (g_[id].dtype == DType::Bool) e = b_.apply(Op::Ne, DType::Bool, {e, b_.constant(0, DType::Real)});
-  if (g_[id].dtype == DType::Int && b_.program.buffers[buffer].dtype == DType::Real) e = b_.apply(Op::Floor, DType::Int, {e});
-  return e;
+  return load_from(buffer, id, env);
 }
 
 /// A value that `prepare` computes.
-ExprId FunctionLowering::load_shared(NodeId id, const Env& env) {
-  const Node& n = g_[id];
-  const BufferId buffer = b_.shared_value(id);
+ExprId FunctionLowering::load_shared(NodeId id, const Env& env) { return load_from(b_.shared_value(id), id, env); }
+
+/// The element of a buffer as what the value is: conditions, and most integers, lie in it as floats.
+ExprId FunctionLowering::load_from(BufferId buffer, NodeId id, const Env& env) {
   const ExprId e = b_.load(buffer, indices_of(b_.program.buffers[buffer], env));
-  if (n.dtype == DType::Bool) return b_.apply(Op::Ne, DType::Bool, {e, b_.constant(0, DType::Real)});
-  return n.dtype == DType::Int && n.op != Op::Argmax ? b_.apply(Op::Floor, DType::Int, {e}) : e;
+  if (g_[id].dtype == DType::Bool) return b_.apply(Op::Ne, DType::Bool, {e, b_.constant(0, DType::Real)});
+  return g_[id].dtype == DType::Int && b_.program.buffers[buffer].dtype == DType::Real ? b_.apply(Op::Floor, DType::Int, {e}) : e;
 }
 
 /// The value for a step that takes a matrix in memory.
@@ -162,7 +165,6 @@ bool FunctionLowering::lie_together(NodeId id, const Axes& axes) const {
 
 ExprId FunctionLowering::compute(NodeId id, const Env& env) {
   const Node& n = g_[id];
-  auto sub = [&](NodeId input, const Env& e) { return pull(input, e); };
   switch (n.op) {
     case Op::Constant:
       return b_.constant(n.value, n.dtype);
@@ -171,7 +173,7 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
     case Op::Literal:
       return b_.load(b_.literal(id), indices_of(b_.program.buffers[b_.literal(id)], env));
     case Op::Stop:
-      return sub(n.inputs[0], env);
+      return pull(n.inputs[0], env);
     case Op::Rename: {
       Env inner = env;
       for (size_t i = 0; i < n.from.size(); ++i) inner[n.from[i]] = env.at(n.to[i]);
@@ -179,12 +181,12 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
       for (const Axis& a : g_[n.inputs[0]].axes) {
         if (index_of(n.from, a) < 0) inner[a] = env.at(a);
       }
-      return sub(n.inputs[0], inner);
+      return pull(n.inputs[0], inner);
     }
     case Op::Slice: {
       Env inner = env;
       inner[n.from[0]] = b_.scaled(env.at(n.to[0]), n.ints[1], n.ints[0]);
-      return sub(n.inputs[0], inner);
+      return pull(n.inputs[0], inner);
     }
     case Op::Reshape: {
       // where the axes `from` lie one after the other in memory, the flat index is an index of the last one
@@ -194,7 +196,7 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
       if (lie_together(n.inputs[0], n.from)) {
         for (const Axis& a : n.from) inner[a] = ProgramBuilder::fixed(0);
         if (!n.from.empty()) inner[n.from.back()] = flat;
-        return sub(n.inputs[0], inner);
+        return pull(n.inputs[0], inner);
       }
       int64_t below = 1;
       for (size_t i = n.from.size(); i-- > 0;) {
@@ -206,7 +208,7 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
         at.computed = digit;
         inner[n.from[i]] = at;
       }
-      return sub(n.inputs[0], inner);
+      return pull(n.inputs[0], inner);
     }
     case Op::Gather: {
       NodeId x = n.inputs[0], index = n.inputs[1];
@@ -215,7 +217,7 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
     }
     case Op::Carry: {
       const Axis& axis = n.from[0];
-      ExprId otherwise = n.inputs.size() > 1 ? sub(n.inputs[1], env) : b_.constant(0, n.dtype);
+      ExprId otherwise = n.inputs.size() > 1 ? pull(n.inputs[1], env) : b_.constant(0, n.dtype);
       return read_at(n.inputs[0], env, axis, b_.scaled(env.at(axis), 1, -n.ints[0]), otherwise, false);
     }
     case Op::Cumsum: {
@@ -224,7 +226,7 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
       Index before = b_.scaled(env.at(axis), 1, -step);
       ExprId zero = b_.constant(0, n.dtype);
       ExprId sum = read_at(id, env, axis, before, zero, false);
-      ExprId value = n.ints[1] ? read_at(n.inputs[0], env, axis, before, zero, false) : sub(n.inputs[0], env);
+      ExprId value = n.ints[1] ? read_at(n.inputs[0], env, axis, before, zero, false) : pull(n.inputs[0], env);
       return b_.apply(Op::Add, n.dtype, {sum, value});
     }
     case Op::Random: {
@@ -245,22 +247,9 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
     throw InternalError(fmt::format("{}: '{}' ({}) has no expression in '{}'", n.loc.str(), b_.name_of(id), op_name(n.op), name_));
   }
   std::vector<ExprId> args;
-  for (NodeId i : n.inputs) args.push_back(sub(i, env));
+  for (NodeId i : n.inputs) args.push_back(pull(i, env));
   if (n.op == Op::ToReal && b_[args[0]].kind == Expr::Kind::Constant) return b_.constant(b_[args[0]].value, DType::Real);
-  if (n.dtype == DType::Int && (n.op == Op::Add || n.op == Op::Sub || n.op == Op::Mul)) {
-    auto affine = [&](ExprId e) -> std::optional<Index> {
-      if (b_[e].kind == Expr::Kind::Constant) return ProgramBuilder::fixed(static_cast<int64_t>(b_[e].value));
-      if (b_[e].kind == Expr::Kind::Counter && b_[e].index.computed == kNone) return b_[e].index;
-      return std::nullopt;
-    };
-    std::optional<Index> l = affine(args[0]), r = affine(args[1]);
-    if (l && r) {
-      if (n.op == Op::Add) return b_.counter(b_.sum(*l, *r));
-      if (n.op == Op::Sub) return b_.counter(b_.sum(*l, b_.scaled(*r, -1, 0)));
-      if (l->terms.empty()) return b_.counter(b_.scaled(*r, l->offset, 0));
-      if (r->terms.empty()) return b_.counter(b_.scaled(*l, r->offset, 0));
-    }
-  }
+  if (const std::optional<Index> index = affine(b_, n.op, n.dtype, args)) return b_.counter(*index);
   return b_.apply(n.op, n.dtype, args);
 }
 

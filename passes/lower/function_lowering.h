@@ -80,6 +80,7 @@ class FunctionLowering {
   bool lie_together(ir::NodeId id, const ir::Axes& axes) const;
   ir::ExprId load_value(ir::NodeId id, const Env& env);
   ir::ExprId load_shared(ir::NodeId id, const Env& env);
+  ir::ExprId load_from(ir::BufferId buffer, ir::NodeId id, const Env& env);
   struct Bounded {
     ir::Index index;
     ir::ExprId condition;
