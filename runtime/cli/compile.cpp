@@ -25,6 +25,13 @@ double since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
+std::string read_text(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
 void write_text(const std::filesystem::path& path, const std::string& text) {
   std::ofstream out(path, std::ios::binary);
   out << text;
@@ -121,50 +128,41 @@ void fill_manifest(CompiledModel& c, const frontend::Model& model) {
   }
 }
 
-}  // namespace
-
-frontend::Model load(const CompileOptions& options) {
-  ir::Diagnostics diagnostics;
-  frontend::Model model = frontend::load_model(frontend::find_model(options.model), options.overrides, diagnostics);
-  diagnostics.stop_if_errors();
-  return model;
-}
-
-CompiledModel compile_model(const CompileOptions& options) {
-  CompiledModel c;
-  c.path = frontend::find_model(options.model);
-  {
-    std::ifstream in(c.path, std::ios::binary);
-    std::stringstream text;
-    text << in.rdbuf();
-    c.text = text.str();
-  }
-  c.target = options.target.empty() ? ir::host_target() : ir::target_by_name(options.target);
-  auto start = std::chrono::steady_clock::now();
+/// Model file -> Graph.
+frontend::Model read_model(const CompileOptions& options, CompiledModel& c) {
+  const auto start = std::chrono::steady_clock::now();
   ir::Diagnostics diagnostics;
   frontend::Model model = frontend::load_model(c.path, options.overrides, diagnostics, {options.head, {}});
   diagnostics.stop_if_errors();
   if (!diagnostics.all().empty()) c.warnings.push_back(diagnostics.format());
   c.times.push_back({"front end", since(start), true});
+  c.bf16 = model.precision == "bf16";
+  if (c.bf16 && !c.target.fast_bf16) {
+    c.warnings.push_back(fmt::format("note: {} has no instructions for bf16: products of rounded numbers are slower than float32 ones here", c.target.name));
+  }
+  return model;
+}
+
+/// Graph -> Graph, all passes.
+void run_passes(frontend::Model& model, const CompileOptions& options, CompiledModel& c) {
   freeze(model, options.freeze);
   model.graph = passes::separate_evaluation(model.graph, options.train);
   c.parsed = model.graph;
-
   passes::PipelineOptions pipeline;
   pipeline.skip = options.skip;
   pipeline.stop_after = options.stop_after;
   GraphWatcher watcher(options, c);
   pipeline.after = [&](int number, const std::string& name, const ir::Graph& graph, double ms) { watcher.after(number, name, graph, ms); };
   c.graph = passes::run_pipeline(model.graph, pipeline);
+}
 
-  start = std::chrono::steady_clock::now();
+/// Graph -> LoopProgram.
+void lower_graph(const frontend::Model& model, const CompileOptions& options, CompiledModel& c) {
+  const auto start = std::chrono::steady_clock::now();
   passes::LowerOptions lower;
   lower.fuse = options.fuse;
   lower.lanes = c.target.lanes;
-  lower.bf16 = c.bf16 = model.precision == "bf16";
-  if (c.bf16 && !c.target.fast_bf16) {
-    c.warnings.push_back(fmt::format("note: {} has no instructions for bf16: products of rounded numbers are slower than float32 ones here", c.target.name));
-  }
+  lower.bf16 = c.bf16;
   lower.second_cache_floats = static_cast<int64_t>(c.target.l2_bytes / sizeof(float));
   if (model.tile_rows > 0) lower.tile = model.tile_rows;
   lower.vocabulary = model.V;
@@ -173,24 +171,28 @@ CompiledModel compile_model(const CompileOptions& options) {
   lower.train = options.train;
   lower.eval = options.eval;
   lower.rows = options.rows;
-  if (options.stop_after.empty()) {
-    c.program = passes::lower_to_loops(c.graph, lower, &c.explanation);
-    c.program.model = model.name;
-    ir::verify(c.program);
-    c.times.push_back({"lower_to_loops", since(start), true});
-    c.costs = passes::count_costs(c.program);
-    start = std::chrono::steady_clock::now();
-    std::string sizes;
-    for (const auto& [name, value] : model.dims) sizes += fmt::format(" {}={}", name, value);
-    c.header = fmt::format("{} for {}, {}:{}", model.name, c.target.name, lower.bf16 ? "bf16" : "fp32", sizes);
-    codegen::EmitOptions emit;
-    emit.header = {c.header, options.fuse ? "fused" : "unfused", "Compile on its own: clang++ -std=c++20 -O3 -ffp-contract=off -c, with the target's instruction sets."};
-    emit.profile = options.profile;
-    c.cpp = codegen::emit_cpp(c.program, c.graph, emit);
-    c.times.push_back({"emit_cpp", since(start), true});
-  }
-  fill_manifest(c, model);
-  c.exe.manifest.head = !options.head.empty();
+  c.program = passes::lower_to_loops(c.graph, lower, &c.explanation);
+  c.program.model = model.name;
+  ir::verify(c.program);
+  c.times.push_back({"lower_to_loops", since(start), true});
+  c.costs = passes::count_costs(c.program);
+}
+
+/// LoopProgram -> C++ text.
+void emit_program(const frontend::Model& model, const CompileOptions& options, CompiledModel& c) {
+  const auto start = std::chrono::steady_clock::now();
+  std::string sizes;
+  for (const auto& [name, value] : model.dims) sizes += fmt::format(" {}={}", name, value);
+  c.header = fmt::format("{} for {}, {}:{}", model.name, c.target.name, c.bf16 ? "bf16" : "fp32", sizes);
+  codegen::EmitOptions emit;
+  emit.header = {c.header, options.fuse ? "fused" : "unfused", "Compile on its own: clang++ -std=c++20 -O3 -ffp-contract=off -c, with the target's instruction sets."};
+  emit.profile = options.profile;
+  c.cpp = codegen::emit_cpp(c.program, c.graph, emit);
+  c.times.push_back({"emit_cpp", since(start), true});
+}
+
+/// Options of the C++ compiler; debuggers and its messages name the dump, if there is one.
+void set_up_jit(const CompileOptions& options, CompiledModel& c) {
   c.jit.exec = options.exec;
   c.jit.opt_level = options.opt_level;
   c.jit.features = c.target.features;
@@ -200,12 +202,20 @@ CompiledModel compile_model(const CompileOptions& options) {
     c.jit.source_path = (std::filesystem::path(options.dump_dir) / "model.cpp").string();
     write_text(c.jit.source_path, c.cpp);
   }
-  if (!options.run || c.cpp.empty()) return c;
+}
+
+/// C++ text -> a library in this process.
+void load_library(const std::string& name, CompiledModel& c) {
   if (!ir::runs_here(c.target)) {
     throw std::runtime_error(fmt::format("this machine cannot run code for '{}'; compile without running it: cpuflowc compile --target {} --out DIR", c.target.name, c.target.name));
   }
-  c.library = codegen::load_cpp(c.cpp, model.name + ".cpp", c.jit);
-  c.times.push_back({c.library->record().cache_hit ? "object cache" : "clang", c.library->record().ms_load + c.library->record().ms_compile + c.library->record().ms_link, true});
+  c.library = codegen::load_cpp(c.cpp, name + ".cpp", c.jit);
+  const codegen::JitRecord& record = c.library->record();
+  c.times.push_back({record.cache_hit ? "object cache" : "clang", record.ms_load + record.ms_compile + record.ms_link, true});
+}
+
+/// The library's kernels that were asked for.
+void bind_kernels(const CompileOptions& options, CompiledModel& c) {
   auto kernel = [&](const char* name) { return reinterpret_cast<cpuflow_kernel*>(c.library->symbol(name)); };
   c.exe.prepare = kernel("prepare");
   for (const ir::Function& f : c.program.functions) {
@@ -227,6 +237,35 @@ CompiledModel compile_model(const CompileOptions& options) {
     if (!c.exe.manifest.causal) {
       c.warnings.push_back("note: positions that are computed one by one give other logits than a whole sequence: sampling recomputes the whole text for every token");
     }
+  }
+}
+
+}  // namespace
+
+frontend::Model load(const CompileOptions& options) {
+  ir::Diagnostics diagnostics;
+  frontend::Model model = frontend::load_model(frontend::find_model(options.model), options.overrides, diagnostics);
+  diagnostics.stop_if_errors();
+  return model;
+}
+
+CompiledModel compile_model(const CompileOptions& options) {
+  CompiledModel c;
+  c.path = frontend::find_model(options.model);
+  c.text = read_text(c.path);
+  c.target = options.target.empty() ? ir::host_target() : ir::target_by_name(options.target);
+  frontend::Model model = read_model(options, c);
+  run_passes(model, options, c);
+  if (options.stop_after.empty()) {
+    lower_graph(model, options, c);
+    emit_program(model, options, c);
+  }
+  fill_manifest(c, model);
+  c.exe.manifest.head = !options.head.empty();
+  set_up_jit(options, c);
+  if (options.run && !c.cpp.empty()) {
+    load_library(model.name, c);
+    bind_kernels(options, c);
   }
   return c;
 }
