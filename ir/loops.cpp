@@ -1,6 +1,73 @@
 #include "ir/loops.h"
 
+#include <set>
+
 namespace cpuflow::ir {
+namespace {
+
+class PlaceWalker {
+ public:
+  PlaceWalker(const LoopProgram& program, const std::function<void(const Place&, Access)>& visit) : p_(program), visit_(visit) {}
+
+  void step(const Step& s) {
+    for (const Nest* n : nests_of(s)) nest(*n);
+    const Product& p = s.product;
+    const Access operand = p.bf16 ? Access::Operand : Access::Read;
+    switch (s.kind) {
+      case Step::Kind::Nest:
+        break;
+      case Step::Kind::Product:
+        place(p.a, operand), place(p.b, Access::Read), place(p.total, Access::Read), place(p.c, Access::Write);
+        for (const ProductTerm& t : p.more) place(t.a, operand), place(t.b, Access::Read);
+        break;
+      case Step::Kind::Pack:
+        place(s.pack.src, s.pack.bf16 ? Access::Operand : Access::Read), place(s.pack.dst, Access::Write);
+        break;
+      case Step::Kind::Fill:
+        place(s.fill.place, Access::Write);
+        break;
+      case Step::Kind::Shift:
+        place(s.shift.place, Access::Write);
+        break;
+      case Step::Kind::Choose:
+        place(s.choose.src, Access::Read), place(s.choose.dst, Access::Write);
+        break;
+    }
+  }
+
+ private:
+  void nest(const Nest& n) {
+    seen_.clear(), set_.clear();
+    for (const Store& s : n.stores) {
+      const bool sets = s.how == Store::How::Set && !s.accumulate;
+      expression(s.value);
+      place(s.place, sets ? Access::Set : Access::Write);
+      if (sets) set_.insert(s.place);
+    }
+    seen_.clear(), set_.clear();
+  }
+
+  void place(const Place& p, Access access) {
+    if (p.buffer == kNone) return;
+    for (const Index& i : p.indices) expression(i.computed);
+    visit_(p, access);
+  }
+
+  void expression(ExprId e) {
+    if (e >= p_.exprs.size() || !seen_.insert(e).second) return;  // none, or one that the verifier has yet to refuse
+    const Expr& x = p_.exprs[e];
+    for (ExprId a : x.args) expression(a);
+    expression(x.index.computed);
+    if (x.kind == Expr::Kind::Load) place(x.place, set_.count(x.place) ? Access::Own : Access::Read);
+  }
+
+  const LoopProgram& p_;
+  const std::function<void(const Place&, Access)>& visit_;
+  std::set<ExprId> seen_;  // in the nest at hand, and what it has set
+  std::set<Place> set_;
+};
+
+}  // namespace
 
 int64_t Index::along(const Axis& axis) const {
   for (const auto& [a, c] : terms) {
@@ -30,6 +97,17 @@ std::vector<const Nest*> nests_of(const Step& step) {
   for (const Nest& n : step.product.blocks) out.push_back(&n);
   return out;
 }
+
+std::vector<const Step*> steps_of(const Region& region) {
+  std::vector<const Step*> out;
+  for (const Step& s : region.before) out.push_back(&s);
+  for (const Group& g : region.groups) {
+    for (const Step& s : g.steps) out.push_back(&s);
+  }
+  return out;
+}
+
+void for_each_place(const LoopProgram& program, const Step& step, const std::function<void(const Place&, Access)>& visit) { PlaceWalker(program, visit).step(step); }
 
 int64_t stride_along(const LoopProgram& program, const Place& place, const Axis& axis) {
   const Buffer& b = program.buffers[place.buffer];

@@ -1,6 +1,7 @@
 #pragma once
 #include "ir/graph.h"
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -220,6 +221,19 @@ Axes loops_of(const Step& step);
 
 /// The nest that a step is, or those that run in a product.
 std::vector<const Nest*> nests_of(const Step& step);
+
+/// The steps of a region: those before its first row, then those of its groups.
+std::vector<const Step*> steps_of(const Region& region);
+
+/// What a step does with a place.  Read: any read but the next two.  Operand: a bf16 product or pack reads it, rounded.  Own: a nest reads what
+/// it has set itself.  Set: a nest makes the element a value.  Write: any other write, also one that adds to what is there.
+enum class Access : uint8_t { Read, Operand, Own, Set, Write };
+
+inline bool writes(Access access) { return access == Access::Set || access == Access::Write; }
+
+/// Calls `visit` for every place that a step reads or writes, in expressions and computed indices too.  What a nest reads comes before what it
+/// writes; a nest's expression is visited once.
+void for_each_place(const LoopProgram& program, const Step& step, const std::function<void(const Place&, Access)>& visit);
 
 /// Elements between neighbours along `axis`; 0 where the place does not depend on it.
 int64_t stride_along(const LoopProgram& program, const Place& place, const Axis& axis);

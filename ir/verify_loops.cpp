@@ -220,9 +220,10 @@ class Verifier {
     by_row_ = false;
     in_before_ = true;
     writes_here_.clear();
-    for (const Step& s : r.before) find_writes(s);
-    for (const Group& g : r.groups) {
-      for (const Step& s : g.steps) find_writes(s);
+    for (const Step* s : steps_of(r)) {
+      for_each_place(p_, *s, [&](const Place& p, Access access) {
+        if (writes(access)) writes_here_.insert(p.buffer);
+      });
     }
     for (const Step& s : r.before) step(s);
     in_before_ = false;
@@ -231,13 +232,6 @@ class Verifier {
       by_row_ = g.by_row;
       for (const Step& s : g.steps) step(s);
     }
-  }
-
-  void find_writes(const Step& s) {
-    for (const Nest* n : nests_of(s)) {
-      for (const Store& st : n->stores) writes_here_.insert(st.place.buffer);
-    }
-    for (BufferId b : {s.product.c.buffer, s.pack.dst.buffer, s.fill.place.buffer, s.shift.place.buffer, s.choose.dst.buffer}) writes_here_.insert(b);
   }
 
   void step(const Step& s) {

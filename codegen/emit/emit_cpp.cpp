@@ -60,13 +60,13 @@ class Emitter {
 
  private:
   static bool multiplies_bf16(const Function& f) {
-    auto bf16 = [](const Step& s) { return s.product.bf16; };
-    return std::any_of(f.parts.begin(), f.parts.end(), [&](const Part& part) {
-      return std::any_of(part.regions.begin(), part.regions.end(), [&](const Region& r) {
-        return std::any_of(r.before.begin(), r.before.end(), bf16) ||
-               std::any_of(r.groups.begin(), r.groups.end(), [&](const Group& g) { return std::any_of(g.steps.begin(), g.steps.end(), bf16); });
-      });
-    });
+    for (const Part& part : f.parts) {
+      for (const Region& r : part.regions) {
+        const std::vector<const Step*> steps = steps_of(r);
+        if (std::any_of(steps.begin(), steps.end(), [](const Step* s) { return s->product.bf16; })) return true;
+      }
+    }
+    return false;
   }
 
   void literals() {
@@ -125,59 +125,10 @@ class Emitter {
 
   /// Buffers that a region touches: read only, or written.
   void find_buffers(const Region& r, std::map<BufferId, bool>& written) {
-    std::set<ExprId> seen;
-    std::set<Place> stored;  // in the nest at hand
-    std::function<void(ExprId)> expr;
-    auto place = [&](const Place& p, bool write) {
-      if (p.buffer == kNone) return;
-      for (const Index& i : p.indices) {
-        if (i.computed != kNone) expr(i.computed);
-      }
-      if (!p_.buffers[p.buffer].in_memory() || p_.buffers[p.buffer].space == Space::Literal) return;
-      bool& w = written[p.buffer];
-      w = w || write;
-    };
-    expr = [&](ExprId e) {
-      if (!seen.insert(e).second) return;
-      const Expr& x = p_.exprs[e];
-      if (x.kind == Expr::Kind::Load && !stored.count(x.place)) place(x.place, false);
-      if (x.index.computed != kNone) expr(x.index.computed);
-      for (ExprId a : x.args) expr(a);
-    };
-    auto step = [&](const Step& s) {
-      for (const Nest* nest : nests_of(s)) {
-        stored.clear();
-        seen.clear();
-        for (const Store& st : nest->stores) {
-          expr(st.value);
-          place(st.place, true);
-          if (st.how == Store::How::Set && !st.accumulate) stored.insert(st.place);
-        }
-      }
-      switch (s.kind) {
-        case Step::Kind::Nest:
-          break;
-        case Step::Kind::Product:
-          for (const ProductTerm& t : s.product.more) place(t.a, false), place(t.b, false);
-          place(s.product.a, false), place(s.product.b, false), place(s.product.c, true);
-          break;
-        case Step::Kind::Pack:
-          place(s.pack.src, false), place(s.pack.dst, true);
-          break;
-        case Step::Kind::Fill:
-          place(s.fill.place, true);
-          break;
-        case Step::Kind::Shift:
-          place(s.shift.place, true);
-          break;
-        case Step::Kind::Choose:
-          place(s.choose.src, false), place(s.choose.dst, true);
-          break;
-      }
-    };
-    for (const Step& s : r.before) step(s);
-    for (const Group& g : r.groups) {
-      for (const Step& s : g.steps) step(s);
+    for (const Step* s : steps_of(r)) {
+      for_each_place(p_, *s, [&](const Place& p, Access access) {
+        if (p_.buffers[p.buffer].in_memory() && p_.buffers[p.buffer].space != Space::Literal) written[p.buffer] |= writes(access);
+      });
     }
   }
 

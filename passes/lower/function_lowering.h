@@ -105,7 +105,6 @@ class FunctionLowering {
   ir::Place pack_operand(Statement& s, const ir::Place& src, ir::NodeId operand, const ir::Axis& k, const ir::Axis& n, bool in_tile, bool bf16);
   bool in_scope(const Statement& s, const ir::Axis& axis) const;
   void find_reads(Statement& s);
-  void add_reads(Statement& s, ir::ExprId e);
   void add_read(Statement& s, const ir::Place& place, bool whole = false);
   ir::Place own_place(ir::NodeId id);
   std::optional<ir::Axis> row_of(ir::NodeId id, const ir::Axes& over) const;

@@ -44,46 +44,13 @@ std::map<NodeId, std::string> float32_products(const Graph& g) {
 void FunctionLowering::round_operands() {
   if (!b_.options.bf16 || row_range) return;
   std::set<BufferId> operands, others;
-  std::set<ExprId> seen;
-  std::set<Place> made;  // by the nest at hand
-  std::function<void(ExprId)> expression;
-  auto indices = [&](const Place& p) {
-    for (const Index& i : p.indices) expression(i.computed);
-  };
-  expression = [&](ExprId e) {
-    if (e == kNone || !seen.insert(e).second) return;
-    const Expr& x = b_[e];
-    if (x.kind == Expr::Kind::Load) {
-      if (!made.count(x.place)) others.insert(x.place.buffer);
-      indices(x.place);
-    }
-    expression(x.index.computed);
-    for (ExprId a : x.args) expression(a);
-  };
-  auto step = [&](const Step& s) {
-    for (const Nest* nest : nests_of(s)) {
-      seen.clear();
-      made.clear();
-      for (const Store& store : nest->stores) {
-        expression(store.value), indices(store.place);
-        if (store.how != Store::How::Set || store.accumulate) others.insert(store.place.buffer);
-        else made.insert(store.place);
-      }
-    }
-    (s.product.bf16 ? operands : others).insert(s.product.a.buffer);
-    for (const ProductTerm& t : s.product.more) {
-      (s.product.bf16 ? operands : others).insert(t.a.buffer);
-      others.insert(t.b.buffer);
-    }
-    (s.pack.bf16 ? operands : others).insert(s.pack.src.buffer);
-    for (const Place* p : {&s.product.b, &s.product.c, &s.pack.dst, &s.fill.place, &s.choose.src, &s.choose.dst}) others.insert(p->buffer);
+  auto place = [&](const Place& p, Access access) {
+    if (access == Access::Operand) operands.insert(p.buffer);
+    else if (access == Access::Read || access == Access::Write) others.insert(p.buffer);
   };
   for (const Part& part : function_.parts) {
     for (const Region& region : part.regions) {
-      for (const Step& s : region.before) step(s);
-      for (const Group& group : region.groups) {
-        for (const Step& s : group.steps) step(s);
-      }
+      for (const Step* s : steps_of(region)) for_each_place(b_.program, *s, place);
     }
   }
   for (const Statement& s : statements_) {
@@ -92,7 +59,7 @@ void FunctionLowering::round_operands() {
     }
   }
   for (BufferId id : operands) {
-    if (id == kNone || others.count(id)) continue;
+    if (others.count(id)) continue;
     Buffer& b = b_.program.buffers[id];
     if (b.space != Space::Lane || b.dtype != DType::Real) continue;
     b.bf16 = true;

@@ -456,43 +456,11 @@ void FunctionLowering::build_statements() {
 void FunctionLowering::find_reads(Statement& s) {
   for (const std::vector<Step>* steps : {&s.before, &s.steps}) {
     for (const Step& step : *steps) {
-      switch (step.kind) {
-        case Step::Kind::Nest:
-          for (const Store& store : step.nest.stores) {
-            add_reads(s, store.value);
-            for (const Index& i : store.place.indices) {
-              if (i.computed != kNone) add_reads(s, i.computed);
-            }
-          }
-          break;
-        case Step::Kind::Product:
-          add_read(s, step.product.a);
-          break;
-        case Step::Kind::Pack:
-          add_read(s, step.pack.src, steps == &s.before);
-          break;
-        case Step::Kind::Choose:
-          add_read(s, step.choose.src);
-          break;
-        case Step::Kind::Fill:
-        case Step::Kind::Shift:
-          break;
-      }
+      for_each_place(b_.program, step, [&](const Place& p, Access access) {
+        if (!writes(access)) add_read(s, p, steps == &s.before);
+      });
     }
   }
-}
-
-void FunctionLowering::add_reads(Statement& s, ExprId e) {
-  const Expr x = b_[e];
-  for (ExprId a : x.args) add_reads(s, a);
-  if (x.kind == Expr::Kind::Counter || x.kind == Expr::Kind::Random) {
-    if (x.index.computed != kNone) add_reads(s, x.index.computed);
-  }
-  if (x.kind != Expr::Kind::Load) return;
-  for (const Index& i : x.place.indices) {
-    if (i.computed != kNone) add_reads(s, i.computed);
-  }
-  add_read(s, x.place);
 }
 
 void FunctionLowering::add_read(Statement& s, const Place& place, bool whole) {

@@ -324,7 +324,6 @@ void FunctionLowering::plan_memory(Function& f) {
   std::vector<std::pair<int, int>> part_range;
   int index = 0;
   auto touch = [&](BufferId b, int from, int to) {
-    if (b == kNone) return;
     const Buffer& buffer = b_.program.buffers[b];
     if (buffer.space != Space::Lane || !buffer.in_memory()) return;
     Life& l = lives[b];
@@ -334,55 +333,14 @@ void FunctionLowering::plan_memory(Function& f) {
   for (const Part& part : f.parts) {
     int first = index, last = index + static_cast<int>(part.regions.size()) - 1;
     for (const Region& region : part.regions) {
-      std::set<ExprId> seen;
-      std::function<void(ExprId)> expr;
-      auto place = [&](const Place& p) {
-        if (p.buffer == kNone) return;
+      auto place = [&](const Place& p, Access) {
         const Buffer& b = b_.program.buffers[p.buffer];
         bool across = passed_on_.count(p.buffer) != 0;  // from layer to layer, held for every one, or made before this part
         for (size_t i = 0; i < b.axes.size(); ++i) across = across || (b.axes[i].kind == AxisKind::Layer && b.strides[i] != 0);
         if (part.loops && (across || (lives.count(p.buffer) && lives[p.buffer].from < first))) touch(p.buffer, first, last);
         else touch(p.buffer, index, index);
-        for (const Index& i : p.indices) {
-          if (i.computed != kNone) expr(i.computed);
-        }
       };
-      expr = [&](ExprId e) {
-        if (e == kNone || !seen.insert(e).second) return;
-        const Expr& x = b_[e];
-        if (x.kind == Expr::Kind::Load) place(x.place);
-        if (x.index.computed != kNone) expr(x.index.computed);
-        for (ExprId a : x.args) expr(a);
-      };
-      auto step = [&](const Step& s) {
-        for (const Nest* nest : nests_of(s)) {
-          for (const Store& store : nest->stores) expr(store.value), place(store.place);
-        }
-        switch (s.kind) {
-          case Step::Kind::Nest:
-            break;
-          case Step::Kind::Product:
-            place(s.product.a), place(s.product.b), place(s.product.c);
-            for (const ProductTerm& t : s.product.more) place(t.a), place(t.b);
-            break;
-          case Step::Kind::Pack:
-            place(s.pack.src), place(s.pack.dst);
-            break;
-          case Step::Kind::Fill:
-            place(s.fill.place);
-            break;
-          case Step::Kind::Shift:
-            place(s.shift.place);
-            break;
-          case Step::Kind::Choose:
-            place(s.choose.src), place(s.choose.dst);
-            break;
-        }
-      };
-      for (const Step& s : region.before) step(s);
-      for (const Group& g : region.groups) {
-        for (const Step& s : g.steps) step(s);
-      }
+      for (const Step* s : steps_of(region)) for_each_place(b_.program, *s, place);
       ++index;
     }
   }
