@@ -150,6 +150,16 @@ class FunctionLowering {
   bool runs_for_new(const ir::Axis& row) const;
   void keep_panels();
   void assign_storage();
+  struct Use {
+    size_t statement;
+    Read read;
+  };
+  std::map<ir::NodeId, std::vector<Use>> find_uses() const;
+  bool may_pass_on(ir::NodeId node, const Statement& producer, const std::vector<Use>& uses) const;
+  void choose_held();
+  void choose_tiles();
+  void size_buffers();
+  void size_fills();
   bool updates_elements(const Statement& s) const;
   void keep_history();
   int64_t carried(const ir::Buffer& buffer) const;

@@ -107,43 +107,45 @@ bool FunctionLowering::runs_for_new(const Axis& row) const {
   return ranged(row) || (it != chunk_rows_.end() && it->second == 1);
 }
 
-void FunctionLowering::assign_storage() {
-  if (row_range) find_chunk_rows();
-  struct Use {
-    size_t statement;
-    Read read;
-  };
+std::map<NodeId, std::vector<FunctionLowering::Use>> FunctionLowering::find_uses() const {
   std::map<NodeId, std::vector<Use>> uses;
   for (size_t i = 0; i < statements_.size(); ++i) {
     for (const Read& r : statements_[i].reads) uses[r.node].push_back({i, r});
   }
-  // Whether each layer may write over what the layer before left: that was read by then, and nothing else of it is asked for.
-  auto passed_on = [&](NodeId node, const Statement& producer) {
-    const Part& part = function_.parts[producer.part];
-    if (!part.loops || statements_of_.at(node).size() != 1) return false;
-    const int64_t last = part.direction > 0 ? int64_t{part.layer.size} - 1 : 0;
-    bool carried = false;
-    for (const Use& u : uses[node]) {
-      const Statement& reader = statements_[u.statement];
-      const Read& r = u.read;
-      if (reader.part != producer.part) {
-        if (reader.part < producer.part || r.layer != last) return false;
-        continue;
-      }
-      if (r.same_layer) continue;
-      if (r.layers_later != -part.direction) return false;
-      carried = true;
-      if (reader.region != producer.region) {
-        if (reader.region > producer.region) return false;
-        continue;
-      }
-      if (r.how != Read::How::SameRow || reader.group > producer.group) return false;
-      if (reader.group < producer.group) continue;
-      if (!part.regions[producer.region].groups[producer.group].by_row || reader.nest > producer.nest) return false;
-      if (reader.nest == producer.nest && (reader.node != node || !r.same_element)) return false;
+  return uses;
+}
+
+/// Whether each layer may write over what the layer before left: that was read by then, and nothing else of it is asked for.
+bool FunctionLowering::may_pass_on(NodeId node, const Statement& producer, const std::vector<Use>& uses) const {
+  const Part& part = function_.parts[producer.part];
+  if (!part.loops || statements_of_.at(node).size() != 1) return false;
+  const int64_t last = part.direction > 0 ? int64_t{part.layer.size} - 1 : 0;
+  bool carried = false;
+  for (const Use& u : uses) {
+    const Statement& reader = statements_[u.statement];
+    const Read& r = u.read;
+    if (reader.part != producer.part) {
+      if (reader.part < producer.part || r.layer != last) return false;
+      continue;
     }
-    return carried;
-  };
+    if (r.same_layer) continue;
+    if (r.layers_later != -part.direction) return false;
+    carried = true;
+    if (reader.region != producer.region) {
+      if (reader.region > producer.region) return false;
+      continue;
+    }
+    if (r.how != Read::How::SameRow || reader.group > producer.group) return false;
+    if (reader.group < producer.group) continue;
+    if (!part.regions[producer.region].groups[producer.group].by_row || reader.nest > producer.nest) return false;
+    if (reader.nest == producer.nest && (reader.node != node || !r.same_element)) return false;
+  }
+  return carried;
+}
+
+/// How many rows and layers of each value are held, and what is kept between calls.
+void FunctionLowering::choose_held() {
+  std::map<NodeId, std::vector<Use>> uses = find_uses();
   for (auto& [node, buffer] : buffers_) {
     Buffer& b = b_.program.buffers[buffer];
     if (b.space != Space::Lane && !(b.space == Space::Shared && rate_ <= Rate::Step)) continue;
@@ -179,7 +181,7 @@ void FunctionLowering::assign_storage() {
     }
     if (row_range && producer.reduces_rows && ranged(*producer.row)) b.persistent = true;
     if (b.space == Space::Shared || b.persistent) layers = true;
-    else if (layers && b.space == Space::Lane && passed_on(node, producer)) layers = false, passed_on_.insert(buffer);
+    else if (layers && b.space == Space::Lane && may_pass_on(node, producer, uses[node])) layers = false, passed_on_.insert(buffer);
     const Region* region = &function_.parts[producer.part].regions[producer.region];
     near = near && distance > 0 && !rows_all && region->chunk == 0;
     const bool by_row = region->groups[producer.group].by_row;
@@ -204,8 +206,10 @@ void FunctionLowering::assign_storage() {
       }
     }
   }
-  if (row_range) keep_panels();
-  // A tile is as high as its largest value allows, but not so low that what its products read, and the gradients that they add to, cost more than its values.
+}
+
+/// A tile is as high as its largest value allows, but not so low that what its products read, and the gradients that they add to, cost more than its values.
+void FunctionLowering::choose_tiles() {
   for (Part& part : function_.parts) {
     for (Region& region : part.regions) {
       if (!region.has_rows) continue;
@@ -235,6 +239,10 @@ void FunctionLowering::assign_storage() {
       region.tile = (region.row.size + tiles - 1) / tiles;  // of equal height
     }
   }
+}
+
+/// Strides of what is held for layers or rows, and with them how large each buffer is.
+void FunctionLowering::size_buffers() {
   for (auto& [node, buffer] : buffers_) {
     Buffer& b = b_.program.buffers[buffer];
     auto it = statements_of_.find(node);
@@ -255,8 +263,10 @@ void FunctionLowering::assign_storage() {
     }
     b.floats = b.rows == Rows::Block ? 0 : floats_of(b, elements * rows);
   }
-  keep_history();
-  // how much there is to set to zero
+}
+
+/// How much there is to set to zero.
+void FunctionLowering::size_fills() {
   for (Part& part : function_.parts) {
     for (Region& region : part.regions) {
       auto size = [&](Step& s) {
@@ -280,6 +290,16 @@ void FunctionLowering::assign_storage() {
       }
     }
   }
+}
+
+void FunctionLowering::assign_storage() {
+  if (row_range) find_chunk_rows();
+  choose_held();
+  if (row_range) keep_panels();
+  choose_tiles();
+  size_buffers();
+  keep_history();
+  size_fills();
 }
 
 /// Floats of a kept buffer that later rows read.
@@ -321,7 +341,6 @@ void FunctionLowering::plan_memory(Function& f) {
     int from = 1 << 30, to = -1;
   };
   std::map<BufferId, Life> lives;
-  std::vector<std::pair<int, int>> part_range;
   int index = 0;
   auto touch = [&](BufferId b, int from, int to) {
     const Buffer& buffer = b_.program.buffers[b];
