@@ -163,6 +163,10 @@ class FunctionLowering {
   bool updates_elements(const Statement& s) const;
   void keep_history();
   int64_t carried(const ir::Buffer& buffer) const;
+  struct Life {
+    int from = 1 << 30, to = -1;  // regions
+  };
+  std::map<ir::BufferId, Life> find_lives(const ir::Function& f) const;
   void plan_memory(ir::Function& f);
 
   void decline(ir::NodeId id, const std::string& why);

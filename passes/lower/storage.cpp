@@ -336,10 +336,8 @@ void FunctionLowering::keep_history() {
   }
 }
 
-void FunctionLowering::plan_memory(Function& f) {
-  struct Life {
-    int from = 1 << 30, to = -1;
-  };
+/// From which region to which each buffer is needed.
+std::map<BufferId, FunctionLowering::Life> FunctionLowering::find_lives(const Function& f) const {
   std::map<BufferId, Life> lives;
   int index = 0;
   auto touch = [&](BufferId b, int from, int to) {
@@ -363,11 +361,16 @@ void FunctionLowering::plan_memory(Function& f) {
       ++index;
     }
   }
-  std::vector<BufferId> order;
   for (auto& [b, life] : lives) {
     if (b_.program.buffers[b].persistent) life = {0, index};
-    order.push_back(b);
   }
+  return lives;
+}
+
+void FunctionLowering::plan_memory(Function& f) {
+  std::map<BufferId, Life> lives = find_lives(f);
+  std::vector<BufferId> order;
+  for (const auto& [b, life] : lives) order.push_back(b);
   std::sort(order.begin(), order.end(), [&](BufferId a, BufferId b) {
     const Buffer &x = b_.program.buffers[a], &y = b_.program.buffers[b];
     return std::pair(!x.persistent, -x.floats) < std::pair(!y.persistent, -y.floats);
