@@ -23,6 +23,9 @@ constexpr unsigned kMostBound = 40;
 // Scores outside a condition: less than any that a model computes, and finite in float32.
 constexpr double kLowest = -1e30;
 
+/// The index of `i` or `i in 0..8`.
+const Expr& word_of(const Expr& written) { return written.is(Kind::In) ? written.args[0] : written; }
+
 }  // namespace
 
 Value Evaluator::index_value(const std::string& name, const Index& index) {
@@ -124,7 +127,7 @@ Fault Evaluator::no_range(const Expr& word, const std::vector<const Expr*>& used
 /// The range of an index that is written on the left side or bound: its own, or that of the axes it is used bare on.
 Index Evaluator::index_range(const Expr& written, const std::vector<const Expr*>& used, Frame& f, std::string& name, bool left,
                              unsigned slot) {
-  const Expr& word = written.is(Kind::In) ? written.args[0] : written;
+  const Expr& word = word_of(written);
   if (!word.is(Kind::Name)) throw Fault{written.at, "expected an index, as in x[t,i] or i in 0..8"};
   name = word.name;
   if (is_named(name, f)) throw Fault{word.at, "index '" + name + "' has the name of a value or size"};
@@ -207,7 +210,7 @@ Value Evaluator::reduce(const Expr& e, Frame& f) {
   std::vector<const Expr*> used = {&e.args[0]};
   for (const Expr& c : *conditions) used.push_back(&c);
   std::set<std::string> bound_names;
-  for (const Expr& b : *bound) bound_names.insert(b.is(Kind::In) ? b.args[0].name : b.name);
+  for (const Expr& b : *bound) bound_names.insert(word_of(b).name);
   std::map<std::string, Index> ranges;
   for (const Expr& b : *bound) {
     if (e.name == "softmax" && b.is(Kind::Name) && f.left.count(b.name) > 0) {
@@ -216,7 +219,7 @@ Value Evaluator::reduce(const Expr& e, Frame& f) {
     }
     std::string name;
     Index index = index_range(b, used, f, name, false, 0);
-    if (index.size() == 0) throw no_range(b, used, bound_names, f);
+    if (index.size() == 0) throw no_range(word_of(b), used, bound_names, f);
     auto outer = f.index.find(name);
     bool free =
         name == "t" && f.left.count("t") == 0 && outer != f.index.end() && outer->second.size() == program_.T && ranges.count("t") == 0;
@@ -369,7 +372,7 @@ Value Evaluator::bind(const Statement& s, const Expr& target, Frame& f) {
   std::vector<std::string> order;
   std::map<std::string, Index> ranges;
   std::set<std::string> left_names;
-  for (size_t k = first; k < target.args.size(); ++k) left_names.insert(target.args[k].is(Kind::In) ? target.args[k].args[0].name : target.args[k].name);
+  for (size_t k = first; k < target.args.size(); ++k) left_names.insert(word_of(target.args[k]).name);
   size_t leading = 0;
   for (size_t k = first; k < target.args.size(); ++k) {
     std::string index_name;
@@ -379,7 +382,7 @@ Value Evaluator::bind(const Statement& s, const Expr& target, Frame& f) {
     if (f.recurrence != nullptr && index_name == f.recurrence->over) index = f.recurrence->index;
     size_t place = k - 1;
     if (index.size() == 0 && known != f.axes.end() && place < known->second.size() && known->second[place]) index = *known->second[place];
-    if (index.size() == 0) throw no_range(target.args[k], {&s.value}, left_names, f);
+    if (index.size() == 0) throw no_range(word_of(target.args[k]), {&s.value}, left_names, f);
     if (!ranges.emplace(index_name, index).second)
       throw Fault{target.args[k].at, "index '" + index_name + "' stands twice on the left side"};
     if ((index_name == "b" || index_name == "t") && leading == k - first) ++leading;

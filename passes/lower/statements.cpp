@@ -1,4 +1,5 @@
 // Each stored value as loops of its own.
+#include "codegen/abi/cache_lines.h"
 #include "ir/diagnostics.h"
 #include "passes/lower/function_lowering.h"
 
@@ -185,7 +186,7 @@ Place FunctionLowering::pack_operand(Statement& s, const Place& src, NodeId oper
   dst.strides.resize(vary.size());
   dst.node = s.node;
   std::vector<Index> indices;
-  int64_t stride = (floats + 15) / 16 * 16;
+  int64_t stride = codegen::whole_cache_lines(floats);
   for (size_t i = vary.size(); i-- > 0;) {
     dst.strides[i] = stride;
     stride *= vary[i].size;

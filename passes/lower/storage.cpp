@@ -1,4 +1,5 @@
 // How much of each value is held, for how long, and where.
+#include "codegen/abi/cache_lines.h"
 #include "passes/lower/function_lowering.h"
 
 #include <algorithm>
@@ -379,11 +380,11 @@ void FunctionLowering::plan_memory(Function& f) {
   std::vector<BufferId> done;
   for (BufferId b : order) {
     Buffer& buffer = b_.program.buffers[b];
-    const int64_t size = (buffer.floats + 15) / 16 * 16;
+    const int64_t size = codegen::whole_cache_lines(buffer.floats);
     std::vector<std::pair<int64_t, int64_t>> taken;
     for (BufferId d : done) {
       if (lives[d].to < lives[b].from || lives[b].to < lives[d].from) continue;
-      taken.push_back({b_.program.buffers[d].offset, (b_.program.buffers[d].floats + 15) / 16 * 16});
+      taken.push_back({b_.program.buffers[d].offset, codegen::whole_cache_lines(b_.program.buffers[d].floats)});
     }
     std::sort(taken.begin(), taken.end());
     int64_t at = 0;

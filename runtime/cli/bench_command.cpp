@@ -88,7 +88,7 @@ void bench(const BenchOptions& options, Status&) {
   if (options.model->unfused) throw UsageError("bench compares fused with unfused code; leave out --unfused");
   CompileOptions compile = options.model->compile_options("bench");
   const int threads = options.threads > 0 ? options.threads : rt::available_threads();
-  measure_choices(compile.overrides, compile, threads, options.tune.empty() ? 0 : parse_time("--tune", options.tune));
+  measure_choices(compile.overrides, load(compile).precision, compile, threads, options.tune.empty() ? 0 : parse_time("--tune", options.tune));
   auto program = [&](bool fuse, bool profile) {
     compile.fuse = fuse;
     compile.profile = profile;

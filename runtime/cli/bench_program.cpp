@@ -8,6 +8,7 @@
 #include <random>
 #include <string_view>
 
+#include "runtime/train/arrays.h"
 #include "runtime/train/optimizer.h"
 
 namespace cpuflow::embedded {
@@ -99,8 +100,7 @@ struct BenchProgram::Buffers {
     pool.parallel_for(lanes.size(), [&](size_t l, int thread) {
       for (int64_t s = static_cast<int64_t>(l); s < sequences; s += m.lanes) {
         cpuflow_call c = call(*lanes[l], s);
-        // as in training: a thread keeps to one scratch, which then stays in its caches
-        c.lane = lanes[static_cast<size_t>(pool.size()) <= lanes.size() ? static_cast<size_t>(thread) : l]->scratch.get();
+        c.lane = lanes[rt::scratch_lane(l, lanes.size(), thread, pool.size())]->scratch.get();
         kernel(&c);
       }
     });

@@ -138,7 +138,7 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
     if (folder.exists()) out.phase = std::min(static_cast<size_t>(folder.open(true).state.phase), out.phases.size() - 1);
   }
   if (command.resume && !command.tune.empty()) log_line("note: nothing is measured for --tune: the run goes on as it began");
-  measure_choices(compile.overrides, in_phase(compile, out.phases[out.phase]), command.threads, command.tune.empty() || command.resume ? 0 : parse_time("--tune", command.tune));
+  measure_choices(compile.overrides, loaded_model.precision, in_phase(compile, out.phases[out.phase]), command.threads, command.tune.empty() || command.resume ? 0 : parse_time("--tune", command.tune));
   out.compile = compile;
   out.model = compile_and_warn(in_phase(compile, out.phases[out.phase]));
   if (!command.resume) {

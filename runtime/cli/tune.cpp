@@ -98,10 +98,10 @@ std::string faster_tiles(const CompileOptions& options, int threads, double seco
   return say(how.empty() ? "others are the same" : how);
 }
 
-void measure_choices(std::map<std::string, std::string>& settings, CompileOptions options, int threads, double seconds) {
+void measure_choices(std::map<std::string, std::string>& settings, const std::string& precision, CompileOptions options, int threads, double seconds) {
   if (threads == 0) threads = rt::available_threads();
   auto settle = [&](const char* name, const std::string& value) { settings[name] = options.overrides[name] = value; };
-  if (load(options).precision == "auto") settle(kPrecisionSetting, faster_precision(options, threads));
+  if (precision == "auto") settle(kPrecisionSetting, faster_precision(options, threads));
   if (seconds > 0) settle(kTilesSetting, faster_tiles(options, threads, seconds));
 }
 

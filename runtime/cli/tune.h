@@ -16,8 +16,8 @@ std::string faster_precision(const CompileOptions& options, int threads);
 /// what it found.  Throws what compile_model throws.
 std::string faster_tiles(const CompileOptions& options, int threads, double seconds);
 
-/// Adds to `settings` what `options` leave open, measured: the precision where it is "auto", and tile_rows in `seconds` if that is not 0.
-/// `threads`: 0 for all that there are.
-void measure_choices(std::map<std::string, std::string>& settings, CompileOptions options, int threads, double seconds);
+/// Adds to `settings` what is left open, measured: the precision where `precision`, the model's, is "auto", and tile_rows in `seconds` if
+/// that is not 0.  `threads`: 0 for all that there are.
+void measure_choices(std::map<std::string, std::string>& settings, const std::string& precision, CompileOptions options, int threads, double seconds);
 
 }  // namespace cpuflow::cli

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -36,5 +37,9 @@ class Arrays {
   Arena arena_;
   std::vector<float*> losses_;
 };
+
+/// The lane whose scratch a thread works in.  A sequence leaves nothing behind there, so a thread keeps to one scratch, which then stays in its
+/// caches, as long as there is one for each thread.
+inline size_t scratch_lane(size_t lane, size_t lanes, int thread, int threads) { return static_cast<size_t>(threads) <= lanes ? static_cast<size_t>(thread) : lane; }
 
 }  // namespace cpuflow::rt

@@ -89,8 +89,7 @@ bool StepRunner::run_sequences(cpuflow_kernel* kernel, int64_t step, const std::
         return;
       }
       cpuflow_call c = call(lane, step, s);
-      // a sequence leaves nothing behind in its scratch: a thread keeps to one, which then stays in its caches
-      c.lane = arrays_.lanes[static_cast<size_t>(pool_.size()) <= lanes ? static_cast<size_t>(thread) : lane].scratch;
+      c.lane = arrays_.lanes[scratch_lane(lane, lanes, thread, pool_.size())].scratch;
       kernel(&c);
     }
   });
