@@ -13,6 +13,7 @@ namespace cpuflow::embedded {
 extern const std::string_view kernel_prelude;
 extern const std::string_view kernel_products;
 extern const std::string_view kernel_bf16;
+extern const std::string_view kernel_bf16_products;
 extern const std::string_view kernel_loops;
 extern const std::string_view kernel_abi;
 }  // namespace cpuflow::embedded
@@ -42,6 +43,8 @@ class Emitter {
     out_ += "\n";
     if (std::any_of(p_.functions.begin(), p_.functions.end(), multiplies_bf16)) {
       out_ += embedded::kernel_bf16;
+      out_ += "\n";
+      out_ += embedded::kernel_bf16_products;
       out_ += "\n";
     }
     out_ += embedded::kernel_loops;
@@ -254,7 +257,7 @@ class Emitter {
 
   void product_of_streams(int indent, const Step& s, const Names& names, const Region& r, bool by_row) {
     const Product& p = s.product;
-    line(indent, fmt::format("kernel::product_of_streams{}<{}, {}, {}>({{call->fork, call->team}}, {}kernel::rows_of(call, {}), {}, {}, {}, {}, {});", p.bf16 ? "_bf16" : "", p.n.size, p.k.size, p.accumulate, p.bf16 ? "call->streams > 1, " : "",
+    line(indent, fmt::format("kernel::product_of_streams{}<{}, {}, {}>({{call->fork, call->team}}, kernel::rows_of(call, {}), {}, {}, {}, {}, {});", p.bf16 ? "_bf16" : "", p.n.size, p.k.size, p.accumulate,
                              rows(r, by_row), pointer(p.a, names, r, {p.m, p.k}), row_step(p.a, p.m), pointer(p.b, names, r, {}), pointer(p.c, names, r, {p.m, p.n}), row_step(p.c, p.m)));
   }
 

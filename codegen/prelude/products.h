@@ -266,15 +266,13 @@ KERNEL_OUTER void product_in_blocks(int m, const float* a, long a_row, const flo
   }
 }
 
-constexpr int kFewRows = 4;  // up to so many rows, reading B takes longer than multiplying
-
 /// Threads that share the columns of a product, if `fork` is not null: it runs `body` for every part at once and waits for all.
 struct Team {
   void (*fork)(void* team, void (*body)(void* context, int part, int parts), void* context);
   void* team;
 
-  /// Whether a product is shared: it has few rows, and so much to read that it takes longer than to come together.
-  KERNEL_INLINE bool shares(int m, long floats_of_b) const { return fork && m <= kFewRows && floats_of_b >= (1 << 14); }
+  /// Whether a product is shared: it has one row, and so much to read that it takes longer than to come together.
+  KERNEL_INLINE bool shares(int m, long floats_of_b) const { return fork && m == 1 && floats_of_b >= (1 << 14); }
   /// multiply(first, columns) for columns first .. first + columns - 1 of N; each part is the same whoever else takes part.
   template <class Multiply>
   void share(int N, const Multiply& multiply) const {

@@ -7,6 +7,7 @@
 #include "codegen/prelude/kernel_prelude.h"
 #include "codegen/prelude/products.h"
 #include "codegen/prelude/bf16.h"
+#include "codegen/prelude/bf16_products.h"
 #include "codegen/prelude/loops.h"
 #include "tests/prelude/target.h"
 
@@ -125,7 +126,7 @@ void product_of_streams_700_90(bool bf16, int parts, int m, const float* a, long
   const kernel::Tiles tiles;
   const kernel::Team team = {parts > 0 ? last_part_first : nullptr, &parts};
   if (bf16)
-    kernel::product_of_streams_bf16<700, 90, true>(team, true, m, a, a_row, b, c, c_row);
+    kernel::product_of_streams_bf16<700, 90, true>(team, m, a, a_row, b, c, c_row);
   else
     kernel::product_of_streams<700, 90, true>(team, m, a, a_row, b, c, c_row);
 }
