@@ -266,25 +266,40 @@ KERNEL_OUTER void product_in_blocks(int m, const float* a, long a_row, const flo
   }
 }
 
-/// Threads that share the columns of a product, if `fork` is not null: it runs `body` for every part at once and waits for all.
-struct Team {
-  void (*fork)(void* team, void (*body)(void* context, int part, int parts), void* context);
-  void* team;
+constexpr int kColumnStep = 4 * kPanel;  // what one row reads at once
+/// Columns that are a quarter of a megabyte, at least a step.
+constexpr int columns_at_once(long floats_of_panel) {
+  const long steps = (1L << 16) / (4 * floats_of_panel);
+  return steps > 1 ? static_cast<int>(steps) * kColumnStep : kColumnStep;
+}
 
-  /// Whether a product is shared: it has one row, and so much to read that it takes longer than to come together.
+/// How `rows` reads the columns of its matrices.
+struct Team {
+  void (*fork)(void* team, void (*body)(void* context, int part, int parts), void* context);  // runs body for every part at once and waits for all; null: there is one thread
+  void* team;
+  bool backwards;  // from the last columns to the first: what was read last in the call before is still in the second cache
+
+  /// Whether threads share a product: it has one row, and so much to read that it takes longer than to come together.
   KERNEL_INLINE bool shares(int m, long floats_of_b) const { return fork && m == 1 && floats_of_b >= (1 << 14); }
-  /// multiply(first, columns) for columns first .. first + columns - 1 of N; each part is the same whoever else takes part.
+
+  /// multiply(first, columns) for columns first .. last - 1, so many at a time where their order matters.
   template <class Multiply>
-  void share(int N, const Multiply& multiply) const {
+  KERNEL_INLINE void in_order(int first, int last, int columns, const Multiply& multiply) const {
+    if (!backwards) return multiply(first, last - first);
+    for (int n = first + (last - first - 1) / columns * columns; n >= first; n -= columns) multiply(n, min(columns, last - n));
+  }
+  /// The same for columns 0 .. N - 1 by all threads; each part is the same whoever else takes part.
+  template <class Multiply>
+  void share(int N, int columns, const Multiply& multiply) const {
     struct Work {
-      int N;
+      const Team& team;
+      int N, columns;
       const Multiply& multiply;
-    } work = {N, multiply};
+    } work = {*this, N, columns, multiply};
     fork(team, [](void* context, int part, int parts) {
-      constexpr int kStep = 4 * kPanel;  // what one row reads at once
       const Work& w = *static_cast<const Work*>(context);
-      const int steps = (w.N + kStep - 1) / kStep, first = steps * part / parts * kStep, last = min(w.N, steps * (part + 1) / parts * kStep);
-      if (first < last) w.multiply(first, last - first);
+      const int steps = (w.N + kColumnStep - 1) / kColumnStep, first = steps * part / parts * kColumnStep, last = min(w.N, steps * (part + 1) / parts * kColumnStep);
+      if (first < last) w.team.in_order(first, last, w.columns, w.multiply);
     }, &work);
   }
 };
@@ -293,8 +308,9 @@ struct Team {
 template <int N, int K, bool kAdd>
 inline void product_of_streams(const Team& team, int m, const float* a, long a_row, const float* b, float* c, long c_row) {
   constexpr long panel = static_cast<long>(K) * kPanel;
-  if (!team.shares(m, packed_floats(K, N))) return multiply(m, N, K, kAdd, a, a_row, b, panel, c, c_row);
-  team.share(N, [&](int n, int columns) { multiply(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, panel, c + n, c_row); });
+  auto multiply_columns = [&](int n, int columns) { multiply(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, panel, c + n, c_row); };
+  if (team.shares(m, packed_floats(K, N))) team.share(N, columns_at_once(panel), multiply_columns);
+  else team.in_order(0, N, columns_at_once(panel), multiply_columns);
 }
 
 /// From the first up to the last, without it.

@@ -64,7 +64,7 @@ struct Target {
   /// product<40, 24, add> and product_t<40, add>.
   void (*product_40_24)(int m, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
   /// product_of_streams<700, 90, true> by a team of so many parts, or by nobody but the caller when there are none.
-  void (*product_of_streams_700_90)(bool bf16, int parts, int m, const float* a, long a_row, const float* b, float* c, long c_row);
+  void (*product_of_streams_700_90)(bool bf16, int parts, bool backwards, int m, const float* a, long a_row, const float* b, float* c, long c_row);
   void (*product_t_40)(int m, int k, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
   void (*topk_mask)(const float* x, long stride, int n, int k, float* mask, long mask_stride);
   void (*shift)(float* first, long n, long history, long stride);

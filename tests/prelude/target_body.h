@@ -122,9 +122,9 @@ void last_part_first(void* parts, void (*body)(void* context, int part, int part
   for (int part = count; part-- > 0;) body(context, part, count);
 }
 
-void product_of_streams_700_90(bool bf16, int parts, int m, const float* a, long a_row, const float* b, float* c, long c_row) {
+void product_of_streams_700_90(bool bf16, int parts, bool backwards, int m, const float* a, long a_row, const float* b, float* c, long c_row) {
   const kernel::Tiles tiles;
-  const kernel::Team team = {parts > 0 ? last_part_first : nullptr, &parts};
+  const kernel::Team team = {parts > 0 ? last_part_first : nullptr, &parts, backwards};
   if (bf16)
     kernel::product_of_streams_bf16<700, 90, true>(team, m, a, a_row, b, c, c_row);
   else

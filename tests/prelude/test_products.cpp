@@ -308,13 +308,15 @@ TEST_CASE("a product has the same bits for one stream and several, whoever share
       std::vector<float> panels(static_cast<size_t>(products.packed(K, N)));
       products.pack(b.data(), N, 1, K, N, panels.data());
       std::vector<float> alone = c;
-      for (int i = 0; i < m; ++i) target.product_of_streams_700_90(bf16, 0, 1, a.data() + i * K, K, panels.data(), alone.data() + i * N, N);
+      for (int i = 0; i < m; ++i) target.product_of_streams_700_90(bf16, 0, false, 1, a.data() + i * K, K, panels.data(), alone.data() + i * N, N);
       for (const int rows : {1, 2, 3, 4, 7}) {
         for (const int parts : {0, 1, 2, 3, 5, 16}) {
-          std::vector<float> out = c;
-          for (int i = 0; i < m; i += rows) target.product_of_streams_700_90(bf16, parts, std::min(rows, m - i), a.data() + i * K, K, panels.data(), out.data() + i * N, N);
-          INFO(target.name << (bf16 ? " bf16, " : ", ") << rows << " rows, " << parts << " parts");
-          CHECK(std::memcmp(out.data(), alone.data(), out.size() * sizeof(float)) == 0);
+          for (const bool backwards : {false, true}) {
+            std::vector<float> out = c;
+            for (int i = 0; i < m; i += rows) target.product_of_streams_700_90(bf16, parts, backwards, std::min(rows, m - i), a.data() + i * K, K, panels.data(), out.data() + i * N, N);
+            INFO(target.name << (bf16 ? " bf16, " : ", ") << rows << " rows, " << parts << " parts, backwards " << backwards);
+            CHECK(std::memcmp(out.data(), alone.data(), out.size() * sizeof(float)) == 0);
+          }
         }
       }
       double first = 0;
