@@ -17,7 +17,7 @@ using passes::audit::Verdict;
 namespace {
 
 cli::AuditReport audited(const std::string& text) {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("model.toml", text);
   return cli::audit_model(folder / "model.toml", {});
 }
@@ -144,7 +144,7 @@ TEST_CASE("position range: parameters that end with T are named") {
 }
 
 TEST_CASE("a refuted position, range or gradient stops no training; the last two are noted") {
-  const Folder folder;
+  const TemporaryFolder folder;
   AuditModel model = honest();
   model.block = "x = x / sqrt(mean(x * x))\nx = x + W(cumsum(x)) + stop(U(x))";
   std::string text = model.text();
@@ -165,7 +165,7 @@ TEST_CASE("a refuted position, range or gradient stops no training; the last two
 }
 
 TEST_CASE("a refuted causality stops training unless the model file allows it; then everything says so") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string leaking = audit_models()[0].text();
   folder.write("leak.toml", leaking);
   folder.write("allowed.toml", "allow = [\"future\"]\n" + leaking);

@@ -1,45 +1,12 @@
 #pragma once
-#include <unistd.h>
-
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <random>
 #include <string>
 
 #include "tests/catch.h"
-
-/// A folder that is removed with everything in it.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "cpuflow-data-XXXXXX").string();
-    if (!mkdtemp(pattern.data())) throw std::runtime_error("cannot make a temporary folder");
-    path_ = pattern;
-  }
-  ~ScratchFolder() { std::filesystem::remove_all(path_); }
-  std::string file(const std::string& name) const { return (path_ / name).string(); }
-  std::string path() const { return path_.string(); }
-
- private:
-  std::filesystem::path path_;
-};
-
-/// Writes a file without waiting for the disk.
-inline void put(const std::string& path, const std::string& content) { std::ofstream(path, std::ios::binary) << content; }
-
-/// What `run` throws as std::exception, or "" when it throws nothing.
-template <class Run>
-std::string message_of(Run run) {
-  try {
-    run();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
-}
-
-inline bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+#include "tests/files.h"
+#include "tests/messages.h"
 
 /// A file of the folder shared by several checkouts, or "" (with a note in the output) when it is not there.
 inline std::string shared_file(const std::string& name) {

@@ -34,19 +34,19 @@ TEST_CASE("documents: separated, stripped, empty ones dropped") {
   CHECK(documents.bytes == 14);
   CHECK(split_documents("a--b", "--", "x").texts.size() == 2);
 
-  ScratchFolder folder;
-  write_file_atomically(folder.file("a"),
+  TemporaryFolder folder;
+  write_file_atomically((folder / "a"),
                         "\xef\xbb\xbf"
                         "first");
-  write_file_atomically(folder.file("b"), "second");
-  write_file_atomically(folder.file("empty"), " \n<|endoftext|>\n");
-  CHECK(read_documents({folder.file("a"), folder.file("b")}).texts == std::vector<std::string_view>{"first", "second"});
-  CHECK(message_of([&] { read_documents({folder.file("empty")}); }) ==
-        folder.file("empty") +
+  write_file_atomically(folder / "b", "second");
+  write_file_atomically(folder / "empty", " \n<|endoftext|>\n");
+  CHECK(read_documents({folder / "a", folder / "b"}).texts == std::vector<std::string_view>{"first", "second"});
+  CHECK(message_of([&] { read_documents({folder / "empty"}); }) ==
+        (folder / "empty") +
             ": no text to train on: 16 bytes, and nothing but white space and '<|endoftext|>' in them; give a file with text");
-  CHECK(has(message_of([&] { read_documents({folder.file("none")}); }), "there is no such file"));
+  CHECK(has(message_of([&] { read_documents({folder / "none"}); }), "there is no such file"));
   CHECK(has(message_of([&] { read_documents({folder.path()}); }), "this is a folder"));
-  CHECK(has(message_of([&] { read_documents({folder.file("a")}, ""); }), "must not be empty"));
+  CHECK(has(message_of([&] { read_documents({folder / "a"}, ""); }), "must not be empty"));
 }
 
 TEST_CASE("held-out documents: by their text only, and never none of many") {
@@ -88,8 +88,8 @@ TEST_CASE("encoding: an end after each document, bytes counted") {
 }
 
 TEST_CASE("token files: every layout, and what is wrong with them") {
-  ScratchFolder folder;
-  const std::string path = folder.file("ids.bin");
+  TemporaryFolder folder;
+  const std::string path = folder / "ids.bin";
   const std::vector<uint16_t> narrow{1, 2, 65535, 4};
   const std::vector<uint32_t> wide{1, 70000, 3};
   const auto error = [&](uint32_t vocab, bool is_wide = false) { return message_of([&] { read_token_file(path, vocab, is_wide); }); };
@@ -258,13 +258,13 @@ TEST_CASE("corpus: stories differ, agree with themselves, and are the same again
     stories.insert(story);
   }
   CHECK(stories.size() == 500);
-  ScratchFolder folder;
-  write_corpus(folder.file("a.txt"), 50, 3);
-  write_corpus(folder.file("b.txt"), 50, 3);
-  write_corpus(folder.file("c.txt"), 50, 4);
-  CHECK(read_file(folder.file("a.txt")) == read_file(folder.file("b.txt")));
-  CHECK(read_file(folder.file("a.txt")) != read_file(folder.file("c.txt")));
-  CHECK(read_documents({folder.file("a.txt")}).texts.size() == 50);
+  TemporaryFolder folder;
+  write_corpus(folder / "a.txt", 50, 3);
+  write_corpus(folder / "b.txt", 50, 3);
+  write_corpus(folder / "c.txt", 50, 4);
+  CHECK(read_file(folder / "a.txt") == read_file(folder / "b.txt"));
+  CHECK(read_file(folder / "a.txt") != read_file(folder / "c.txt"));
+  CHECK(read_documents({folder / "a.txt"}).texts.size() == 50);
 }
 
 TEST_CASE("corpus: much of a story is told by words that a trigram model has forgotten") {

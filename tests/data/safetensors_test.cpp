@@ -20,8 +20,8 @@ std::string with_header(const std::string& header, size_t data_bytes) {
 }
 
 std::string header_error(const std::string& header, size_t data_bytes) {
-  ScratchFolder folder;
-  const std::string path = folder.file("x.safetensors");
+  TemporaryFolder folder;
+  const std::string path = folder / "x.safetensors";
   write_file_atomically(path, with_header(header, data_bytes));
   const std::string message = message_of([&] { SafetensorsFile file(path); });
   if (!message.empty()) CHECK(message.compare(0, path.size() + 2, path + ": ") == 0);
@@ -31,8 +31,8 @@ std::string header_error(const std::string& header, size_t data_bytes) {
 }  // namespace
 
 TEST_CASE("safetensors: what is written is read again") {
-  ScratchFolder folder;
-  const std::string path = folder.file("a.safetensors");
+  TemporaryFolder folder;
+  const std::string path = folder / "a.safetensors";
   const std::vector<double> doubles{1.5, -2.25, 1e300};
   const std::vector<float> floats{0.1f, -0.0f, 3e38f, 4, 5, 6};
   const std::vector<int64_t> longs{-5, 7, 2147483647};
@@ -64,7 +64,7 @@ TEST_CASE("safetensors: what is written is read again") {
   for (const TensorInfo& tensor : file.tensors()) CHECK(tensor.offset % tensor_type_bytes(tensor.type) == 0);
 
   SECTION("the same input gives the same bytes, in any order") {
-    const std::string again = folder.file("b.safetensors");
+    const std::string again = folder / "b.safetensors";
     write_safetensors(again, {tensors.rbegin(), tensors.rend()}, {{"a", "1"}, {"note", "two \"words\"\n"}});
     CHECK(read_file(again) == read_file(path));
   }
@@ -102,19 +102,19 @@ TEST_CASE("safetensors: damaged headers are refused by name") {
   CHECK(has(header_error(" {}", 0), "does not begin with '{'"));
   CHECK(has(header_error("{\"a\":" + std::string(100000, '['), 0), "nested more than 8 levels deep"));
 
-  ScratchFolder folder;
-  const std::string path = folder.file("x");
+  TemporaryFolder folder;
+  const std::string path = folder / "x";
   write_file_atomically(path, "short");
   CHECK(has(message_of([&] { SafetensorsFile file(path); }), "it has 5 bytes"));
   write_file_atomically(path, std::string(64, 'x'));
   CHECK(has(message_of([&] { SafetensorsFile file(path); }), "not a safetensors file"));
   CHECK(has(message_of([&] { SafetensorsFile file(folder.path()); }), "this is a folder"));
-  CHECK(has(message_of([&] { SafetensorsFile file(folder.file("none")); }), "there is no such file"));
+  CHECK(has(message_of([&] { SafetensorsFile file(folder / "none"); }), "there is no such file"));
 }
 
 TEST_CASE("safetensors: any damage throws, nothing crashes") {
-  ScratchFolder folder;
-  const std::string path = folder.file("a.safetensors");
+  TemporaryFolder folder;
+  const std::string path = folder / "a.safetensors";
   const std::vector<float> values(12, 1.0f);
   write_safetensors(path, {{"a", TensorType::F32, {3, 4}, values.data()}, {"bb", TensorType::I16, {2}, values.data()}}, {{"k", "v"}});
   const std::string good = read_file(path);
@@ -147,8 +147,8 @@ TEST_CASE("safetensors: files of another writer") {
 }
 
 TEST_CASE("atomic files: an old file survives failure") {
-  ScratchFolder folder;
-  const std::string path = folder.file("a.txt");
+  TemporaryFolder folder;
+  const std::string path = folder / "a.txt";
   write_file_atomically(path, "old");
   {
     AtomicFile file(path);
@@ -163,13 +163,13 @@ TEST_CASE("atomic files: an old file survives failure") {
   CHECK(has(message_of([&] { AtomicFile file(path, uint64_t{1} << 60); }),
             "free in " + folder.path() + "; free some space or choose another folder"));
   CHECK(has(message_of([&] { write_file_atomically(folder.path(), "x"); }), "it is a folder"));
-  CHECK(has(message_of([&] { write_file_atomically(folder.file("no/x"), "x"); }), "there is no folder " + folder.file("no")));
+  CHECK(has(message_of([&] { write_file_atomically(folder / "no/x", "x"); }), "there is no folder " + (folder / "no")));
   CHECK(has(message_of([&] { read_file(folder.path()); }), "this is a folder"));
-  CHECK(has(message_of([&] { read_file(folder.file("none")); }), "there is no such file"));
+  CHECK(has(message_of([&] { read_file(folder / "none"); }), "there is no such file"));
   if (std::filesystem::exists("/dev/full")) CHECK(has(message_of([&] { write_file_atomically("/dev/full", "x"); }), "the disk is full"));
   if (geteuid() != 0) {
     chmod(folder.path().c_str(), 0500);
-    CHECK(has(message_of([&] { write_file_atomically(folder.file("b"), "x"); }), "no permission"));
+    CHECK(has(message_of([&] { write_file_atomically(folder / "b", "x"); }), "no permission"));
     chmod(folder.path().c_str(), 0700);
     chmod(path.c_str(), 0);
     CHECK(has(message_of([&] { read_file(path); }), "no permission to read"));

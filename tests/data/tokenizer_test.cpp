@@ -126,21 +126,21 @@ TEST_CASE("tokenizer: what is not supported is named by its JSON path") {
       {"pretokenizers", {{{"type", "Split"}, {"pattern", {{"Regex", "(a"}}}, {"behavior", "Isolated"}, {"invert", false}}}}};
   CHECK(has(with("/pre_tokenizer", split), "pre_tokenizer.pretokenizers[0].pattern: regular expression '(a', byte 2:"));
 
-  ScratchFolder folder;
-  write_file_atomically(folder.file("t.json"), "{\"model\": {}, \"model\": {}}");
-  CHECK(message_of([&] { Tokenizer::load(folder.file("t.json")); }) ==
-        folder.file("t.json") + ": the key \"model\" appears twice; a tokenizer.json of Hugging Face tokenizers is needed");
+  TemporaryFolder folder;
+  write_file_atomically(folder / "t.json", "{\"model\": {}, \"model\": {}}");
+  CHECK(message_of([&] { Tokenizer::load(folder / "t.json"); }) ==
+        (folder / "t.json") + ": the key \"model\" appears twice; a tokenizer.json of Hugging Face tokenizers is needed");
 }
 
 TEST_CASE("tokenizer: any damage to the file throws, nothing crashes") {
   const std::string good = read_file(kSmall);
-  ScratchFolder folder;
+  TemporaryFolder folder;
   std::mt19937 random(2);
   int refused = 0;
   for (int i = 0; i < 600; ++i) {
-    put(folder.file("t.json"), mutated(good, random));
+    put(folder / "t.json", mutated(good, random));
     try {
-      Tokenizer::load(folder.file("t.json")).encode("The fox <|endoftext|> 12");
+      Tokenizer::load(folder / "t.json").encode("The fox <|endoftext|> 12");
     } catch (const std::runtime_error&) {
       ++refused;
     }
@@ -167,9 +167,9 @@ TEST_CASE("BPE trainer: the most frequent pair first, as few tokens as the text 
   options.specials = {"<eos>", "<eos>"};
   CHECK(has(message_of([&] { train_bpe({"a"}, options); }), "special token '<eos>'"));
 
-  ScratchFolder folder;
-  tokenizer.save(folder.file("t.json"));
-  CHECK(Tokenizer::load(folder.file("t.json")).to_json() == tokenizer.to_json());
+  TemporaryFolder folder;
+  tokenizer.save(folder / "t.json");
+  CHECK(Tokenizer::load(folder / "t.json").to_json() == tokenizer.to_json());
 }
 
 TEST_CASE("tokenizer: TinyStories in full") {
@@ -182,9 +182,9 @@ TEST_CASE("tokenizer: TinyStories in full") {
   CHECK(tokenizer.end_of_document() == 3u);
   const TokenData valid = encode_documents(read_documents({text}).texts, tokenizer, 3, "valid.txt");
   CHECK(valid.ids.size() == 193953);
-  ScratchFolder folder;
-  write_token_file(folder.file("valid.bin"), valid.ids, 4096);
-  CHECK(read_file(folder.file("valid.bin")) == read_file(golden));
+  TemporaryFolder folder;
+  write_token_file(folder / "valid.bin", valid.ids, 4096);
+  CHECK(read_file(folder / "valid.bin") == read_file(golden));
   CHECK(count_text_bytes(valid.ids, tokenizer) + valid.dropped_bytes == valid.bytes);
 
   const std::string train = shared_file("data/tinystories/train.txt");

@@ -64,7 +64,7 @@ TEST_CASE("nothing in a checkpoint is executed") {
 }
 
 TEST_CASE("damaged checkpoints are refused and never crash") {
-  const ScratchFolder folder;
+  const TemporaryFolder folder;
   const std::string whole = read_file(sample("wrapped.pt"));
   const auto try_all = [](const std::string& path) {
     try {
@@ -75,7 +75,7 @@ TEST_CASE("damaged checkpoints are refused and never crash") {
       return false;
     }
   };
-  const std::string path = folder.file("damaged.pt");
+  const std::string path = folder / "damaged.pt";
   for (size_t length = 0; length < whole.size(); length += 37) {
     put(path, whole.substr(0, length));
     INFO(length << " bytes");
@@ -92,8 +92,8 @@ TEST_CASE("damaged checkpoints are refused and never crash") {
 }
 
 TEST_CASE("pickles of every length are data or refused") {
-  const std::string whole("\x80\x02}q\x00(X\x01\x00\x00\x00" "aq\x01]q\x02(K\x01M\x02\x01J\xff\xff\xff\xff\x8a\x02\x00\x80G?\xf8\x00\x00\x00\x00\x00\x00\x88Neu.", 60);
-  const std::string text = whole.substr(0, whole.find('.') + 1);
+  constexpr char kPickle[] = "\x80\x02}q\x00(X\x01\x00\x00\x00" "aq\x01]q\x02(K\x01M\x02\x01J\xff\xff\xff\xff\x8a\x02\x00\x80G?\xf8\x00\x00\x00\x00\x00\x00\x88Neu.";
+  const std::string text(kPickle, sizeof kPickle - 1);
   const Pickle pickle(text);
   REQUIRE(pickle.root().items.size() == 2);
   CHECK(pickle.root().items[0]->text == "a");

@@ -9,7 +9,7 @@
 using namespace cpuflow;
 
 TEST_CASE("a prefix sum over thousands of positions is as exact as one addition") {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("model.toml",
                "name = \"sums\"\n[dims]\nT = 6000\nB = 1\nV = 8\nd = 8\n[params]\nembed = \"table(V, d)\"\n[model]\nforward = '''\n"
                "x = sigmoid(embed[tokens])\nlogits = cumsum(x)\n'''\n[loss]\ntotal = 'mean(b, t, v: logits[b,t,v])'\n");

@@ -19,7 +19,7 @@ std::string routed(const std::string& loss) {
          loss;
 }
 
-cli::CompiledModel compiled(const Folder& folder, const std::string& text, bool fuse) {
+cli::CompiledModel compiled(const TemporaryFolder& folder, const std::string& text, bool fuse) {
   folder.write("model.toml", text);
   cli::CompileOptions options;
   options.model = folder / "model.toml";
@@ -28,7 +28,7 @@ cli::CompiledModel compiled(const Folder& folder, const std::string& text, bool 
 }
 
 void check_against_interpreter(const std::string& text, size_t stages) {
-  const Folder folder;
+  const TemporaryFolder folder;
   for (bool fuse : {true, false}) {
     const cli::CompiledModel model = compiled(folder, text, fuse);
     CHECK(model.exe.batch_sums.size() == stages);
@@ -41,12 +41,12 @@ void check_against_interpreter(const std::string& text, size_t stages) {
   }
 }
 
-double gradient_norm_of_first_step(const Folder& folder, const std::string& sizes) {
+double gradient_norm_of_first_step(const TemporaryFolder& folder, const std::string& sizes) {
   const std::string run = folder / ("run" + std::to_string(std::hash<std::string>{}(sizes)));
   const Result result = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --out " + run + " --steps 1 --seed 5 " + sizes));
   INFO(result.err);
   REQUIRE(result.status == 0);
-  const std::string line = read_text(run + "/metrics.jsonl");
+  const std::string line = text_of(run + "/metrics.jsonl");
   const size_t at = line.find("\"grad_norm\":");
   REQUIRE(at != std::string::npos);
   return std::stod(line.substr(at + 12));
@@ -72,7 +72,7 @@ TEST_CASE("a mean over the tokens that a condition chooses in the micro-batch") 
 }
 
 TEST_CASE("logits that depend on other sequences are refused when they are to be sampled") {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::string text = routed("ce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n");
   text.replace(text.find("logits = x"), 10, "logits = (x - mean(b: x))");
   CHECK_THROWS_AS(compiled(folder, text, true), ir::ModelError);
@@ -88,7 +88,7 @@ TEST_CASE("sequences are compared with each other") {
 }
 
 TEST_CASE("a term of parameters only counts as much whatever the micro-batches are") {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::string loss = "total = 'ce + 20 * mean(v, i: embed[v,i] * embed[v,i])'";
   SECTION("beside the sequences") {}
   SECTION("where it meets the sequences before something that both pass") {
@@ -102,7 +102,7 @@ TEST_CASE("a term of parameters only counts as much whatever the micro-batches a
 }
 
 TEST_CASE("the sequence that is not finite is named where sequences read sums over all") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string model = folder.write("model.toml", routed("where = '''\nper[b,t] = nll(logits[b,t], targets[b,t])\nall = sum(b, t: per[b,t])\n'''\n"
                                                               "total = 'mean(b, t: log(per[b,t] / all) + exp(where(tokens[b,t] == 10, 1000, 0)))'\n"));
   std::string ids;  // of two bytes; the windows are 5 long

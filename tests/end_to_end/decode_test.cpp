@@ -10,7 +10,7 @@ using namespace cpuflow;
 
 namespace {
 
-cli::CompiledModel compiled(const Folder& folder, const std::string& equations, const std::string& sizes) {
+cli::CompiledModel compiled(const TemporaryFolder& folder, const std::string& equations, const std::string& sizes) {
   folder.write("model.toml", "name = \"rows\"\n[dims]\nB = 2\nV = 11\nd = 6\n" + sizes +
                                  "\n[params]\nembed = \"table(V, d)\"\nW = \"linear(d, d)\"\nK = \"tensor(d, 3)\"\n[model]\nforward = '''\nx = embed[tokens]\n" +
                                  equations + "logits = y @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n");
@@ -22,7 +22,7 @@ cli::CompiledModel compiled(const Folder& folder, const std::string& equations, 
 
 /// Checks rows made one by one against the interpreter; floats carried from row to row.
 double check_rows(const std::string& equations, const std::string& sizes) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const cli::CompiledModel model = compiled(folder, equations, sizes);
   INFO(equations);
   CHECK(model.exe.manifest.causal);
@@ -78,7 +78,7 @@ TEST_CASE("a row looks at earlier positions only as far as it may, and needs non
 }
 
 TEST_CASE("logits that are a state, and recurrences of constants") {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("model.toml",
                "name = \"state\"\n[dims]\nT = 9\nB = 2\nV = 5\nd = 5\n[params]\nembed = \"table(V, d)\"\n[model]\nforward = '''\n"
                "g[t] = 0.5 * g[t-1] + 1\nx = embed[tokens] * g\nlogits = 0.7 * logits[t-1] + x\n'''\n[loss]\ntotal = 'cross_entropy(logits, targets)'\n");

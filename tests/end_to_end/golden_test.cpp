@@ -87,14 +87,14 @@ TEST_CASE("a difference is found and its worst element named") {
 }
 
 TEST_CASE("grad writes what check compares") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const Result result = cpuflowc({"grad", "v5ln", "--inputs", golden("v5ln"), "--out", folder / "out.safetensors", "--json"});
   INFO(result.err);
   REQUIRE(result.status == 0);
   const nlohmann::json report = nlohmann::json::parse(result.out);
   CHECK(report["losses"].contains("ce"));
   CHECK(report["grad_norm"] > 0);
-  const std::string bytes = read_text(folder / "out.safetensors");
+  const std::string bytes = text_of(folder / "out.safetensors");
   for (const char* name : {"\"logits\"", "\"loss.total\"", "\"grad.blocks.1.W_proj.weight\"", "\"grad.embed.weight\""})
     CHECK(contains(bytes, name));
 }
@@ -114,7 +114,7 @@ TEST_CASE("every stage can be printed") {
 }
 
 TEST_CASE("generated code compiles on its own without a warning, by clang and by g++") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string avx512 = " -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd";
   for (const char* model : {"v74_causal", "v9", "v5ln --precision bf16", "gpt2 --precision bf16"}) {
     const Result text = cpuflowc(words(std::string("compile ") + model + " --emit cpp"));
@@ -134,7 +134,7 @@ TEST_CASE("generated code compiles on its own without a warning, by clang and by
 }
 
 TEST_CASE("compile reports, dumps, times and writes files") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const Result text = cpuflowc(
       words("compile v5ln --explain --time-passes --check-each --dump " + folder / "dump" + " --out " + folder / "out" + " " + kSmall));
   INFO(text.err);
@@ -148,14 +148,14 @@ TEST_CASE("compile reports, dumps, times and writes files") {
   CHECK(std::filesystem::exists(folder / "dump/graph.dot"));
   CHECK(std::filesystem::exists(folder / "dump/model.cpp"));
   // The same program gives the same text.
-  CHECK(read_text(folder / "dump/model.cpp") == read_text(folder / "out/cpuflow-v5ln.cpp"));
+  CHECK(text_of(folder / "dump/model.cpp") == text_of(folder / "out/cpuflow-v5ln.cpp"));
   // A dumped stage can be read back: a pass that has nothing left to do changes nothing.
   for (const auto& entry : std::filesystem::directory_iterator(folder / "dump")) {
     if (!contains(entry.path().filename().string(), "drop_stops")) continue;
     const Result again = cpuflowc({"compile", "--pass", "drop_stops", entry.path().string()});
     INFO(again.err);
     CHECK(again.status == 0);
-    CHECK(again.out == read_text(entry.path().string()));
+    CHECK(again.out == text_of(entry.path().string()));
   }
   const Result json = cpuflowc(words(std::string("compile v5ln --json ") + kSmall));
   const nlohmann::json report = nlohmann::json::parse(json.out);

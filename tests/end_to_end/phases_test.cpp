@@ -27,7 +27,7 @@ constants = { more = 0.5 }
 )toml";
 
 struct Files {
-  Folder folder;
+  TemporaryFolder folder;
   Files() {
     const std::string model = replaced(replaced(kTinyModel, "[params]", "[constants]\nmore = 0.0\n\n[params]"), "total = \"ce\"",
                                        "size = 'mean(b, t, v: logits[b,t,v]^2)'\ntotal = 'ce + more * size'");
@@ -67,12 +67,12 @@ TEST_CASE("phases freeze, change losses and begin schedules of their own; a run 
   CHECK((files.tensor("first", "embed.weight") == start));
   CHECK((files.tensor("two", "embed.weight") != start));
   CHECK((files.tensor("first", "mix.weight") != files.tensor("two", "mix.weight")));
-  const std::string metrics = read_text((files.folder / "two") + "/metrics.jsonl");
+  const std::string metrics = text_of((files.folder / "two") + "/metrics.jsonl");
   CHECK(contains(metrics, "\"step\":60,"));   // the second phase warms up from 0 again
   CHECK(contains(metrics.substr(metrics.find("\"step\":60,")), "\"lr\":0.0,"));
 
   Process killed(files.train("two.toml", "killed") + words("--save-every 0"));
-  for (int i = 0; i < 2000 && killed.running() && !contains(read_text((files.folder / "killed") + "/metrics.jsonl"), "\"step\":90,"); ++i) {
+  for (int i = 0; i < 2000 && killed.running() && !contains(text_of((files.folder / "killed") + "/metrics.jsonl"), "\"step\":90,"); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   killed.signal(SIGKILL);
@@ -111,7 +111,7 @@ TEST_CASE("phases that cannot be are refused with what to do") {
            {"[\"embed.*\"]", "[\"*\"]", "leaves no parameter to train"},
            {"{ more = 0.5 }", "{ moer = 0.5 }", "did you mean 'more'"},
            {"share     = 0.5", "share     = 1.5", "a phase needs either 'share'"}}) {
-    files.folder.write("bad.toml", replaced(read_text(files.folder / "two.toml"), from, to));
+    files.folder.write("bad.toml", replaced(text_of(files.folder / "two.toml"), from, to));
     const Result bad = cpuflowc(words("train " + (files.folder / "bad.toml") + " --data " + (files.folder / "text.txt") + " --steps 4 --out " + (files.folder / "bad")));
     INFO(bad.err);
     CHECK(bad.status == 3);

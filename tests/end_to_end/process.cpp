@@ -78,30 +78,11 @@ Result Process::wait() {
     waitpid(pid_, &status, 0);
     status_ = exit_status(status);
   }
-  return {status_, read_text(out_.string()), read_text(err_.string())};
+  return {status_, text_of(out_.string()), text_of(err_.string())};
 }
 
 Result cpuflowc(const std::vector<std::string>& args, const std::map<std::string, std::string>& env, const Limits& limits) {
   return Process(args, env, limits).wait();
-}
-
-Folder::Folder() : path_(fresh_path("test")) { fs::create_directories(path_); }
-
-Folder::~Folder() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
-
-std::string Folder::write(const std::string& name, const std::string& text) const {
-  std::ofstream(path_ / name, std::ios::binary) << text;
-  return *this / name;
-}
-
-std::string read_text(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
 }
 
 std::string shared_folder() {

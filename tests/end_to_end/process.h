@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/files.h"
+
 /// What a finished process left.
 struct Result {
   int status = -1;  // exit status; 128 + signal when a signal ended it
@@ -37,19 +39,6 @@ class Process {
 /// Runs `cpuflowc args...` to its end.
 Result cpuflowc(const std::vector<std::string>& args, const std::map<std::string, std::string>& env = {}, const Limits& limits = {});
 
-/// A folder that disappears with the object.
-class Folder {
- public:
-  Folder();
-  ~Folder();
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  std::string write(const std::string& name, const std::string& text) const;
-
- private:
-  std::filesystem::path path_;
-};
-
-std::string read_text(const std::string& path);
 std::string golden(const std::string& name);
 /// The folder with reference runs and texts (CPUFLOW_SHARED, or `shared` beside the source), or "".
 std::string shared_folder();

@@ -39,7 +39,7 @@ std::string sample(const std::string& name) { return std::string(CPUFLOW_SOURCE_
 }  // namespace
 
 TEST_CASE("a checkpoint of PyTorch gives PyTorch's logits") {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("net.toml", kNet);
   const Result run = cpuflowc({"grad", folder / "net.toml", "--weights", sample("net.pt"), "--inputs", sample("net.safetensors"), "--out", folder / "out.safetensors"});
   INFO(run.err);
@@ -51,7 +51,7 @@ TEST_CASE("a checkpoint of PyTorch gives PyTorch's logits") {
 }
 
 TEST_CASE("what a checkpoint lacks, and what has another shape, is listed whole") {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("net.toml", replaced(replaced(kNet, "mix   = \"linear(d, d, bias)\"", "mix = \"linear(d, d, bias)\"\nmore = \"vector(d)\"\nlast = \"vector(d)\""), "V = 24", "V = 25"));
   const Result run = cpuflowc({"grad", folder / "net.toml", "--weights", sample("net.pt"), "--inputs", sample("net.safetensors"), "--out", folder / "out.safetensors"});
   CHECK(run.status == 4);
@@ -62,14 +62,14 @@ TEST_CASE("what a checkpoint lacks, and what has another shape, is listed whole"
 }
 
 TEST_CASE("published weights are trained on, evaluated and sampled without a run") {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("tiny.toml", kTinyModel);
   folder.write("tiny.txt", tiny_text());
   const Result train = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / "run --steps 20"));
   INFO(train.err);
   REQUIRE(train.status == 0);
   const std::string weights = folder / "run/checkpoint/model.safetensors", tokenizer = folder / "run/tokenizer.json";
-  const nlohmann::json settings = nlohmann::json::parse(read_text(folder / "run/run.json"))["settings"];
+  const nlohmann::json settings = nlohmann::json::parse(text_of(folder / "run/run.json"))["settings"];
   const std::string V = settings.contains("V") ? settings["V"].get<std::string>() : "300";
   const std::vector<std::string> with{"--weights", weights, "--tokenizer", tokenizer, "--set", "V=" + V};
   const Result here = cpuflowc(std::vector<std::string>{"sample", folder / "run", "Once", "--tokens", "8"});

@@ -9,8 +9,8 @@
 namespace {
 
 /// A run of the tiny model with 16 positions, of which nothing depends on where a sequence ends.
-Folder& trained() {
-  static Folder folder;
+TemporaryFolder& trained() {
+  static TemporaryFolder folder;
   static bool done = false;
   if (!done) {
     folder.write("tiny.toml", kTinyModel);
@@ -45,7 +45,7 @@ TEST_CASE("several texts have the seeds that follow each other") {
 
 TEST_CASE("texts depend neither on how many are made together nor on the number of threads") {
   // beyond the positions, where each goes on with a longer model, and with products that are large enough to be shared
-  Folder& folder = trained();
+  TemporaryFolder& folder = trained();
   const Result run = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / "wide" + " --steps 3 --set d=192"));
   REQUIRE(run.status == 0);
   const nlohmann::json many = sampled("wide", words("--samples 5 --tokens 40 --threads 3 --ignore-end"));

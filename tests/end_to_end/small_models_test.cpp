@@ -18,7 +18,7 @@ std::string model(const std::string& body) {
 }
 
 void check_against_interpreter(const std::string& text) {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("model.toml", text);
   for (bool fuse : {true, false}) {
     INFO((fuse ? "fused" : "unfused"));
@@ -63,7 +63,7 @@ TEST_CASE("a watched mean that is a loss as well is trained on") {
 TEST_CASE("dropout drops in training only, by draws that the interpreter makes as well") {
   const std::string text = model("x = dropout(embed[tokens], 0.25)\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n");
   check_against_interpreter(text);
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("with.toml", text);
   folder.write("without.toml", replaced(text, "dropout(embed[tokens], 0.25)", "embed[tokens]"));
   std::map<std::string, Tensors> passes, others;
@@ -81,7 +81,7 @@ TEST_CASE("dropout drops in training only, by draws that the interpreter makes a
 }
 
 TEST_CASE("a quarter of what dropout sees is dropped, and what is left keeps the mean") {
-  const Folder folder;
+  const TemporaryFolder folder;
   // the loss is the mean of what is left of ones, and so is its gradient
   folder.write("model.toml", replaced(replaced(model("x = embed[tokens]\nkept = dropout(0 * x + 1, 0.25)\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'mean(kept) + 0 * cross_entropy(logits, targets)'\n"
                                                      "zeros = 'mean(b, t, i: kept[b,t,i] == 0)'\ntotal = 'ce'\n"), "T = 4", "T = 256"), "B = 2", "B = 4"));

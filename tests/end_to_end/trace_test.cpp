@@ -13,7 +13,7 @@ struct Line {
 };
 
 std::vector<Line> read_trace(const std::string& path) {
-  std::istringstream in(read_text(path));
+  std::istringstream in(text_of(path));
   std::vector<Line> lines;
   for (std::string text; std::getline(in, text);) {
     if (text.empty() || text[0] == 's' || text[0] == '#') continue;
@@ -36,9 +36,9 @@ TEST_CASE("training follows the reference run") {
     return;
   }
   constexpr int kSteps = 20, kReferenceSteps = 366;
-  const Folder folder;
+  const TemporaryFolder folder;
   // 20 steps read 20 * 32 * 256 tokens: the beginning of the file is enough
-  folder.write("train.txt", read_text(shared + "/data/tinystories/train.txt").substr(0, 1 << 20));
+  folder.write("train.txt", text_of(shared + "/data/tinystories/train.txt").substr(0, 1 << 20));
   const Result ids = cpuflowc({"tokenize", "--tokenizer", shared + "/data/tokenizer/flashlm-4096.json", folder / "train.txt", folder / "train.bin"});
   INFO(ids.err);
   REQUIRE(ids.status == 0);
@@ -50,7 +50,7 @@ TEST_CASE("training follows the reference run") {
   REQUIRE(run.status == 0);
   const std::vector<Line> trace = read_trace(shared + "/golden/v5ln-trace-3M.csv");
   REQUIRE(trace.size() == kReferenceSteps);
-  std::istringstream metrics(read_text(folder / "run/metrics.jsonl"));
+  std::istringstream metrics(text_of(folder / "run/metrics.jsonl"));
   int step = 0;
   for (std::string text; std::getline(metrics, text);) {
     const nlohmann::json got = nlohmann::json::parse(text);

@@ -17,7 +17,7 @@ namespace {
 std::map<std::string, std::string> tensors(const std::string& run) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(run)) {
-    if (entry.path().extension() == ".safetensors") files[fs::relative(entry.path(), run).string()] = read_text(entry.path().string());
+    if (entry.path().extension() == ".safetensors") files[fs::relative(entry.path(), run).string()] = text_of(entry.path().string());
   }
   return files;
 }
@@ -25,7 +25,7 @@ std::map<std::string, std::string> tensors(const std::string& run) {
 /// The objects of metrics.jsonl that tell of a step, by step; a step that was computed again after a resume stands last.
 std::map<int, nlohmann::json> steps(const std::string& run) {
   std::map<int, nlohmann::json> out;
-  std::istringstream lines(read_text(run + "/metrics.jsonl"));
+  std::istringstream lines(text_of(run + "/metrics.jsonl"));
   for (std::string line; std::getline(lines, line);) {
     const nlohmann::json object = nlohmann::json::parse(line, nullptr, false);
     if (object.is_object() && object.contains("loss.total")) out[object["step"].get<int>()] = object;
@@ -45,12 +45,12 @@ void check_same_run(const std::string& a, const std::string& b) {
   }
 }
 
-std::vector<std::string> train(const Folder& folder, const std::string& run, const std::string& more) {
+std::vector<std::string> train(const TemporaryFolder& folder, const std::string& run, const std::string& more) {
   return words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / run + " " + more);
 }
 
-Folder& prepared() {
-  static Folder folder;
+TemporaryFolder& prepared() {
+  static TemporaryFolder folder;
   if (!fs::exists(folder / "tiny.toml")) {
     folder.write("tiny.toml", kTinyModel);
     folder.write("tiny.txt", tiny_text());
@@ -62,7 +62,7 @@ Folder& prepared() {
 }
 
 /// Starts a run, ends it by `number` once it has made some steps, and returns what the process left.
-Result interrupted(const Folder& folder, const std::string& run, int number, const std::string& more) {
+Result interrupted(const TemporaryFolder& folder, const std::string& run, int number, const std::string& more) {
   Process process(train(folder, run, more));
   for (int i = 0; i < 600 && process.running() && steps(folder / run).size() < 20; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -73,14 +73,14 @@ Result interrupted(const Folder& folder, const std::string& run, int number, con
 }  // namespace
 
 TEST_CASE("a model trains on text, says what it does, and leaves a run that samples and evaluates") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   const std::map<int, nlohmann::json> record = steps(folder / "whole");
   REQUIRE(record.size() == 20);
   CHECK(record.rbegin()->second["loss.ce"].get<double>() < record.begin()->second["loss.ce"].get<double>() - 0.1);
   for (const char* key : {"step", "tokens", "elapsed_s", "lr", "loss.ce", "loss.total", "grad_norm", "tok_s"})
     CHECK(record.begin()->second.contains(key));
-  CHECK(contains(read_text(folder / "whole/metrics.jsonl"), "val.ppl"));
-  CHECK(contains(read_text(folder / "whole/metrics.jsonl"), "val.bits_per_byte"));
+  CHECK(contains(text_of(folder / "whole/metrics.jsonl"), "val.ppl"));
+  CHECK(contains(text_of(folder / "whole/metrics.jsonl"), "val.bits_per_byte"));
 
   const Result again = cpuflowc(train(folder, "again", "--steps 20 --threads 2 --seed 5"));
   INFO(again.err);
@@ -95,7 +95,7 @@ TEST_CASE("a model trains on text, says what it does, and leaves a run that samp
 }
 
 TEST_CASE("a run that exists is not overwritten") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   const auto before = tensors(folder / "whole");
   const Result result = cpuflowc(train(folder, "whole", "--steps 20"));
   INFO(result.err);
@@ -105,7 +105,7 @@ TEST_CASE("a run that exists is not overwritten") {
 }
 
 TEST_CASE("a run that was ended by a signal resumes as if nothing had happened") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   const std::string settings = "--steps 3000 --seed 5";
   const Result whole = cpuflowc(train(folder, "long", settings + " --threads 2"));
   INFO(whole.err);
@@ -123,7 +123,7 @@ TEST_CASE("a run that was ended by a signal resumes as if nothing had happened")
 }
 
 TEST_CASE("a run goes on with its own equations only") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   REQUIRE(cpuflowc(train(folder, "own", "--steps 3 --threads 1")).status == 0);
   auto resumed = [&](const std::string& text) {
     folder.write("edited.toml", text);
@@ -148,7 +148,7 @@ TEST_CASE("a run goes on with its own equations only") {
 }
 
 TEST_CASE("one process at a time trains in a folder, and others may read it") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   Process first(train(folder, "busy", "--steps 100000000 --threads 1"));
   for (int i = 0; i < 1500 && first.running() && steps(folder / "busy").size() < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   REQUIRE(first.running());
@@ -167,7 +167,7 @@ TEST_CASE("one process at a time trains in a folder, and others may read it") {
 }
 
 TEST_CASE("a run in bf16 has the same bits on every number of threads, and stays in bf16") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   for (const char* threads : {"1", "2", "4"}) {
     const Result result = cpuflowc(train(folder, std::string("bf16-") + threads, std::string("--steps 20 --seed 5 --precision bf16 --threads ") + threads));
     INFO(result.err);
@@ -176,14 +176,14 @@ TEST_CASE("a run in bf16 has the same bits on every number of threads, and stays
     check_same_run(folder / "bf16-1", folder / (std::string("bf16-") + threads));
   }
   CHECK((tensors(folder / "bf16-1") != tensors(folder / "whole")));
-  CHECK(contains(read_text(folder / "bf16-1/run.json"), "\"train.precision\": \"bf16\""));
+  CHECK(contains(text_of(folder / "bf16-1/run.json"), "\"train.precision\": \"bf16\""));
   const Result resumed = cpuflowc(train(folder, "bf16-1", "--steps 20 --seed 5 --precision fp32 --resume"));
   CHECK(resumed.status == 0);
   CHECK(contains(resumed.err, "the run goes on with precision = bf16, as it began"));
 }
 
 TEST_CASE("what --tune finds is recorded, kept for the next run, and stays while the run goes on") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   const std::map<std::string, std::string> cache = {{"XDG_CACHE_HOME", folder / "cache"}};  // that nothing was measured before
   for (const std::string run : {"tuned", "tuned-again"}) {
     const Result result = cpuflowc(train(folder, run, "--steps 3 --threads 2 --tune 60s"), cache);
@@ -191,7 +191,7 @@ TEST_CASE("what --tune finds is recorded, kept for the next run, and stays while
     REQUIRE(result.status == 0);
     CHECK(contains(result.err, "schedule: "));
     CHECK(contains(result.err, "measured earlier") == (run == "tuned-again"));
-    CHECK(contains(read_text(folder / (run + "/run.json")), "\"train.tile_rows\": \""));
+    CHECK(contains(text_of(folder / (run + "/run.json")), "\"train.tile_rows\": \""));
   }
   CHECK((tensors(folder / "tuned") == tensors(folder / "tuned-again")));
   const Result longer = cpuflowc(train(folder, "tuned-longer", "--steps 3 --set T=40 --tune 2s"), cache);
@@ -203,19 +203,19 @@ TEST_CASE("what --tune finds is recorded, kept for the next run, and stays while
 }
 
 TEST_CASE("precision auto is measured once, and the run keeps what was found") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   const Result result = cpuflowc(train(folder, "auto", "--steps 3 --precision auto"));
   INFO(result.err);
   REQUIRE(result.status == 0);
   CHECK(contains(result.err, "precision: "));
-  CHECK(contains(read_text(folder / "auto/run.json"), contains(result.err, "precision: bf16") ? "\"bf16\"" : "\"fp32\""));
+  CHECK(contains(text_of(folder / "auto/run.json"), contains(result.err, "precision: bf16") ? "\"bf16\"" : "\"fp32\""));
   const Result resumed = cpuflowc(train(folder, "auto", "--steps 3 --precision auto --resume"));
   CHECK(resumed.status == 0);
   CHECK(!contains(resumed.err, "measured"));
 }
 
 TEST_CASE("a damaged checkpoint is refused") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   const std::string copy = folder / "damaged";
   fs::copy(folder / "whole", copy, fs::copy_options::recursive);
   for (const auto& [name, bytes] : tensors(copy)) {
@@ -233,9 +233,9 @@ TEST_CASE("a damaged checkpoint is refused") {
 }
 
 TEST_CASE("a damaged run.json is named with what is wrong in it") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   fs::copy(folder / "whole", folder / "unreadable", fs::copy_options::recursive);
-  const std::string path = folder / "unreadable/run.json", good = read_text(path);
+  const std::string path = folder / "unreadable/run.json", good = text_of(path);
   const std::vector<std::pair<std::string, std::string>> faults{
       {"", "not valid JSON at byte 1"},
       {"{", "not valid JSON at byte 2"},
@@ -261,7 +261,7 @@ TEST_CASE("a damaged run.json is named with what is wrong in it") {
 }
 
 TEST_CASE("sampling depends on the seed only") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   const std::vector<std::string> base{
       "sample", folder / "whole", "Once there was", "--tokens", "12", "--temperature", "0.8", "--top-k", "40", "--top-p", "0.95"};
   const Result first = cpuflowc(base + words("--seed 3"));
@@ -278,7 +278,7 @@ TEST_CASE("sampling depends on the seed only") {
 }
 
 TEST_CASE("eval gives the validation figures of the training") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   folder.write("valid.txt", tiny_text(25));
   const Result result = cpuflowc({"eval", folder / "whole", "--data", folder / "valid.txt", "--json"});
   INFO(result.err);
@@ -291,9 +291,9 @@ TEST_CASE("eval gives the validation figures of the training") {
 }
 
 TEST_CASE("a tokenizer with other ids than the run's is used with a warning") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   const std::string own = folder / "whole/tokenizer.json", small = CPUFLOW_SOURCE_DIR "/tests/data/tokenizer_small.json", text = folder / "tiny.txt";
-  const std::string copy = folder.write("copy.json", read_text(own));
+  const std::string copy = folder.write("copy.json", text_of(own));
   const std::string warning = "warning: " + small + ": this is not the run's own tokenizer (" + own + "): ";
   for (const std::vector<std::string>& command : {std::vector<std::string>{"eval", folder / "whole", "--data", text}, {"sample", folder / "whole", "Once", "--tokens", "2"}}) {
     const Result other = cpuflowc(command + std::vector<std::string>{"--tokenizer", small}), same = cpuflowc(command + std::vector<std::string>{"--tokenizer", copy});
@@ -305,7 +305,7 @@ TEST_CASE("a tokenizer with other ids than the run's is used with a warning") {
 }
 
 TEST_CASE("a diverging run stops before it spoils the weights") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   const Result result = cpuflowc(train(folder, "diverged", "--steps 200 --set train.lr=1e30 train.clip=0"));
   INFO(result.err);
   CHECK(result.status == 6);
@@ -313,7 +313,7 @@ TEST_CASE("a diverging run stops before it spoils the weights") {
 }
 
 TEST_CASE("a budget in time ends in time with the smallest learning rate") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   const Result result = cpuflowc(train(folder, "timed", "--budget 2s --set train.min_lr=1e-4"));
   INFO(result.err);
   REQUIRE(result.status == 0);
@@ -328,7 +328,7 @@ TEST_CASE("a budget in time ends in time with the smallest learning rate") {
 }
 
 TEST_CASE("a command that is to be copied has its paths in quotes where they need them") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   for (const auto& [run, word] : {std::pair{folder / "plain", folder / "plain"}, {folder / "my 'own' run", "'" + folder / "my '\\''own'\\'' run'"}}) {
     const Result result = cpuflowc({"train", folder / "tiny.toml", "--data", folder / "tiny.txt", "--out", run, "--steps", "1", "--threads", "1"});
     INFO(result.err + result.out);
@@ -338,7 +338,7 @@ TEST_CASE("a command that is to be copied has its paths in quotes where they nee
 }
 
 TEST_CASE("files of ids and a given tokenizer train the same model as the text") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   std::string tokenizer;
   for (const auto& entry : fs::recursive_directory_iterator(folder / "whole")) {
     if (entry.path().filename() == "tokenizer.json") tokenizer = entry.path().string();
@@ -363,7 +363,7 @@ TEST_CASE("files of ids and a given tokenizer train the same model as the text")
 }
 
 TEST_CASE("a file without text is refused for what it was to be used for") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   const std::string empty = folder.write("empty.txt", " \n<|endoftext|>\n");
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases{
       {{"eval", folder / "whole", "--data", empty}, "no text to evaluate on: 16 bytes"},
@@ -380,7 +380,7 @@ TEST_CASE("a file without text is refused for what it was to be used for") {
 }
 
 TEST_CASE("what is hardly text is used with a warning") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   folder.write("wide.txt", std::string("O\0n\0c\0e\0", 8));
   const Result result = cpuflowc({"tokenize", "--tokenizer", folder / "whole/tokenizer.json", folder / "wide.txt", folder / "wide.bin"});
   INFO(result.err);
@@ -398,7 +398,7 @@ TEST_CASE("what is hardly text is used with a warning") {
 }
 
 TEST_CASE("bench measures fused beside unfused code") {
-  Folder& folder = prepared();
+  TemporaryFolder& folder = prepared();
   const Result result = cpuflowc({"bench", folder / "tiny.toml", "--repetitions", "1", "--threads", "1", "--json", "--html", folder / "speed.html"});
   INFO(result.err);
   REQUIRE(result.status == 0);
@@ -423,7 +423,7 @@ TEST_CASE("bench measures fused beside unfused code") {
   // what unfused code takes is all told beside the fused regions
   for (const auto& region : report["unfused"]["regions"]) unfused_us += region["us_per_token"].get<double>();
   CHECK(std::abs(unfused_us - unfused_us_of_fused) < 1e-6 * unfused_us);
-  const std::string page = read_text(folder / "speed.html");
+  const std::string page = text_of(folder / "speed.html");
   CHECK(page.starts_with("<!DOCTYPE html>"));
   for (const auto& region : report["fused"]["regions"]) {
     if (region["share"].get<double>() >= 0.002) CHECK(contains(page, region["name"].get<std::string>()));
@@ -432,7 +432,7 @@ TEST_CASE("bench measures fused beside unfused code") {
 }
 
 TEST_CASE("what is not finite is named where it begins, in the layer and at the position that come first") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string head = "name = \"m\"\n[dims]\nT = 8\nB = 2\nV = 11\nd = 4\nL = 3\n[constants]\nk = nan\n[params]\nembed = \"table(V, d)\"\n[block]\nrepeat = \"L\"\nforward = '''\n";
   const std::string rest = "\n'''\n[block.params]\nnorm = \"rmsnorm(d)\"\nW = \"linear(d, d)\"\n[model]\nforward = '''\nx = blocks(embed[tokens])\nlogits = x @ transpose(embed)\n'''\n"
                            "[loss]\ntotal = 'cross_entropy(logits, targets)'\n[train]\nbatch = 2\n";

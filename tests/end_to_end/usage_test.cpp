@@ -20,7 +20,7 @@ TEST_CASE("every command has a help text with an example") {
 TEST_CASE("the version is that of the build") {
   const Result result = cpuflowc({"--version"});
   CHECK(result.status == 0);
-  const std::string cmake = read_text(CPUFLOW_SOURCE_DIR "/CMakeLists.txt");
+  const std::string cmake = text_of(CPUFLOW_SOURCE_DIR "/CMakeLists.txt");
   const size_t at = cmake.find("VERSION ", cmake.find("project(")) + 8;
   CHECK(contains(result.out, "cpuflowc " + cmake.substr(at, cmake.find(' ', at) - at)));
 }

@@ -43,7 +43,7 @@ size_t lines_of(const std::string& program, const std::string& name) {
 }  // namespace
 
 TEST_CASE("what is watched is logged at evaluations, and costs a training step nothing") {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("plain.toml", kTinyModel);
   folder.write("tiny.toml", std::string(kTinyModel) + kWatch);
   folder.write("tiny.txt", tiny_text());
@@ -58,7 +58,7 @@ TEST_CASE("what is watched is logged at evaluations, and costs a training step n
   INFO(run.err);
   REQUIRE(run.status == 0);
   CHECK(contains(run.err, "\n  watch: sure 0."));
-  std::istringstream metrics(read_text(folder / "run/metrics.jsonl"));
+  std::istringstream metrics(text_of(folder / "run/metrics.jsonl"));
   int evaluations = 0;
   double last = 0;
   for (std::string line; std::getline(metrics, line);) {
@@ -85,7 +85,7 @@ TEST_CASE("what is watched is logged at evaluations, and costs a training step n
 }
 
 TEST_CASE("an equation that cannot be watched is an error with its place") {
-  const Folder folder;
+  const TemporaryFolder folder;
   folder.write("tiny.toml", std::string(kTinyModel) + "\n[watch]\ngate = \"mean(b, t: gait[b,t])\"\n");
   const Result run = cpuflowc({"compile", folder / "tiny.toml"});
   CHECK(run.status == 3);

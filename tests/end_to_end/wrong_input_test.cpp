@@ -15,7 +15,7 @@ struct Fault {
   std::vector<std::string> messages;  // parts of what is said
 };
 
-std::vector<std::string> train_arguments(const Folder& folder, const std::string& model, const std::string& data) {
+std::vector<std::string> train_arguments(const TemporaryFolder& folder, const std::string& model, const std::string& data) {
   return {"train", model, "--data", data, "--out", folder / "run", "--steps", "3", "--threads", "1"};
 }
 
@@ -57,7 +57,7 @@ TEST_CASE("mistakes in a model file are shown with file, line and column") {
        "16:",
        {"16", "300"}},
   };
-  const Folder folder;
+  const TemporaryFolder folder;
   for (const Fault& fault : faults) {
     INFO(fault.what);
     const std::string model = folder.write("model.toml", replaced(kPlainModel, fault.from, fault.to));
@@ -68,13 +68,13 @@ TEST_CASE("mistakes in a model file are shown with file, line and column") {
 }
 
 TEST_CASE("all mistakes of a stage are told at once") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string model = folder.write("model.toml", replaced(replaced(kPlainModel, "mix(tanh", "mixx(tanh"), "logits = x", "logits = z"));
   expect_failure({"compile", model}, 3, {model + ":16:9", model + ":17:10"});
 }
 
 TEST_CASE("settings and models that do not exist are named") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string model = folder.write("model.toml", kPlainModel);
   expect_failure({"compile", model, "--set", "train.lrr=1"}, 3, {"lrr", "did you mean"});
   expect_failure({"compile", model, "--set", "T=0"}, 3, {"--set:1:1", "size 'T' is 0", "T=0"});
@@ -104,7 +104,7 @@ TEST_CASE("the models that there are come from CPUFLOW_MODELS and the source, ea
 }
 
 TEST_CASE("data that cannot be used is refused with a reason") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string model = folder.write("model.toml", kPlainModel);
   const std::string good = folder.write("good.txt", tiny_text());
   expect_failure(train_arguments(folder, model, folder / "none.txt"), 4, {folder / "none.txt"});
@@ -129,9 +129,9 @@ TEST_CASE("data that cannot be used is refused with a reason") {
 }
 
 TEST_CASE("tensors that do not fit the model are refused") {
-  const Folder folder;
+  const TemporaryFolder folder;
   expect_failure({"check", "v5ln", "--golden", folder / "none.safetensors"}, 4, {folder / "none.safetensors"});
-  const std::string bytes = read_text(golden("v5ln"));
+  const std::string bytes = text_of(golden("v5ln"));
   expect_failure({"check", "v5ln", "--golden", folder.write("cut.safetensors", bytes.substr(0, bytes.size() / 2))}, 4, {"cut.safetensors"});
   expect_failure({"check", "v5ln", "--golden", golden("v5ln"), "--set", "d=16"}, 4, {"param.", "[96, 16]", "[96, 32]"});
   expect_failure({"check", "v5ln", "--golden", golden("v5ln"), "--set", "V=40"}, 4, {"40"});
@@ -139,10 +139,10 @@ TEST_CASE("tensors that do not fit the model are refused") {
 }
 
 TEST_CASE("no command writes over a file that it reads") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string model = folder.write("model.toml", kPlainModel), text = folder.write("text.txt", tiny_text());
-  const std::string tokenizer = folder.write("tokenizer.json", read_text(CPUFLOW_SOURCE_DIR "/tests/data/tokenizer_small.json"));
-  const std::string tensors = folder.write("in.safetensors", read_text(golden("v5ln")));
+  const std::string tokenizer = folder.write("tokenizer.json", text_of(CPUFLOW_SOURCE_DIR "/tests/data/tokenizer_small.json"));
+  const std::string tensors = folder.write("in.safetensors", text_of(golden("v5ln")));
   const std::string linked = folder / "linked.txt", graph = folder.write("graph.ir", kPlainModel);
   std::filesystem::create_symlink(text, linked);
   struct Case {
@@ -159,23 +159,23 @@ TEST_CASE("no command writes over a file that it reads") {
       {{"compile", graph, "--out", folder / "."}, graph, "MODEL reads it"},
   };
   for (const Case& c : cases) {
-    const std::string before = read_text(c.file);
+    const std::string before = text_of(c.file);
     expect_failure(c.arguments, 2, {c.option, "give another name"});
-    CHECK((read_text(c.file) == before));
+    CHECK((text_of(c.file) == before));
   }
 }
 
 TEST_CASE("what cannot be written is said, and what was there stays") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string old = folder.write("old.txt", "precious");
   const Limits small{.file_bytes = 20000, .unprivileged = false};
   expect_failure({"corpus", old, "--stories", "500"}, 4, {"old.txt"}, small);
-  CHECK(read_text(old) == "precious");
+  CHECK(text_of(old) == "precious");
   if (std::filesystem::exists("/dev/full")) expect_failure({"corpus", "/dev/full", "--stories", "500"}, 4, {"/dev/full", "disk is full"});
   expect_failure({"corpus", folder / "none/stories.txt"}, 4, {"none/stories.txt"});
   expect_failure({"corpus", old + "/stories.txt"}, 4, {"stories.txt"});
   expect_failure({"train", folder.write("model.toml", kPlainModel), "--data", old, "--out", old, "--steps", "1"}, 4, {"old.txt", "--out expects a folder"});
-  CHECK(read_text(old) == "precious");
+  CHECK(text_of(old) == "precious");
 
   Limits nobody;
   nobody.unprivileged = true;

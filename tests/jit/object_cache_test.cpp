@@ -13,11 +13,11 @@
 
 #include "codegen/jit/jit.h"
 #include "tests/catch.h"
-#include "tests/jit/temporary_folder.h"
+#include "tests/files.h"
+#include "tests/jit/scoped_env.h"
 
 using namespace cpuflow::codegen;
 using cpuflow::tests::ScopedEnv;
-using cpuflow::tests::TemporaryFolder;
 namespace fs = std::filesystem;
 
 namespace {

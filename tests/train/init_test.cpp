@@ -66,7 +66,7 @@ TEST_CASE("initial values have the distribution that is asked for, and follow fr
 }
 
 TEST_CASE("a file of weights is taken as a whole or refused with all its faults") {
-  const RunFolder folder;
+  const TemporaryFolder folder;
   const codegen::Manifest m = three_parameters();
   std::vector<float> values(m.param_floats, 0.25f), got(m.param_floats);
   const rt::TensorView normal{"normal", rt::TensorType::F32, {200, 100}, values.data()},

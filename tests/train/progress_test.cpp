@@ -57,7 +57,7 @@ TEST_CASE("elsewhere plain lines come now and then, the first and the last inclu
 }
 
 TEST_CASE("a file is no terminal") {
-  const RunFolder folder;
+  const TemporaryFolder folder;
   put(folder / "f", "");
   FILE* file = std::fopen((folder / "f").c_str(), "r");
   setenv("COLUMNS", "55", 1);

@@ -58,7 +58,7 @@ TEST_CASE("by the clock the rate is smallest in the last step, whatever the spee
 }
 
 TEST_CASE("the record of a run gives its rates to the last bit") {
-  const RunFolder folder;
+  const TemporaryFolder folder;
   rt::MetricsFile metrics(folder / "metrics.jsonl", {"ce"}, {}, 0);
   std::vector<double> rates;
   for (int step = 0; step < 100; ++step) {

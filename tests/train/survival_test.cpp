@@ -63,7 +63,7 @@ int wait_for(pid_t child) {
 /// The tensors of a run that nothing happens to.
 const std::string& undisturbed() {
   static const std::string tensors = [] {
-    const RunFolder folder;
+    const TemporaryFolder folder;
     Recorder record;
     rt::train(model(), stream(), nullptr, train_options(model(), folder.path(), kSteps, 1), record);
     return tensors_of(folder.path());
@@ -74,7 +74,7 @@ const std::string& undisturbed() {
 void pause(double seconds) { std::this_thread::sleep_for(std::chrono::duration<double>(seconds)); }
 
 void flip_byte(const std::string& path) {
-  std::string bytes = slurp(path);
+  std::string bytes = text_of(path);
   bytes[bytes.size() - 5] = static_cast<char>(bytes[bytes.size() - 5] ^ 0x40);
   put(path, bytes);
 }
@@ -83,7 +83,7 @@ void flip_byte(const std::string& path) {
 
 TEST_CASE("a run that is killed again and again ends with the same weights") {
   std::mt19937 random(7);
-  const RunFolder folder;
+  const TemporaryFolder folder;
   int kills = 0;
   for (bool resume = false; kills < 200; resume = rt::CheckpointFolder(folder.path()).exists()) {
     const int threads = 1 + static_cast<int>(random() % 4);
@@ -104,12 +104,12 @@ TEST_CASE("a run that is killed again and again ends with the same weights") {
   CHECK(!fs::exists(folder / "checkpoint.new"));
   CHECK(!fs::exists(folder / "checkpoint.previous"));
   CHECK(rt::recorded_rates(folder / "metrics.jsonl").size() == kSteps);
-  const std::string metrics = slurp(folder / "metrics.jsonl");
+  const std::string metrics = text_of(folder / "metrics.jsonl");
   CHECK(std::count(metrics.begin(), metrics.end(), '\n') == kSteps);  // no step twice
 }
 
 TEST_CASE("resuming a run that has ended removes what a kill in its last save left") {
-  const RunFolder folder;
+  const TemporaryFolder folder;
   Recorder record;
   rt::train(model(), stream(), nullptr, train_options(model(), folder.path(), kSteps, 1), record);
   for (const char* left : {"checkpoint.new", "checkpoint.previous"}) fs::copy(folder / "checkpoint", folder / left, fs::copy_options::recursive);
@@ -121,9 +121,9 @@ TEST_CASE("resuming a run that has ended removes what a kill in its last save le
 
 TEST_CASE("SIGINT and SIGTERM save and end the run, and it resumes on another number of threads") {
   for (const int number : {SIGINT, SIGTERM}) {
-    const RunFolder folder;
+    const TemporaryFolder folder;
     const pid_t child = train_in_child(folder.path(), 3, false, 1000, [] { pause(0.02); });
-    while (slurp(folder / "metrics.jsonl").size() < 500) pause(0.005);
+    while (text_of(folder / "metrics.jsonl").size() < 500) pause(0.005);
     kill(child, number);
     CHECK(wait_for(child) == 128 + number);
     const int64_t step = rt::CheckpointFolder(folder.path()).open().state.step;
@@ -134,9 +134,9 @@ TEST_CASE("SIGINT and SIGTERM save and end the run, and it resumes on another nu
 }
 
 TEST_CASE("a second SIGINT ends the process at once") {
-  const RunFolder folder;
+  const TemporaryFolder folder;
   const pid_t child = train_in_child(folder.path(), 1, false, 1000, [] { pause(30); });
-  while (slurp(folder / "metrics.jsonl").empty()) pause(0.005);
+  while (text_of(folder / "metrics.jsonl").empty()) pause(0.005);
   kill(child, SIGINT);
   pause(0.05);
   kill(child, SIGINT);
@@ -145,7 +145,7 @@ TEST_CASE("a second SIGINT ends the process at once") {
 }
 
 TEST_CASE("a damaged checkpoint is told apart and the one before it is used") {
-  const RunFolder folder;
+  const TemporaryFolder folder;
   Recorder record;
   std::atomic<int> stop{0};
   rt::TrainOptions options = train_options(model(), folder.path(), kSteps);
@@ -157,13 +157,13 @@ TEST_CASE("a damaged checkpoint is told apart and the one before it is used") {
   const rt::CheckpointFolder checkpoints(folder.path());
   REQUIRE(checkpoints.open().state.step == 11);
   REQUIRE(fs::exists(folder / "checkpoint.previous/state.json"));
-  CHECK(slurp(folder / "checkpoint/model.toml") == "name = \"bigram\"\n");
+  CHECK(text_of(folder / "checkpoint/model.toml") == "name = \"bigram\"\n");
   // The folder of a checkpoint can be given itself.
   CHECK(rt::CheckpointFolder(folder / "checkpoint").open().state.step == 11);
 
   for (const char* name : {"model.safetensors", "optimizer.safetensors", "state.json", "model.toml"}) {
     INFO(name);
-    const std::string path = folder / "checkpoint/" + name, whole = slurp(path);
+    const std::string path = folder / "checkpoint/" + name, whole = text_of(path);
     flip_byte(path);
     const rt::Checkpoint found = checkpoints.open();
     CHECK(found.state.step < 11);
@@ -196,7 +196,7 @@ TEST_CASE("a damaged checkpoint is told apart and the one before it is used") {
 }
 
 TEST_CASE("whatever a killed process leaves of an exchange is put in order") {
-  const RunFolder folder;
+  const TemporaryFolder folder;
   Recorder record;
   rt::TrainOptions options = train_options(model(), folder.path(), 3);
   rt::train(model(), stream(), nullptr, options, record);
@@ -232,7 +232,7 @@ TEST_CASE("when the disk is full training goes on, and the state is saved once t
     setrlimit(RLIMIT_FSIZE, &now);
   };
   for (const bool relieved : {true, false}) {
-    const RunFolder folder;
+    const TemporaryFolder folder;
     Recorder record;
     rt::TrainOptions options = train_options(model(), folder.path(), kSteps);
     options.save_seconds = 0;
@@ -254,7 +254,7 @@ TEST_CASE("when the disk is full training goes on, and the state is saved once t
 }
 
 TEST_CASE("a folder that cannot be written to is refused before the first step") {
-  const RunFolder folder;
+  const TemporaryFolder folder;
   const std::string shut = folder / "shut";
   fs::create_directory(shut);
   chmod(folder.path().c_str(), 0755);

@@ -16,7 +16,7 @@
 using namespace cpuflow;
 
 TEST_CASE("limits of control groups, version 2") {
-  const RunFolder root;
+  const TemporaryFolder root;
   put(root / "proc/self/cgroup", "0::/user.slice/job\n");
   CHECK(!rt::read_cgroup_limits(root.path()).cpus);
   put(root / "sys/fs/cgroup/user.slice/job/cpu.max", "max 100000\n");
@@ -40,7 +40,7 @@ TEST_CASE("limits of control groups, version 2") {
 }
 
 TEST_CASE("limits of control groups, version 1, in a container") {
-  const RunFolder root;
+  const TemporaryFolder root;
   // The path is the host's; inside only the mount itself is seen.
   put(root / "proc/self/cgroup", "5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/\n");
   put(root / "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "200000\n");
@@ -60,7 +60,7 @@ TEST_CASE("limits of control groups, version 1, in a container") {
 TEST_CASE("threads follow the quota and OMP_NUM_THREADS") {
   const char* before = std::getenv("OMP_NUM_THREADS");
   const std::string kept = before ? before : "";
-  const RunFolder root;
+  const TemporaryFolder root;
   unsetenv("OMP_NUM_THREADS");
   const int all = rt::available_threads(root.path());
   CHECK(all >= 1);

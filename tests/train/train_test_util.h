@@ -1,57 +1,12 @@
 #pragma once
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <string>
 #include <vector>
 
 #include "runtime/train/trainer.h"
 #include "tests/catch.h"
-
-/// A folder that is removed with everything in it.
-class RunFolder {
- public:
-  RunFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "cpuflow-train-XXXXXX").string();
-    if (!mkdtemp(pattern.data())) throw std::runtime_error("cannot make a temporary folder");
-    path_ = pattern;
-  }
-  ~RunFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string path() const { return path_; }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
-
-inline std::string slurp(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-inline void put(const std::string& path, const std::string& content) {
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
-  std::ofstream(path, std::ios::binary) << content;
-}
-
-template <class Run>
-std::string message_of(Run run) {
-  try {
-    run();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
-}
-
-inline bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+#include "tests/files.h"
+#include "tests/messages.h"
 
 /// Keeps what it is told; `on_step` may do more.
 struct Recorder : cpuflow::rt::ProgressSink {
@@ -80,5 +35,5 @@ inline cpuflow::rt::TrainOptions train_options(const cpuflow::codegen::Executabl
 
 /// Weights and optimiser state of a run, byte by byte.
 inline std::string tensors_of(const std::string& dir) {
-  return slurp(dir + "/checkpoint/model.safetensors") + slurp(dir + "/checkpoint/optimizer.safetensors");
+  return text_of(dir + "/checkpoint/model.safetensors") + text_of(dir + "/checkpoint/optimizer.safetensors");
 }

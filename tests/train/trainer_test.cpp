@@ -24,7 +24,7 @@ struct Outcome {
 };
 
 Outcome run(const codegen::Executable& exe, int64_t steps, int threads, const std::function<void(rt::TrainOptions&)>& change = {}) {
-  const RunFolder folder;
+  const TemporaryFolder folder;
   Outcome out;
   rt::TrainOptions options = train_options(exe, folder.path(), steps, threads);
   if (change) change(options);
@@ -106,13 +106,13 @@ TEST_CASE("training lowers the loss and is the same on 1 to 4 threads") {
 
 TEST_CASE("metrics hold one object a step and one an evaluation") {
   const codegen::Executable exe = bigram::make();
-  const RunFolder folder;
+  const TemporaryFolder folder;
   const rt::TokenData data = bigram::text(3000), valid = bigram::text(500, 9);
   Recorder record;
   rt::TrainOptions options = train_options(exe, folder.path(), 5);
   options.eval_every = 2;
   rt::train(exe, data, &valid, options, record);
-  std::istringstream lines(slurp(folder / "metrics.jsonl"));
+  std::istringstream lines(text_of(folder / "metrics.jsonl"));
   size_t steps = 0, evaluations = 0;
   for (std::string line; std::getline(lines, line);) {
     const nlohmann::json object = nlohmann::json::parse(line);
@@ -156,7 +156,7 @@ TEST_CASE("evaluation weighs every window the same, whatever is left over") {
 
 TEST_CASE("a budget run ends at the smallest rate and is replayed bit by bit") {
   const codegen::Executable exe = bigram::make();
-  const RunFolder timed, replayed;
+  const TemporaryFolder timed, replayed;
   const rt::TokenData data = bigram::text(3000);
   Recorder first, second;
   rt::TrainOptions options = train_options(exe, timed.path(), 1, 2);
@@ -174,7 +174,7 @@ TEST_CASE("a budget run ends at the smallest rate and is replayed bit by bit") {
 
 TEST_CASE("weights can be given") {
   const codegen::Executable exe = bigram::make();
-  const RunFolder first, second;
+  const TemporaryFolder first, second;
   const rt::TokenData data = bigram::text(3000);
   Recorder record;
   rt::train(exe, data, nullptr, train_options(exe, first.path(), 3), record);
@@ -206,7 +206,7 @@ TEST_CASE("a number that is not finite stops the run before the weights are touc
   rt::TokenData data;
   data.name = "stream";
   for (uint32_t i = 0; i < 400; ++i) data.ids.append(i < 150 ? i % 3 : i == 150 ? 1 : i == 151 ? 1 : 2 + i % 2);
-  const RunFolder folder;
+  const TemporaryFolder folder;
   Recorder record;
   std::vector<float> before;
   rt::TrainOptions options = train_options(exe, folder.path(), 100);
@@ -231,7 +231,7 @@ TEST_CASE("a number that is not finite stops the run before the weights are touc
                            "model.toml:7", "saved in"})
     CHECK(has(message, part));
   CHECK(record.steps.size() == 2);
-  CHECK(has(slurp(folder / "metrics.jsonl"), "\"event\":\"diverged\""));
+  CHECK(has(text_of(folder / "metrics.jsonl"), "\"event\":\"diverged\""));
   const rt::Checkpoint saved = rt::CheckpointFolder(folder.path()).open();
   CHECK(saved.state.step == 2);
   std::vector<float> after(bigram::kFloats);
@@ -241,7 +241,7 @@ TEST_CASE("a number that is not finite stops the run before the weights are touc
 
 TEST_CASE("what does not fit is refused with a reason") {
   codegen::Executable exe = bigram::make();
-  const RunFolder folder;
+  const TemporaryFolder folder;
   Recorder record;
   const rt::TokenData data = bigram::text(3000);
   const rt::TrainOptions options = train_options(exe, folder.path(), 2);
@@ -267,7 +267,7 @@ TEST_CASE("what does not fit is refused with a reason") {
 
 TEST_CASE("held-out text that is too short is left out with a word") {
   const codegen::Executable exe = bigram::make();
-  const RunFolder folder;
+  const TemporaryFolder folder;
   Recorder record;
   const rt::TokenData data = bigram::text(3000), valid = bigram::text(4);
   CHECK(!rt::train(exe, data, &valid, train_options(exe, folder.path(), 2), record).evaluated);

@@ -1,14 +1,26 @@
 #pragma once
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <optional>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <system_error>
 #include <vector>
 
-namespace cpuflow::tests {
+/// The content of a file; "" where there is none.
+inline std::string text_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 
-/// A folder of mode 0700 that is removed at the end.
+/// Writes a file, and the folders that it is in, without waiting for the disk.
+inline void put(const std::string& path, const std::string& content) {
+  if (const std::filesystem::path folder = std::filesystem::path(path).parent_path(); !folder.empty()) std::filesystem::create_directories(folder);
+  std::ofstream(path, std::ios::binary) << content;
+}
+
+/// A folder of mode 0700 that is removed at the end, with everything in it.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -23,7 +35,14 @@ class TemporaryFolder {
   }
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
   const std::string& path() const { return path_; }
+  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
+  /// Writes a file of the folder; returns its path.
+  std::string write(const std::string& name, const std::string& content) const {
+    put(*this / name, content);
+    return *this / name;
+  }
   std::vector<std::filesystem::path> entries() const {
     std::vector<std::filesystem::path> all;
     for (const auto& entry : std::filesystem::directory_iterator(path_)) all.push_back(entry.path());
@@ -33,31 +52,3 @@ class TemporaryFolder {
  private:
   std::string path_;
 };
-
-/// An environment variable with another value (null: unset) until the end of the scope.
-class ScopedEnv {
- public:
-  ScopedEnv(const char* name, const char* value) : name_(name) {
-    if (const char* old = std::getenv(name)) old_ = old;
-    if (value) {
-      ::setenv(name, value, 1);
-    } else {
-      ::unsetenv(name);
-    }
-  }
-  ~ScopedEnv() {
-    if (old_) {
-      ::setenv(name_, old_->c_str(), 1);
-    } else {
-      ::unsetenv(name_);
-    }
-  }
-  ScopedEnv(const ScopedEnv&) = delete;
-  ScopedEnv& operator=(const ScopedEnv&) = delete;
-
- private:
-  const char* name_;
-  std::optional<std::string> old_;
-};
-
-}  // namespace cpuflow::tests
