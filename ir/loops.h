@@ -126,10 +126,10 @@ struct Pack {
   NodeId node = kNoNode;
 };
 
-/// Sets every element that a buffer holds (of the current layer).
+/// Sets every element that a buffer holds (of the current layer); where the place names the region's row, those of the rows at hand.
 struct Fill {
   Place place;
-  int64_t floats = 0;
+  int64_t floats = 0;     // of a row, where the place names one
   double value = 0;
   bool at_start = false;  // only before the sequence's first row: what `rows` accumulates is kept between calls
 };
@@ -209,6 +209,9 @@ struct LoopProgram {
   std::vector<Function> functions;
   int64_t shared_floats = 0, grad_floats = 0, loss_floats = 0;
 };
+
+/// Whether an index of a place counts rows.
+bool names_row(const Place& place, const Axis& row);
 
 /// Floats that the panels of a k x n matrix take.
 int64_t panel_floats(const LoopProgram& program, int64_t k, int64_t n, bool bf16);

@@ -234,9 +234,20 @@ class Verifier {
     }
   }
 
+  void fill(const Fill& f) {
+    const Buffer& b = p_.buffers.at(f.place.buffer);
+    check(f.floats >= 1 && f.floats <= b.floats, called(f.place.buffer) + " is filled beyond its end");
+    if (in_before_ || !region_->has_rows) return;
+    scope_.insert(region_->row);
+    // a tile that cleared more would clear what the tiles before it have made
+    for (size_t d = 0; d < b.axes.size(); ++d) {
+      if (b.axes[d] == region_->row) check(f.place.indices[d].along(region_->row) == 1 && f.floats <= b.strides[d], called(f.place.buffer) + " is filled for other rows than those at hand");
+    }
+  }
+
   void step(const Step& s) {
     scope_ = {};
-    whole_buffer_ = s.kind == Step::Kind::Fill || s.kind == Step::Kind::Shift;
+    whole_buffer_ = s.kind == Step::Kind::Shift || (s.kind == Step::Kind::Fill && in_before_);
     if (part_->loops) scope_.insert(part_->layer);
     for (const Reach& r : s.reaches) {
       check(function_->row_range && !in_before_ && region_->has_rows && ranged(region_->row), "loops that end with the new rows belong to a function over a range of them");
@@ -256,7 +267,7 @@ class Verifier {
         break;
       case Step::Kind::Fill:
         no_bf16(s.fill.place.buffer);
-        check(s.fill.floats >= 1 && s.fill.floats <= p_.buffers.at(s.fill.place.buffer).floats, called(s.fill.place.buffer) + " is filled beyond its end");
+        fill(s.fill);
         write(s.fill.place);
         break;
       case Step::Kind::Shift: {

@@ -172,8 +172,8 @@ class Emitter {
         looped(indent, s.pack.loops, s.reaches, names, [&](int i) { pack(i, s, names, r, before); });
         break;
       case Step::Kind::Fill:
-        line(indent, fmt::format("{}kernel::fill({} + {}, {}, {});", s.fill.at_start ? "if (call->first == 0) " : "", names.buffer(s.fill.place.buffer), names.offset(s.fill.place, nullptr, {}), s.fill.floats,
-                                 float_literal(s.fill.value)));
+        line(indent, fmt::format("{}kernel::fill({}, {}{}, {});", s.fill.at_start ? "if (call->first == 0) " : "", pointer(s.fill.place, names, r, {}), s.fill.floats,
+                                 r.has_rows && names_row(s.fill.place, r.row) && !by_row ? fmt::format("L * ({})", rows(r, false)) : "", float_literal(s.fill.value)));
         break;
       case Step::Kind::Shift: {
         const Buffer& b = p_.buffers[s.shift.place.buffer];

@@ -266,28 +266,29 @@ void FunctionLowering::size_buffers() {
   }
 }
 
-/// How much there is to set to zero.
+/// How much there is to set to zero: before the rows, all that a buffer holds; in a loop over rows, the rows at hand.
 void FunctionLowering::size_fills() {
   for (Part& part : function_.parts) {
     for (Region& region : part.regions) {
-      auto size = [&](Step& s) {
+      auto size = [&](Step& s, bool at_rows) {
         if (s.kind != Step::Kind::Fill) return;
         const Buffer& b = b_.program.buffers[s.fill.place.buffer];
-        for (size_t i = 0; i < b.axes.size(); ++i) {
-          const bool layer = b.axes[i].kind == AxisKind::Layer && part.loops && b.axes[i] == part.layer;
-          s.fill.place.indices[i] = layer ? ProgramBuilder::variable(b.axes[i]) : ProgramBuilder::fixed(0);
-        }
         s.fill.floats = b.floats;
         for (size_t i = 0; i < b.axes.size(); ++i) {
-          if (part.loops && b.axes[i] == part.layer && b.strides[i] != 0) s.fill.floats = b.floats / b.axes[i].size;
+          const bool layer = part.loops && b.axes[i] == part.layer, row = at_rows && region.has_rows && b.axes[i] == region.row;
+          s.fill.place.indices[i] = layer || row ? ProgramBuilder::variable(b.axes[i]) : ProgramBuilder::fixed(0);
+          if (layer && b.strides[i] != 0) s.fill.floats = b.floats / b.axes[i].size;
+        }
+        for (size_t i = 0; i < b.axes.size(); ++i) {
+          if (at_rows && region.has_rows && b.axes[i] == region.row) s.fill.floats = b.strides[i];
         }
       };
       for (Step& s : region.before) {
-        size(s);
+        size(s, false);
         if (s.kind == Step::Kind::Fill) s.fill.at_start = row_range && region.has_rows && ranged(region.row) && b_.program.buffers[s.fill.place.buffer].persistent;
       }
       for (Group& g : region.groups) {
-        for (Step& s : g.steps) size(s);
+        for (Step& s : g.steps) size(s, true);
       }
     }
   }

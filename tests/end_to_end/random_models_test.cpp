@@ -205,25 +205,26 @@ void check_gradients(const cli::CompiledModel& model, const cli::PassInputs& inp
 }
 
 /// Products of rounded numbers, on the best target here.
-void check_bf16(const std::string& path, const Values& expected, const cli::PassInputs& inputs, Complaints& out) {
+void check_bf16(const std::string& path, int64_t tile_rows, const Values& expected, const cli::PassInputs& inputs, Complaints& out) {
   cli::CompileOptions options;
   options.model = path;
   options.opt_level = 0;
-  options.overrides = {{cli::kPrecisionSetting, "bf16"}};
+  options.overrides = {{cli::kPrecisionSetting, "bf16"}, {cli::kTilesSetting, std::to_string(tile_rows)}};
   const cli::CompiledModel model = cli::compile_model(options);
   compare(by_name(cli::run_compiled(model.exe, inputs)), expected, model.target.name + ", bf16", out, kBf16);
   compare(by_name(cli::run_other_schedules(model.exe, inputs)), expected, model.target.name + ", bf16, evaluation and rows", out, kBf16);
 }
 
-/// One way to compile a model, against the interpreter's values.
-void check_code(const std::string& path, const std::string& target, bool fuse, const RandomModel& written, const Values& expected, const cli::PassInputs& inputs, Complaints& out) {
+/// One way to compile a model, against the interpreter's values; tile_rows 0: one tile is high enough.
+void check_code(const std::string& path, const std::string& target, bool fuse, int64_t tile_rows, const RandomModel& written, const Values& expected, const cli::PassInputs& inputs, Complaints& out) {
   cli::CompileOptions options;
   options.model = path;
   options.opt_level = 0;  // what clang optimises is not in question
   options.target = target;
   options.fuse = fuse;
+  options.overrides = {{cli::kTilesSetting, std::to_string(tile_rows)}};
   cli::CompiledModel model = cli::compile_model(options);
-  const std::string how = target + (fuse ? ", fused" : ", unfused");
+  const std::string how = target + (fuse ? ", fused" : ", unfused") + (tile_rows > 0 ? fmt::format(", tiles of {}", tile_rows) : "");
   compare(by_name(cli::run_compiled(model.exe, inputs)), expected, how, out);
   if (written.causal && !model.exe.manifest.causal) out.push_back(how + ": rows do not agree with the whole");
   if (!written.causal) model.exe.manifest.causal = false;  // the future can be too faint for the probe of small weights; sampling asks the audit
@@ -249,10 +250,12 @@ Complaints complaints_about(const RandomModel& written, const std::string& path,
   }
   check_gradients(model, inputs, expected, seed, out);
   const bool wide = ir::runs_here(model.target);
-  for (const char* target : {"portable", "avx2"}) check_code(path, target, true, written, expected, inputs, out);
-  check_code(path, seed % 2 ? "portable" : "avx2", false, written, expected, inputs, out);
-  if (wide) check_code(path, "avx512", seed % 4 != 0, written, expected, inputs, out);
-  if (!written.jumps) check_bf16(path, expected, inputs, out);  // rounding changes which side of a jump a number is on
+  const int64_t tile_rows = 1 + seed % 5;  // what one tile leaves to the next
+  check_code(path, "portable", true, 0, written, expected, inputs, out);
+  check_code(path, "avx2", true, tile_rows, written, expected, inputs, out);
+  check_code(path, seed % 2 ? "portable" : "avx2", false, 0, written, expected, inputs, out);
+  if (wide) check_code(path, "avx512", seed % 4 != 0, seed % 3 == 0 ? 0 : 1 + seed % 4, written, expected, inputs, out);
+  if (!written.jumps) check_bf16(path, seed % 2 ? 0 : tile_rows, expected, inputs, out);  // rounding changes which side of a jump a number is on
   codegen::JitOptions jit = model.jit;
   jit.opt_level = 0;
   if (!wide && seed % 8 == 0) codegen::compile_to_llvm(model.cpp, "random.cpp", jit);

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+#include <utility>
 
 using namespace cpuflow;
 
@@ -20,11 +22,12 @@ std::string model(const std::string& body) {
 void check_against_interpreter(const std::string& text) {
   const TemporaryFolder folder;
   folder.write("model.toml", text);
-  for (bool fuse : {true, false}) {
-    INFO((fuse ? "fused" : "unfused"));
+  for (const auto& [fuse, tile_rows] : {std::pair(true, "0"), {true, "1"}, {true, "3"}, {false, "0"}}) {
+    INFO((fuse ? "fused" : "unfused") << ", rows of a tile: " << tile_rows);
     cli::CompileOptions options;
     options.model = folder / "model.toml";
     options.fuse = fuse;
+    options.overrides = {{cli::kTilesSetting, tile_rows}};
     const cli::CompiledModel model = cli::compile_model(options);
     const cli::PassInputs inputs = example_inputs(model.exe.manifest, 7);
     const Tensors expected = by_name(cli::run_interpreter(model, inputs));
@@ -48,6 +51,12 @@ TEST_CASE("losses of neighbouring and of every third position meet in one gradie
 TEST_CASE("quotients rounded down, and remainders, of real numbers") {
   check_against_interpreter(model("x = embed[tokens]\ny = (x - 0.25) % 0.5 + 3 * x % -0.3 + 0.1 * (x // 0.25) + (7 * x) // -0.3\nseen[t] = sum(s | s <= t: tokens[s])\n"
                                   "logits = mix(x + y * (1 + seen % 7)) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
+}
+
+TEST_CASE("a product that is summed over two axes begins at zero in every tile") {
+  const std::string rest = "'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  check_against_interpreter(model("x = embed[tokens]\nparts = reshape(mix(x), 3, 4)\ny[t,i] = sum(e, f: parts[t,e,f] * embed[3*e + f,i])\nlogits = mix(x + y) @ transpose(embed)\n" + rest));
+  check_against_interpreter(model("x = embed[tokens]\nparts[t,e in 0..3,f in 0..4] = sum(i: x[t,i] * embed[3*e + f,i])\nlogits = mix(x + reshape(parts, 12)) @ transpose(embed)\n" + rest));
 }
 
 TEST_CASE("the gradient of a recurrence that no token enters") {
