@@ -150,7 +150,7 @@ void read_phase(const TomlReader& toml, const toml::table& table, Phase& phase) 
 }  // namespace
 
 std::vector<std::string> train_keys() {
-  std::vector<std::string> out = {"accumulate", "precision", "tile_rows", "optimizer"};
+  std::vector<std::string> out = {"accumulate", "precision", "tile_rows", "optimizer", "betas"};
   for (const auto& [key, setting] : settings()) out.push_back(key);
   return out;
 }
@@ -240,6 +240,17 @@ void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc
   if (key == "accumulate") return set_accumulate(file.train, value, text, diagnostics);
   if (key == "precision") return set_precision(file, value, text, diagnostics);
   if (key == "optimizer") return set_optimizer(value, text, diagnostics);
+  if (key == "betas") {
+    double first = 0, second = 0;
+    int read = 0;
+    if (std::sscanf(value.c_str(), " [ %lf , %lf ]%n", &first, &second, &read) != 2 || read != static_cast<int>(value.size())) {
+      diagnostics.error(text, "'train.betas' must be two numbers, as in [0.9,0.95]");
+      return;
+    }
+    set(file.train, "beta1", first, text, diagnostics);
+    set(file.train, "beta2", second, text, diagnostics);
+    return;
+  }
   if (settings().count(key) == 0 && key != "tile_rows") {
     diagnostics.error(at, "[train] has no key '" + key + "'" + key_suggestion(key, train_keys()));
     return;

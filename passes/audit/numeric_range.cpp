@@ -51,6 +51,18 @@ std::vector<Doubt> doubts(const Graph& g) {
   return out;
 }
 
+/// A constant of the model that is used as a number and is none, or infinite; kNoNode: there is none.  To choose or compare, infinity is as good as any.
+NodeId infinite_constant(const Graph& g) {
+  for (NodeId id = 0; id < g.size(); ++id) {
+    const Op op = g[id].op;
+    if (op == Op::Select || op == Op::Max || op == Op::Min || op == Op::Max2 || op == Op::Min2 || op == Op::Lt || op == Op::Le) continue;
+    for (const NodeId input : g[id].inputs) {
+      if (g[input].op == Op::Constant && !std::isfinite(g[input].value)) return input;
+    }
+  }
+  return kNoNode;
+}
+
 /// The same operation of another Graph of the model: the same place, and the same number among those there.
 NodeId counterpart(const Graph& g, NodeId id, const Graph& other) {
   int number = 0;
@@ -65,8 +77,15 @@ NodeId counterpart(const Graph& g, NodeId id, const Graph& other) {
 }  // namespace
 
 Finding numeric_range(const Graph& g, const Graph* numbers) {
-  const std::vector<Doubt> all = doubts(g);
   Finding out;
+  if (const NodeId id = infinite_constant(g); id != kNoNode) {
+    out.verdict = Verdict::Refuted;
+    out.reason = fmt::format("a constant is {}", g[id].value);
+    out.details.push_back(fmt::format("{}: {}", g[id].loc.str(), out.reason));
+    out.chain.push_back({g[id].loc, -1});
+    return out;
+  }
+  const std::vector<Doubt> all = doubts(g);
   out.verdict = all.empty() ? Verdict::Proved : Verdict::Unknown;
   std::map<NodeId, size_t> wanted;  // argument in `numbers`: which doubt
   for (size_t i = 0; i < all.size(); ++i) {

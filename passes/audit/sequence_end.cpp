@@ -135,7 +135,7 @@ class SideBySide {
     const Node& n = in.graph()[e.node];
     if (depth == 0 || in.known(e.node)) return false;
     const bool through = n.op == Op::Mul || n.op == Op::Select || n.op == Op::Rename || n.op == Op::Div || n.op == Op::Neg || n.op == Op::Stop || n.op == Op::And ||
-                         n.op == Op::ToReal || n.op == Op::Gather || n.op == Op::Slice;
+                         n.op == Op::ToReal || n.op == Op::Gather || n.op == Op::Slice || n.op == Op::Add || n.op == Op::Sub;
     if (!through) return false;
     bool any = false, all = true;
     in.reads(e, [&](size_t i, const Element& from) {

@@ -44,8 +44,8 @@ struct Writer {
 
 /// The same model with twice as many positions, where its parameters and its equations allow that; nothing otherwise, and why.
 std::optional<CompileOptions> longer(const CompileOptions& compile, const CompiledModel& model, const AuditReport& audit, std::string& why) {
-  if (verdict_of(audit, "sequence_end") != passes::audit::Verdict::Proved) {
-    why = "its equations depend on where a sequence ends";
+  if (const passes::audit::Verdict end = verdict_of(audit, "sequence_end"); end != passes::audit::Verdict::Proved) {
+    why = end == passes::audit::Verdict::Refuted ? "its equations depend on where a sequence ends" : "whether its equations depend on where a sequence ends is not known (see cpuflowc audit)";
     return std::nullopt;
   }
   CompileOptions out = compile;
@@ -99,7 +99,6 @@ class ShownText {
       show(stops_.feed(characters_.finish()));
       show(stops_.finish());
     }
-    if (!reason_.empty()) log_line("note: " + reason_);
     const char* ends[] = {"end of document", "--tokens", "positions", "stopped"};
     return {{"prompt", command_.prompt},
             {"text", text_},
@@ -109,6 +108,8 @@ class ShownText {
             {"tokens_per_s", static_cast<double>(ids_.size()) / seconds}};
   }
   const std::string& text() const { return text_; }
+  /// What people should know about how it ended, or "".
+  const std::string& note() const { return reason_; }
 
  private:
   void show(const std::string& part) {
@@ -163,6 +164,7 @@ class SampleRun {
         tokens += text.length();
         reports.push_back(text.finish(seconds.count()));
         if (!command_.json) print_out(live ? "\n" : heading(static_cast<int64_t>(reports.size()) - 1) + text.text() + "\n");
+        if (!text.note().empty()) log_line("note: " + text.note());
         interrupted_ = interrupted_ || text.interrupted();
       }
       if (count > 1) log_line(fmt::format("{} texts at once: {} tokens in {:.1f} s, {:.0f} a second", count, tokens, seconds.count(), static_cast<double>(tokens) / seconds.count()));
