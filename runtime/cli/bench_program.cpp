@@ -181,9 +181,14 @@ int64_t BenchProgram::run(Work work) {
 }
 
 double BenchProgram::speed(Work work) {
+  constexpr std::chrono::duration<double> kLeast(0.1);  // threads that slept need some time to come to their CPUs
   const auto start = std::chrono::steady_clock::now();
-  const int64_t tokens = run(work);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  std::chrono::duration<double> seconds{};
+  int64_t tokens = 0;
+  do {
+    tokens += run(work);
+    seconds = std::chrono::steady_clock::now() - start;
+  } while (seconds < kLeast);
   return static_cast<double>(tokens) / seconds.count();
 }
 
