@@ -57,6 +57,8 @@ class Evaluator {
   Value mean_of_all(const Value& v);
 
  private:
+  Fault without_index(const Expr& e, Frame& f, const std::string& message, const Value& v);
+
   // names.cpp: names, calls, operators
   Value whole(const Expr& e, Frame& f);
   std::optional<Value> named_value(const std::string& name, const ir::SourceLoc& at, Frame& f);

@@ -173,6 +173,28 @@ Index Evaluator::index_range(const Expr& written, const std::vector<const Expr*>
   return out;
 }
 
+/// The fault of an expression whose value has axes, with the name in it that brings them.
+Fault Evaluator::without_index(const Expr& e, Frame& f, const std::string& message, const Value& v) {
+  Fault out{e.at, message + shape_text(v)};
+  const Expr* part = &e;
+  while (!part->is(Expr::Kind::Name) && !part->is(Expr::Kind::Index)) {
+    const Expr* inner = nullptr;
+    for (const Expr& arg : part->args) {
+      try {
+        if (!inner && !evaluate(arg, f).features.empty()) inner = &arg;
+      } catch (const Fault&) {  // not a value of its own
+      }
+    }
+    if (!inner) return out;
+    part = inner;
+  }
+  if (part == &e) return out;
+  const Value named = evaluate(*part, f);
+  const bool one = named.features.size() == 1 && named.features[0].size == 1;
+  out.notes.push_back({part->at, "this is " + shape_text(named) + ": it needs another index, " + (one ? "[0]" : "one for each axis")});
+  return out;
+}
+
 Value Evaluator::reduce(const Expr& e, Frame& f) {
   const std::vector<Expr>* bound = &e.bound;
   const std::vector<Expr>* conditions = &e.conditions;
@@ -235,7 +257,7 @@ Value Evaluator::reduce(const Expr& e, Frame& f) {
   std::vector<std::string> condition_lead;
   for (const Expr& c : *conditions) {
     Value v = evaluate(c, f);
-    if (!v.features.empty()) throw Fault{c.at, "a condition is one number, this has axes without an index: " + shape_text(v)};
+    if (!v.features.empty()) throw without_index(c, f, "a condition is one number, this has axes without an index: ", v);
     NodeId condition = nodes_.to_bool(v.node);
     f.conditions.push_back(condition);
     condition_lead.insert(condition_lead.end(), v.lead.begin(), v.lead.end());
@@ -246,7 +268,7 @@ Value Evaluator::reduce(const Expr& e, Frame& f) {
   }
   Value body = evaluate(e.args[0], f);
   if (!body.features.empty()) {
-    throw Fault{e.args[0].at, "a reduction over indices is of numbers, this has axes without an index: " + shape_text(body)};
+    throw without_index(e.args[0], f, "a reduction over indices is of numbers, this has axes without an index: ", body);
   }
   Axes over;
   int64_t count = 1;
@@ -392,7 +414,7 @@ Value Evaluator::bind(const Statement& s, const Expr& target, Frame& f) {
   f.left = {order.begin(), order.end()};
   f.indexed = true;
   Value v = evaluate(s.value, f);
-  if (!v.features.empty()) throw Fault{s.value.at, "the right side has axes without an index: " + shape_text(v)};
+  if (!v.features.empty()) throw without_index(s.value, f, "the right side has axes without an index: ", v);
   Value out{v.node, {}, {}};
   for (const std::string& lead : v.lead) {
     if (ranges.count(lead) > 0) continue;

@@ -119,7 +119,7 @@ Value Evaluator::layer_value(const ParamItem& item, const ir::SourceLoc& at) {
   if (item.value) return *item.value;
   const LayerInstance& layer = *item.layer;
   if (layer.def->has_forward || layer.params->items.size() != 1) {
-    throw Fault{at, "a " + layer.def->name + " is applied to something, it is not a value", {{item.at, "it stands here"}}};
+    throw Fault{at, "a " + layer.def->name + " is applied to something, as in W(x), it is not a value", {{item.at, "it stands here"}}};
   }
   return *layer.params->items.begin()->second.value;
 }

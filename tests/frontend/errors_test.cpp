@@ -29,7 +29,7 @@ TEST_CASE("names") {
   CHECK(block("sca = x\ny = x + sac").at(0) == "18:9 error unknown name 'sac'; did you mean 'sca'?");
   CHECK(block("y = silux(x)") == Lines{"17:5 error unknown function or layer 'silux'; did you mean 'silu'?"});
   CHECK(block("y = M(x)") == Lines{"17:5 error 'M' is a value, it cannot be applied", "21:1 note it stands here"});
-  CHECK(block("y = x + W") == Lines{"17:9 error a linear is applied to something, it is not a value", "20:1 note it stands here"});
+  CHECK(block("y = x + W") == Lines{"17:9 error a linear is applied to something, as in W(x), it is not a value", "20:1 note it stands here"});
   CHECK(block("M = x").at(0) == "17:1 error 'M' is a parameter, it cannot be given a value");
   CHECK(block("d = x") == Lines{"17:1 error 'd' is a size, it cannot be given a value"});
   CHECK(block("t = x") == Lines{"17:1 error value 't' has the name of an index"});
@@ -82,6 +82,7 @@ TEST_CASE("indices") {
   CHECK(block("y[t,i] = sum(j: M[i,j] * tokens[j])") ==
         Lines{"17:33 error index 'j' runs over 6 here and over 4 before", "17:21 note over 4 here"});
   CHECK(block("y[t] = x[t]") == Lines{"17:8 error the right side has axes without an index: [b, t, 4]"});
+  CHECK(block("y[t] = 2 * x[t]") == Lines{"17:8 error the right side has axes without an index: [b, t, 4]", "17:12 note this is [b, t, 4]: it needs another index, one for each axis"});
   CHECK(block("y[i] = x[t,i]") == Lines{"17:8 error index 't' is neither on the left side nor bound"});
   CHECK(block("y = sum(i in 3..3: x[t,i])") == Lines{"17:14 error the range 3..3 is empty"});
   CHECK(block("a[t,s] = softmax(u | u <= s: x[u,0]) + 0 * x[s,0]") ==
