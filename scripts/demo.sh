@@ -6,7 +6,7 @@ set -eu
 budget="${BUDGET:-2m}"
 
 bash scripts/install.sh
-echo "build: build/cpuflowc"
+echo "build: build/cpuflowc, some minutes the first time"
 configure
 cmake --build build -j "$jobs" --target cpuflow cpuflow_jit_module
 

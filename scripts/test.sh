@@ -4,7 +4,7 @@ set -eu
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 bash scripts/install.sh
-echo "build: everything"
+echo "build: everything, some minutes the first time; the tests take as long again"
 configure
 cmake --build build -j "$jobs"
 
