@@ -109,10 +109,6 @@ std::vector<const Step*> steps_of(const Region& region) {
 
 void for_each_place(const LoopProgram& program, const Step& step, const std::function<void(const Place&, Access)>& visit) { PlaceWalker(program, visit).step(step); }
 
-bool names_row(const Place& place, const Axis& row) {
-  return std::any_of(place.indices.begin(), place.indices.end(), [&](const Index& i) { return i.along(row) != 0; });
-}
-
 int64_t stride_along(const LoopProgram& program, const Place& place, const Axis& axis) {
   const Buffer& b = program.buffers[place.buffer];
   int64_t stride = 0;

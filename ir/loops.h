@@ -210,9 +210,6 @@ struct LoopProgram {
   int64_t shared_floats = 0, grad_floats = 0, loss_floats = 0;
 };
 
-/// Whether an index of a place counts rows.
-bool names_row(const Place& place, const Axis& row);
-
 /// Floats that the panels of a k x n matrix take.
 int64_t panel_floats(const LoopProgram& program, int64_t k, int64_t n, bool bf16);
 

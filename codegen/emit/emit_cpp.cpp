@@ -173,7 +173,7 @@ class Emitter {
         break;
       case Step::Kind::Fill:
         line(indent, fmt::format("{}kernel::fill({}, {}{}, {});", s.fill.at_start ? "if (call->first == 0) " : "", pointer(s.fill.place, names, r, {}), s.fill.floats,
-                                 r.has_rows && names_row(s.fill.place, r.row) && !by_row ? fmt::format("L * ({})", rows(r, false)) : "", float_literal(s.fill.value)));
+                                 r.has_rows && stride_along(p_, s.fill.place, r.row) != 0 && !by_row ? fmt::format("L * ({})", rows(r, false)) : "", float_literal(s.fill.value)));
         break;
       case Step::Kind::Shift: {
         const Buffer& b = p_.buffers[s.shift.place.buffer];

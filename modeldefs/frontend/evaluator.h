@@ -57,8 +57,6 @@ class Evaluator {
   Value mean_of_all(const Value& v);
 
  private:
-  Fault without_index(const Expr& e, Frame& f, const std::string& message, const Value& v);
-
   // names.cpp: names, calls, operators
   Value whole(const Expr& e, Frame& f);
   std::optional<Value> named_value(const std::string& name, const ir::SourceLoc& at, Frame& f);
@@ -97,6 +95,7 @@ class Evaluator {
   ir::Axis feature_axis(unsigned base, size_t slot, uint32_t size) const;
 
   // indexed.cpp: indices
+  Fault without_index(const Expr& e, Frame& f, const std::string& message, const Value& v);
   Value index_value(const std::string& name, const Index& index);
   Value reduce(const Expr& e, Frame& f);
   Value reduced(const Expr& e, const Value& body, const ir::Axes& over, int64_t count, ir::NodeId inner, ir::NodeId around, Frame& f);

@@ -274,13 +274,11 @@ void FunctionLowering::size_fills() {
         if (s.kind != Step::Kind::Fill) return;
         const Buffer& b = b_.program.buffers[s.fill.place.buffer];
         s.fill.floats = b.floats;
-        for (size_t i = 0; i < b.axes.size(); ++i) {
+        for (size_t i = 0; i < b.axes.size(); ++i) {  // layers come before rows
           const bool layer = part.loops && b.axes[i] == part.layer, row = at_rows && region.has_rows && b.axes[i] == region.row;
           s.fill.place.indices[i] = layer || row ? ProgramBuilder::variable(b.axes[i]) : ProgramBuilder::fixed(0);
           if (layer && b.strides[i] != 0) s.fill.floats = b.floats / b.axes[i].size;
-        }
-        for (size_t i = 0; i < b.axes.size(); ++i) {
-          if (at_rows && region.has_rows && b.axes[i] == region.row) s.fill.floats = b.strides[i];
+          if (row) s.fill.floats = b.strides[i];
         }
       };
       for (Step& s : region.before) {
