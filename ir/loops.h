@@ -70,6 +70,7 @@ struct Expr {
   Place place;               // Load
   Op op = Op::Add;           // Apply: an elementwise operation
   std::vector<ExprId> args;
+  bool rough = false;        // Apply: the value is kept in bf16, and need not be much more exact than that
   std::string text;          // Random: the stream
   auto operator<=>(const Expr&) const = default;
 };

@@ -374,7 +374,7 @@ class NestEmitter {
       return lanes ? fmt::format("kernel::select({}, kernel::splat<V>(1.0f), kernel::splat<V>(0.0f))", text(x.args[0]))
                    : fmt::format("({} ? 1.0f : 0.0f)", text(x.args[0]));
     }
-    const std::string pattern = op_def(x.op).cpp;
+    const std::string pattern = x.rough && x.op == Op::Exp ? "exp_for_bf16({0})" : op_def(x.op).cpp;
     const bool call = std::isalpha(static_cast<unsigned char>(pattern[0])) != 0;
     std::vector<std::string> args;
     for (ExprId a : x.args) {

@@ -103,6 +103,24 @@ KERNEL_INLINE void store(bf16* p, float value) {
   __builtin_memcpy(p, &units, sizeof *p);
 }
 
+/// e^x for a result that is kept in bf16; denormal results and infinity included.  Error below 2^-17, where rounding to bf16 errs by up to 2^-9.  Made of
+/// few multiplications: while tiles are multiplied, there is one port for those of vectors.
+template <class V>
+KERNEL_INLINE V exp_for_bf16(V x) {
+  auto power = [](V r) { return polynomial(r, 0.99999928f, 0.69312179f, 0.24024744f, 0.055917863f, 0.0095701013f); };  // 2^r, |r| <= 1/2
+  const V z = x * 0x1.715476p+0f;  // log2(e)
+#if defined(__AVX512DQ__)
+  if constexpr (kIsVector<V>) {
+    V r;  // z less the nearest integer
+    __asm__("vreduceps $8, %1, %0" : "=v"(r) : "v"(z));
+    return __builtin_ia32_scalefps512_mask(power(r), z - r, z, -1, 4);
+  }
+#endif
+  const float shift = 0x1.8p23f;
+  const V near = min(max(z, splat<V>(-160.0f)), splat<V>(130.0f)), t = near + shift;
+  return scaled(power(near - (t - shift)), bits_as<int_of<V>>(t) - bits_as<int32_t>(shift));
+}
+
 /// Units of kLanes neighbours in two rows.
 KERNEL_INLINE vf unit_of_rows(const float* first, const float* second) { return unit_of_pairs(load<vf>(first), load<vf>(second)); }
 KERNEL_INLINE vf unit_of_rows(const bf16* first, const bf16* second) { return bits_as<vf>(bits_at(first) | bits_at(second) << 16); }

@@ -143,6 +143,7 @@ class FunctionLowering {
 
   // precision (precision.cpp)
   void round_operands();
+  void shorten_exponentials(ir::Nest& nest);
 
   // storage (storage.cpp)
   void find_chunk_rows();

@@ -7,6 +7,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <functional>
+
 namespace cpuflow::passes::lower {
 using namespace ir;
 
@@ -64,6 +67,39 @@ void FunctionLowering::round_operands() {
     if (b.space != Space::Lane || b.dtype != DType::Real) continue;
     b.bf16 = true;
     lay_out(b);
+  }
+  for (Part& part : function_.parts) {
+    for (Region& region : part.regions) {
+      for (Group& group : region.groups) {
+        for (Step& step : group.steps) {
+          if (step.kind == Step::Kind::Nest) shorten_exponentials(step.nest);
+          for (Nest& nest : step.product.blocks) shorten_exponentials(nest);
+        }
+      }
+    }
+  }
+}
+
+/// An exponential that is rounded to bf16, and otherwise only summed, need not be exact to the last digit of float32: `rough`.
+void FunctionLowering::shorten_exponentials(Nest& nest) {
+  for (Store& s : nest.stores) {
+    const Expr exponential = b_[s.value];
+    if (s.how != Store::How::Set || !b_.program.buffers[s.place.buffer].bf16 || exponential.kind != Expr::Kind::Apply || exponential.op != Op::Exp) continue;
+    const ExprId value = s.value;
+    auto is_it = [&](ExprId e) { return e == value || (b_[e].kind == Expr::Kind::Load && b_[e].place == s.place); };
+    std::function<bool(ExprId)> computes_with_it = [&](ExprId e) {
+      return std::any_of(b_[e].args.begin(), b_[e].args.end(), [&](ExprId arg) { return is_it(arg) || computes_with_it(arg); });
+    };
+    const bool only_summed = std::all_of(nest.stores.begin(), nest.stores.end(), [&](const Store& other) {
+      return is_it(other.value) ? &other == &s || other.how == Store::How::Sum : !computes_with_it(other.value);
+    });
+    if (!only_summed) continue;
+    Expr rough = exponential;
+    rough.rough = true;
+    const ExprId instead = b_.expr(rough);
+    for (Store& other : nest.stores) {
+      if (other.value == value) other.value = instead;
+    }
   }
 }
 

@@ -31,6 +31,7 @@ void map_lanes(F f, const float* x, float* y, size_t n) {
   }
 const Function functions[] = {
     FUNCTION("exp", kernel::exp(x)),
+    FUNCTION("exp_for_bf16", kernel::exp_for_bf16(x)),
     FUNCTION("log", kernel::log(x)),
     FUNCTION("sqrt", kernel::sqrt(x)),
     FUNCTION("tanh", kernel::tanh(x)),
