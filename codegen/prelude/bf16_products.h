@@ -79,11 +79,13 @@ constexpr int kTileFloats = kTile * kTile;
 constexpr int kTileRows = 8 * kTile;    // rows of A that are copied at once
 constexpr long kKept = 1 << 16;         // floats of packed B that the second cache keeps beside all else; of larger ones the next panel is asked for
 constexpr int kTileSteps = 8;           // tiles along the inner axis of a piece: a panel's share and two rows of tiles of A fill two thirds of the first cache
+constexpr int kPlaceSteps = 16;         // the same where A is not copied
 constexpr int kLongSteps = 32;          // the same where A is not copied and C, which each piece loads and stores, has more than kLargeC floats
 constexpr long kLargeC = 1 << 18;       // half of the second cache
 
 // The memory clobber keeps the stores of what a tile loads before the load.
 #define KERNEL_TILE_LOAD(tile, p, row) __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(p), "r"((row) * sizeof(float)) : "memory")
+#define KERNEL_TILE_STREAM(tile, p, row) __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm" #tile : : "r"(p), "r"((row) * sizeof(float)) : "memory")
 #define KERNEL_TILE_STORE(tile, p, row) __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(p), "r"((row) * sizeof(float)) : "memory")
 #define KERNEL_TILE_ZERO(tile) __asm__ volatile("tilezero %tmm" #tile)
 #define KERNEL_TILE_DOT(sum, a, b) __asm__ volatile("tdpbf16ps %tmm" #b ", %tmm" #a ", %tmm" #sum)
@@ -94,11 +96,31 @@ struct TilesOfA {
   long step, row, below;
 };
 
-/// Memory that is asked for meanwhile: so many lines in each step, and a block of C that comes later, or null.
+constexpr int kLineBytes = 64;
+
+/// Lines of memory, row by row: so many of each row, then those of the next one.
+struct Lines {
+  const char* at = nullptr;
+  long next_row = 0;  // bytes from the last line of a row to the first of the next
+  int of_row = 1, left = 1;
+  KERNEL_INLINE void ask(int count) {
+    KERNEL_ROLLED
+    for (; count > 0; --count) {
+      __builtin_prefetch(at, 0, 2);
+      const bool last = --left == 0;
+      at += last ? next_row : kLineBytes;
+      left = last ? of_row : left;
+    }
+  }
+};
+
+/// Memory that is asked for meanwhile: in each step so many lines of B, and of A; and a block of C that comes later, or null.
 struct Ahead {
-  const float* at;
-  long lines;
-  const float* c;
+  const float* b = nullptr;
+  int lines_of_b = 0;
+  Lines a = {};
+  int lines_of_a = 0;
+  const float* c = nullptr;
 };
 
 /// So many tiles of a panel, of the products that are added up.
@@ -114,11 +136,13 @@ __attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, 
   int left = part->steps;
   const float* a = tiles.at;
   const long row = tiles.row, step = tiles.step, below = tiles.below;
-  const float *line = ahead.at, *c_line = ahead.c;
+  const float *line = ahead.b, *c_line = ahead.c;
+  Lines of_a = ahead.a;
   const int c_rows = c_line ? (R * kTile + steps - 1) / steps : 0;
   auto ask = [&] {
     KERNEL_ROLLED
-    for (long i = 0; i < ahead.lines; ++i, line += kTile) __builtin_prefetch(line, 0, 2);
+    for (int i = 0; i < ahead.lines_of_b; ++i, line += kTile) __builtin_prefetch(line, 0, 2);
+    of_a.ask(ahead.lines_of_a);
     KERNEL_ROLLED
     for (int i = 0; i < c_rows; ++i, c_line += c_row) {
       __builtin_prefetch(c_line, 0, 2);
@@ -136,10 +160,10 @@ __attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, 
     if constexpr (R == 2) KERNEL_TILE_ZERO(2);
     if constexpr (R == 2 && C == 2) KERNEL_TILE_ZERO(3);
   }
-  KERNEL_TILE_LOAD(4, a, row);
+  KERNEL_TILE_STREAM(4, a, row);
   KERNEL_TILE_LOAD(6, b, long{kPanel});
   if constexpr (C == 2) KERNEL_TILE_LOAD(7, b + kTile, long{kPanel});
-  if constexpr (R == 2) KERNEL_TILE_LOAD(5, a + below, row);
+  if constexpr (R == 2) KERNEL_TILE_STREAM(5, a + below, row);
   KERNEL_ROLLED
   for (int i = 1; i < steps; ++i) {
     a += step;
@@ -147,13 +171,13 @@ __attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, 
     if (--left == 0) ++part, b = part->at, left = part->steps;
     KERNEL_TILE_DOT(0, 4, 6);
     if constexpr (C == 2) KERNEL_TILE_DOT(1, 4, 7);
-    KERNEL_TILE_LOAD(4, a, row);
+    KERNEL_TILE_STREAM(4, a, row);
     ask();
     if constexpr (R == 2) KERNEL_TILE_DOT(2, 5, 6);
     KERNEL_TILE_LOAD(6, b, long{kPanel});
     if constexpr (R == 2 && C == 2) KERNEL_TILE_DOT(3, 5, 7);
     if constexpr (C == 2) KERNEL_TILE_LOAD(7, b + kTile, long{kPanel});
-    if constexpr (R == 2) KERNEL_TILE_LOAD(5, a + below, row);
+    if constexpr (R == 2) KERNEL_TILE_STREAM(5, a + below, row);
   }
   ask();
   KERNEL_TILE_DOT(0, 4, 6);
@@ -185,16 +209,52 @@ inline void multiply_tile_block(int rows, int columns, int steps, const TilesOfA
   }
 }
 
+/// 32 rows of 32 numbers become two tiles of 16 columns each: two rows are made units a whole line at a time, which leaves the columns in the order of
+/// kColumn.
+KERNEL_INLINE void copy_two_tiles(const bf16* a, long a_k, float* left, float* right) {
+  typedef unsigned short line __attribute__((vector_size(kLineBytes), aligned(2), may_alias));
+  vf low[kLanes], high[kLanes];
+  KERNEL_UNROLL
+  for (int j = 0; j < kLanes; ++j, a += 2 * a_k) {
+    const line x = *reinterpret_cast<const line*>(a), y = *reinterpret_cast<const line*>(a + a_k);
+    low[j] = bits_as<vf>(__builtin_shufflevector(x, y, 0, 32, 1, 33, 2, 34, 3, 35, 8, 40, 9, 41, 10, 42, 11, 43, 16, 48, 17, 49, 18, 50, 19, 51, 24, 56, 25, 57, 26, 58, 27, 59));
+    high[j] = bits_as<vf>(__builtin_shufflevector(x, y, 4, 36, 5, 37, 6, 38, 7, 39, 12, 44, 13, 45, 14, 46, 15, 47, 20, 52, 21, 53, 22, 54, 23, 55, 28, 60, 29, 61, 30, 62, 31, 63));
+  }
+  constexpr int kColumn[kLanes] = {0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27};  // of `low`; those of `high` are 4 further on
+  auto store_columns = [&](vf(&x)[kLanes], int further) __attribute__((always_inline)) {
+    transpose(x);
+    KERNEL_UNROLL
+    for (int j = 0; j < kLanes; ++j) {
+      const int column = kColumn[j] + further;
+      store((column < kTile ? left : right) + column % kTile * kTile, x[j]);
+    }
+  };
+  store_columns(low, 0);
+  store_columns(high, 4);
+}
+
 /// Copies rows x k of A into tiles: [rows / 16][kSteps][16][16].
 template <bool kTransposed, int kSteps = kTileSteps, class A>
 KERNEL_INLINE void copy_tiles(int rows, int k, const A* a, long a_stride, float* out) {
+  constexpr long kBelow = kSteps * kTileFloats;
   if constexpr (kTransposed) {
-    for (int i = 0; i < rows; i += kTile, out += kSteps * kTileFloats) {
-      for (int j = 0; j < k; j += 2 * kTile) copy_column_units(a + j * a_stride + i, a_stride, k - j, rows - i, out + j / (2 * kTile) * kTileFloats, kTile);
+    for (int i = 0; i < rows; i += 2 * kTile, out += 2 * kBelow) {
+      for (int j = 0; j < k; j += 2 * kTile) {
+        const A* const from = a + j * a_stride + i;
+        float* const tile = out + j / (2 * kTile) * kTileFloats;
+        if constexpr (sizeof(A) == sizeof(bf16)) {
+          if (rows - i >= 2 * kTile && k - j >= 2 * kTile) {
+            copy_two_tiles(from, a_stride, tile, tile + kBelow);
+            continue;
+          }
+        }
+        copy_column_units(from, a_stride, k - j, rows - i, tile, kTile);
+        if (rows - i > kTile) copy_column_units(from + kTile, a_stride, k - j, rows - i - kTile, tile + kBelow, kTile);
+      }
     }
   } else {
     for (int i = 0; i < rows; ++i, a += a_stride) {
-      float* const row = out + i / kTile * kSteps * kTileFloats + i % kTile * kTile;
+      float* const row = out + i / kTile * kBelow + i % kTile * kTile;
       for (int j = 0; j < k; j += 2 * kTile) copy_row_units(a + j, k - j, kTile, row + j / (2 * kTile) * kTileFloats);
     }
   }
@@ -208,25 +268,40 @@ KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, l
   const bool large = panel * panels > kKept;
   const bool in_place = !kTransposed && m % kTile == 0 && lie_in_units(a, a_stride, K, kTile);
   const int height = in_place ? 2 * kTileRows : kTileRows;  // what is copied leaves room for less
-  const int piece = in_place && static_cast<long>(min(height, m)) * N > kLargeC ? kLongSteps : kTileSteps;
+  const int piece = in_place ? (static_cast<long>(min(height, m)) * N > kLargeC ? kLongSteps : kPlaceSteps) : kTileSteps;
+  const int per_piece = piece * 2 * kTile;
+  auto corner_of = [&](int row, int k) { return kTransposed ? a + k * a_stride + row : a + row * a_stride + k; };
+  auto panel_of = [&](int k, int n) { return b + n / kPanel * panel + static_cast<long>(k / 2) * kPanel; };
   for (int first = 0; first < m; first += height) {
     const int rows = min(height, m - first), blocks = (rows + 2 * kTile - 1) / (2 * kTile);
     auto block_of_c = [&](int row, int i) { return c + (row + i % blocks * 2 * kTile) * c_row + i / blocks * kPanel; };
-    for (int k = 0; k < K; k += piece * 2 * kTile) {
-      const int depth = min(piece * 2 * kTile, K - k), steps = (depth + 2 * kTile - 1) / (2 * kTile);
-      const A* const corner = kTransposed ? a + k * a_stride + first : a + first * a_stride + k;
+    for (int k = 0; k < K; k += per_piece) {
+      const int depth = min(per_piece, K - k), steps = (depth + 2 * kTile - 1) / (2 * kTile);
       TilesOfA tiles = {copied, kTileFloats, kTile, kTileSteps * kTileFloats};
-      if (in_place) tiles = {reinterpret_cast<const float*>(corner), kTile, a_stride / 2, kTile * a_stride / 2};
-      else copy_tiles<kTransposed>(rows, depth, corner, a_stride, copied);
-      const float* from = b + static_cast<long>(k / 2) * kPanel;
-      for (int n = 0; n < N; n += kPanel, from += panel) {
+      if (in_place) tiles = {reinterpret_cast<const float*>(corner_of(first, k)), kTile, a_stride / 2, kTile * a_stride / 2};
+      else copy_tiles<kTransposed>(rows, depth, corner_of(first, k), a_stride, copied);
+      const bool last_piece = k + per_piece >= K, last = last_piece && first + height >= m;
+      const int later_row = last_piece ? first + height : first, later_k = last_piece ? 0 : k + per_piece;
+      // A of the next piece, some of its rows with each block
+      const int rows_of_a = kTransposed ? min(per_piece, K - later_k) : min(height, m - later_row), row_of_a = kTransposed ? min(height, m - later_row) : min(per_piece, K - later_k);
+      const int rows_a_block = (rows_of_a + panels * blocks - 1) / (panels * blocks), lines = (row_of_a * static_cast<int>(sizeof(A)) + kLineBytes - 1) / kLineBytes;
+      for (int n = 0; n < N; n += kPanel) {
+        const float* const from = panel_of(k, n);
         TilesOfA block = tiles;
-        Ahead ahead = {from + panel, large && n + kPanel < N ? (kPanel + blocks - 1) / blocks : 0, nullptr};
-        for (int i = 0; i < rows; i += 2 * kTile, block.at += 2 * block.below, ahead.at += steps * ahead.lines * kTile) {
+        Ahead ahead;
+        ahead.b = n + kPanel < N ? from + panel : panel_of(later_k, 0);
+        ahead.lines_of_b = large ? (kPanel + blocks - 1) / blocks : 0;
+        for (int i = 0; i < rows; i += 2 * kTile, block.at += 2 * block.below, ahead.b += steps * ahead.lines_of_b * kTile) {
           float* const out = c + (first + i) * c_row + n;
+          const int here = n / kPanel * blocks + i / (2 * kTile);
+          if (!last) {
+            const A* const at = corner_of(later_row, later_k) + static_cast<long>(here) * rows_a_block * a_stride;
+            ahead.a = {reinterpret_cast<const char*>(at), a_stride * static_cast<long>(sizeof(A)) - (lines - 1) * kLineBytes, lines, lines};
+            ahead.lines_of_a = (rows_a_block * lines + steps - 1) / steps;
+          }
           if (add) {  // two blocks ahead: one is too short for the third cache
-            const int later = n / kPanel * blocks + i / (2 * kTile) + 2, here = panels * blocks;
-            ahead.c = later < here ? block_of_c(first, later) : block_of_c(first + height, later - here);
+            const int later = here + 2, all = panels * blocks;
+            ahead.c = later < all ? block_of_c(first, later) : block_of_c(first + height, later - all);
           }
           const PartOfB part = {from, steps};
           multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, block, ahead, &part, out, c_row, add || k > 0);
@@ -300,7 +375,8 @@ KERNEL_OUTER void add_products_by_tiles(int m, float* c, long c_row, const Terms
       for (int i = 0; i < rows; i += 2 * kTile) {
         const bool below = i + 4 * kTile < rows;
         float* const out = c + (first + i) * c_row + n;
-        const Ahead ahead = {nullptr, 0, below ? out + 4 * kTile * c_row : c + (first + i + 4 * kTile - rows) * c_row + n + kPanel};  // two blocks on
+        Ahead ahead;
+        ahead.c = below ? out + 4 * kTile * c_row : c + (first + i + 4 * kTile - rows) * c_row + n + kPanel;  // two blocks on
         multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), kSteps, {copied + i / kTile * kSteps * kTileFloats, kTileFloats, kTile, kSteps * kTileFloats}, ahead, parts, out, c_row, true);
       }
     }
@@ -319,12 +395,12 @@ KERNEL_INLINE void multiply_tiles_while(int steps, const TilesOfA& tiles, const 
   int used = 0;
   KERNEL_ROLLED
   for (int i = 0; i < steps; ++i, a += step, b += kTile * kPanel) {
-    KERNEL_TILE_LOAD(4, a, row);
+    KERNEL_TILE_STREAM(4, a, row);
     KERNEL_TILE_LOAD(6, b, long{kPanel});
     KERNEL_TILE_LOAD(7, b + kTile, long{kPanel});
     KERNEL_TILE_DOT(0, 4, 6);
     KERNEL_TILE_DOT(1, 4, 7);
-    KERNEL_TILE_LOAD(5, a + below, row);
+    KERNEL_TILE_STREAM(5, a + below, row);
     KERNEL_TILE_DOT(2, 5, 6);
     KERNEL_TILE_DOT(3, 5, 7);
     const int until = rows * (i + 1) / steps;
@@ -351,10 +427,8 @@ KERNEL_OUTER void blocks_by_tiles(int m, const A* a, long a_row, const float* b,
   for (int top = 0; top < m; top += kBlockRows) {
     const int rows = min(kBlockRows, m - top), blocks = (rows + kHeight - 1) / kHeight;
     const A* const corner = a + top * a_row;
-    const bool in_place = rows % kHeight == 0 && lie_in_units(corner, a_row, K, kTile);
-    TilesOfA tiles = {copied, kTile, kRow, kTile * kRow};
-    if (in_place) tiles = {reinterpret_cast<const float*>(corner), kTile, a_row / 2, kTile * a_row / 2};
-    for (int i = 0; i < rows && !in_place; ++i) copy_row_units(corner + i * a_row, K, kRow, copied + i * kRow);
+    copy_tiles<false, kSteps>(rows, K, corner, a_row, copied);
+    const TilesOfA tiles = {copied, kTileFloats, kTile, kSteps * kTileFloats};
     struct {
       int row = 0, n = 0, rows = 0;
     } last;  // what was made before
