@@ -202,9 +202,15 @@ class Backward {
     contributions_[x].push_back(gradient);
   }
 
+  /// What is there several times, as from the factors of a square, is multiplied.
   NodeId sum(const std::vector<NodeId>& parts) {
     NodeId all = kNoNode;
-    for (NodeId p : parts) all = all == kNoNode ? p : sum(all, p);
+    for (auto p = parts.begin(); p != parts.end(); ++p) {
+      if (std::find(parts.begin(), p, *p) != p) continue;
+      const auto times = std::count(p, parts.end(), *p);
+      const NodeId part = times == 1 ? *p : g_.binary(Op::Mul, *p, g_.real(static_cast<double>(times)));
+      all = all == kNoNode ? part : sum(all, part);
+    }
     return all;
   }
 

@@ -10,6 +10,7 @@
 #include "passes/count_micro_batches.h"
 #include "passes/derive_rows.h"
 #include "passes/differentiate.h"
+#include "passes/drop_deviations.h"
 #include "passes/drop_stops.h"
 #include "passes/merge_linear_maps.h"
 #include "passes/normalise_sums.h"
@@ -42,6 +43,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"count_matches", "before solve_scatters, which knows where some scatters go", count_matches},
       {"solve_scatters", "gradients of reads at known indices become reads", solve_scatters},
       {"use_reciprocals", "before sums are brought into their form: what is divided by stands outside of them", use_reciprocals},
+      {"drop_deviations", "after use_reciprocals, which makes a mean a sum times a constant", drop_deviations},
       {"split_choices", "before sums are brought into their form: what is left is a sum of two factors", split_choices},
       {"normalise_gradient_sums", "the sums that gradients brought", normalise_sums},
       {"compensate_sums", "after everything that recognises prefix sums", compensate_sums},

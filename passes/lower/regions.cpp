@@ -294,10 +294,15 @@ void FunctionLowering::form_groups(int part, int region, const std::vector<size_
     int merged = -1;
     if (b_.options.fuse && group.by_row && s.steps.size() == 1 && s.steps[0].kind == Step::Kind::Nest) {
       const Nest& nest = s.steps[0].nest;
-      for (int k = static_cast<int>(group.steps.size()) - 1; k >= bound && merged < 0; --k) {
+      // A reduction as early as it can be, for others wait for it, but not beside the search for a largest number, which may end early (blocks.cpp);
+      // anything else as late as it can be, near to what reads it.
+      const bool early = nest.stores[0].how != Store::How::Set;
+      const int steps = static_cast<int>(group.steps.size());
+      for (int n = bound; n < steps && merged < 0; ++n) {
+        const int k = early ? n : steps - 1 - (n - bound);
         Step& other = group.steps[k];
         if (other.kind != Step::Kind::Nest || other.reaches != s.steps[0].reaches || !mergeable(other.nest, nest)) continue;
-        bool ok = true;
+        bool ok = !early || other.nest.stores[0].how != Store::How::Max;
         for (auto& [j, at] : where) {  // what it reads of this nest must be the same element, not a reduction
           if (at.first != g || at.second != k || !depends(i, j)) continue;
           const Store& store = statements_[j].steps[0].nest.stores[0];

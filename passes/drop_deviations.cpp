@@ -1,0 +1,62 @@
+#include "passes/drop_deviations.h"
+
+#include "passes/rewrite.h"
+#include "passes/sum_terms.h"
+
+#include <optional>
+
+namespace cpuflow::passes {
+using namespace ir;
+
+namespace {
+
+/// Whether a node is x - mean(x) over these axes.
+bool is_deviation(const Graph& g, NodeId id, const Axes& over) {
+  if (g[id].op != Op::Sub) return false;
+  const NodeId x = g[id].inputs[0];
+  const Node& mean = g[g[id].inputs[1]];
+  if (mean.op != Op::Mul) return false;
+  for (const int i : {0, 1}) {
+    const Node &sum = g[mean.inputs[i]], &share = g[mean.inputs[1 - i]];
+    if (sum.op == Op::Sum && sum.inputs[0] == x && sum.from.size() == over.size() && subset(sum.from, over) && share.op == Op::Constant &&
+        share.value == 1 / static_cast<double>(element_count(over)))
+      return true;
+  }
+  return false;
+}
+
+/// Whether a node is a product of a deviation and of factors that are the same for all that is summed.
+bool is_multiple_of_deviation(const Graph& g, NodeId id, const Axes& over) {
+  if (g[id].op != Op::Mul) return is_deviation(g, id, over);
+  const NodeId a = g[id].inputs[0], b = g[id].inputs[1];
+  return (may_leave(g, a, over) && is_multiple_of_deviation(g, b, over)) || (may_leave(g, b, over) && is_multiple_of_deviation(g, a, over));
+}
+
+/// The terms that are left of a sum over these axes; none: all of them are gone.
+std::optional<NodeId> terms_left(Graph& g, NodeId id, const Axes& over) {
+  if (is_multiple_of_deviation(g, id, over)) return std::nullopt;
+  const Node n = g[id];
+  if (n.op == Op::Neg) {
+    const std::optional<NodeId> x = terms_left(g, n.inputs[0], over);
+    return x && *x != n.inputs[0] ? g.unary(Op::Neg, *x) : x ? std::optional(id) : x;
+  }
+  if (n.op != Op::Add && n.op != Op::Sub) return id;
+  const std::optional<NodeId> a = terms_left(g, n.inputs[0], over), b = terms_left(g, n.inputs[1], over);
+  if (!a || !b) return !b ? a : n.op == Op::Add ? b : g.unary(Op::Neg, *b);
+  return *a == n.inputs[0] && *b == n.inputs[1] ? id : g.binary(n.op, *a, *b);
+}
+
+}  // namespace
+
+Graph drop_deviations(const Graph& in) {
+  return rewrite(in, [](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) -> NodeId {
+    if (n.op != Op::Sum) return kNoNode;
+    const std::optional<NodeId> left = terms_left(out, n.inputs[0], n.from);
+    if (!left || *left == n.inputs[0] || out[*left].axes != out[n.inputs[0]].axes) return kNoNode;
+    Node sum = n;
+    sum.inputs[0] = *left;
+    return out.add(std::move(sum));
+  });
+}
+
+}  // namespace cpuflow::passes
