@@ -76,12 +76,13 @@ class Tiles {
 
 constexpr int kTile = 16;               // rows, and units of a row
 constexpr int kTileFloats = kTile * kTile;
-constexpr int kTileRows = 8 * kTile;    // rows of A that are copied at once
-constexpr long kKept = 1 << 16;         // floats of packed B that the second cache keeps beside all else; of larger ones the next panel is asked for
-constexpr int kTileSteps = 8;           // tiles along the inner axis of a piece: a panel's share and two rows of tiles of A fill two thirds of the first cache
-constexpr int kPlaceSteps = 16;         // the same where A is not copied
-constexpr int kLongSteps = 32;          // the same where A is not copied and C, which each piece loads and stores, has more than kLargeC floats
+constexpr int kTileRows = 16 * kTile;   // rows of A that meet each panel of B
+constexpr int kTileSteps = 16;          // tiles along the inner axis of a piece: a panel's share fills two thirds of the first cache, A comes from the second
+constexpr int kTurnedRows = 8 * kTile;  // the same where A is transposed while it is copied: what is multiplied soon after is still near
+constexpr int kTurnedSteps = 8;
+constexpr int kLongSteps = 32;          // where A is not copied and C, which each piece loads and stores, has more than kLargeC floats
 constexpr long kLargeC = 1 << 18;       // half of the second cache
+constexpr long kKept = 1 << 16;         // floats of packed B that the second cache keeps beside all else; of larger ones the next panel is asked for
 
 // The memory clobber keeps the stores of what a tile loads before the load.
 #define KERNEL_TILE_LOAD(tile, p, row) __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(p), "r"((row) * sizeof(float)) : "memory")
@@ -233,28 +234,28 @@ KERNEL_INLINE void copy_two_tiles(const bf16* a, long a_k, float* left, float* r
   store_columns(high, 4);
 }
 
-/// Copies rows x k of A into tiles: [rows / 16][kSteps][16][16].
-template <bool kTransposed, int kSteps = kTileSteps, class A>
-KERNEL_INLINE void copy_tiles(int rows, int k, const A* a, long a_stride, float* out) {
-  constexpr long kBelow = kSteps * kTileFloats;
+/// Copies rows x k of A into tiles: [rows / 16][steps][16][16].
+template <bool kTransposed, class A>
+KERNEL_INLINE void copy_tiles(int rows, int k, int steps, const A* a, long a_stride, float* out) {
+  const long below = long{steps} * kTileFloats;
   if constexpr (kTransposed) {
-    for (int i = 0; i < rows; i += 2 * kTile, out += 2 * kBelow) {
+    for (int i = 0; i < rows; i += 2 * kTile, out += 2 * below) {
       for (int j = 0; j < k; j += 2 * kTile) {
         const A* const from = a + j * a_stride + i;
         float* const tile = out + j / (2 * kTile) * kTileFloats;
         if constexpr (sizeof(A) == sizeof(bf16)) {
           if (rows - i >= 2 * kTile && k - j >= 2 * kTile) {
-            copy_two_tiles(from, a_stride, tile, tile + kBelow);
+            copy_two_tiles(from, a_stride, tile, tile + below);
             continue;
           }
         }
         copy_column_units(from, a_stride, k - j, rows - i, tile, kTile);
-        if (rows - i > kTile) copy_column_units(from + kTile, a_stride, k - j, rows - i - kTile, tile + kBelow, kTile);
+        if (rows - i > kTile) copy_column_units(from + kTile, a_stride, k - j, rows - i - kTile, tile + below, kTile);
       }
     }
   } else {
     for (int i = 0; i < rows; ++i, a += a_stride) {
-      float* const row = out + i / kTile * kBelow + i % kTile * kTile;
+      float* const row = out + i / kTile * below + i % kTile * kTile;
       for (int j = 0; j < k; j += 2 * kTile) copy_row_units(a + j, k - j, kTile, row + j / (2 * kTile) * kTileFloats);
     }
   }
@@ -262,28 +263,27 @@ KERNEL_INLINE void copy_tiles(int rows, int k, const A* a, long a_stride, float*
 
 template <bool kTransposed, class A>
 KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, long a_stride, const float* b, float* c, long c_row) {
-  alignas(64) float copied[kTileRows * kTileSteps * kTile];
+  constexpr int kHeight = kTransposed ? kTurnedRows : kTileRows, kSteps = kTransposed ? kTurnedSteps : kTileSteps;
+  alignas(64) float copied[kHeight * kSteps * kTile];
   const long panel = static_cast<long>(padded_units(K)) * kPanel;
   const int panels = (N + kPanel - 1) / kPanel;
   const bool large = panel * panels > kKept;
   const bool in_place = !kTransposed && m % kTile == 0 && lie_in_units(a, a_stride, K, kTile);
-  const int height = in_place ? 2 * kTileRows : kTileRows;  // what is copied leaves room for less
-  const int piece = in_place ? (static_cast<long>(min(height, m)) * N > kLargeC ? kLongSteps : kPlaceSteps) : kTileSteps;
-  const int per_piece = piece * 2 * kTile;
+  const int per_piece = (in_place && static_cast<long>(min(kHeight, m)) * N > kLargeC ? kLongSteps : kSteps) * 2 * kTile;
   auto corner_of = [&](int row, int k) { return kTransposed ? a + k * a_stride + row : a + row * a_stride + k; };
   auto panel_of = [&](int k, int n) { return b + n / kPanel * panel + static_cast<long>(k / 2) * kPanel; };
-  for (int first = 0; first < m; first += height) {
-    const int rows = min(height, m - first), blocks = (rows + 2 * kTile - 1) / (2 * kTile);
+  for (int first = 0; first < m; first += kHeight) {
+    const int rows = min(kHeight, m - first), blocks = (rows + 2 * kTile - 1) / (2 * kTile);
     auto block_of_c = [&](int row, int i) { return c + (row + i % blocks * 2 * kTile) * c_row + i / blocks * kPanel; };
     for (int k = 0; k < K; k += per_piece) {
       const int depth = min(per_piece, K - k), steps = (depth + 2 * kTile - 1) / (2 * kTile);
-      TilesOfA tiles = {copied, kTileFloats, kTile, kTileSteps * kTileFloats};
+      TilesOfA tiles = {copied, kTileFloats, kTile, long{steps} * kTileFloats};
       if (in_place) tiles = {reinterpret_cast<const float*>(corner_of(first, k)), kTile, a_stride / 2, kTile * a_stride / 2};
-      else copy_tiles<kTransposed>(rows, depth, corner_of(first, k), a_stride, copied);
-      const bool last_piece = k + per_piece >= K, last = last_piece && first + height >= m;
-      const int later_row = last_piece ? first + height : first, later_k = last_piece ? 0 : k + per_piece;
+      else copy_tiles<kTransposed>(rows, depth, steps, corner_of(first, k), a_stride, copied);
+      const bool last_piece = k + per_piece >= K, last = last_piece && first + kHeight >= m;
+      const int later_row = last_piece ? first + kHeight : first, later_k = last_piece ? 0 : k + per_piece;
       // A of the next piece, some of its rows with each block
-      const int rows_of_a = kTransposed ? min(per_piece, K - later_k) : min(height, m - later_row), row_of_a = kTransposed ? min(height, m - later_row) : min(per_piece, K - later_k);
+      const int rows_of_a = kTransposed ? min(per_piece, K - later_k) : min(kHeight, m - later_row), row_of_a = kTransposed ? min(kHeight, m - later_row) : min(per_piece, K - later_k);
       const int rows_a_block = (rows_of_a + panels * blocks - 1) / (panels * blocks), lines = (row_of_a * static_cast<int>(sizeof(A)) + kLineBytes - 1) / kLineBytes;
       for (int n = 0; n < N; n += kPanel) {
         const float* const from = panel_of(k, n);
@@ -301,7 +301,7 @@ KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, l
           }
           if (add) {  // two blocks ahead: one is too short for the third cache
             const int later = here + 2, all = panels * blocks;
-            ahead.c = later < all ? block_of_c(first, later) : block_of_c(first + height, later - all);
+            ahead.c = later < all ? block_of_c(first, later) : block_of_c(first + kHeight, later - all);
           }
           const PartOfB part = {from, steps};
           multiply_tile_block(min(2 * kTile, rows - i), min(kPanel, N - n), steps, block, ahead, &part, out, c_row, add || k > 0);
@@ -364,12 +364,12 @@ KERNEL_OUTER void multiply_row_as_tiles(int N, int K, bool add, const A* a, cons
 template <int N, class... Terms>
 KERNEL_OUTER void add_products_by_tiles(int m, float* c, long c_row, const Terms&... terms) {
   constexpr int kSteps = (0 + ... + (padded_units(Terms::K) / kTile)), kCount = sizeof...(Terms);
-  constexpr int kHeight = kSteps <= 16 ? kTileRows : 2 * kTile;
+  constexpr int kHeight = kSteps <= 16 ? kTurnedRows : 2 * kTile;
   alignas(64) float copied[static_cast<long>(kHeight) * kSteps * kTile];
   for (int first = 0; first < m; first += kHeight) {
     const int rows = min(kHeight, m - first);
     float* to = copied;
-    ((copy_tiles<true, kSteps>(rows, Terms::K, terms.a + first, terms.a_k, to), to += padded_units(Terms::K) / kTile * kTileFloats), ...);
+    ((copy_tiles<true>(rows, Terms::K, kSteps, terms.a + first, terms.a_k, to), to += padded_units(Terms::K) / kTile * kTileFloats), ...);
     for (int n = 0; n < N; n += kPanel) {
       const PartOfB parts[kCount] = {{terms.b + static_cast<long>(n) * padded_units(Terms::K), padded_units(Terms::K) / kTile}...};
       for (int i = 0; i < rows; i += 2 * kTile) {
@@ -427,7 +427,7 @@ KERNEL_OUTER void blocks_by_tiles(int m, const A* a, long a_row, const float* b,
   for (int top = 0; top < m; top += kBlockRows) {
     const int rows = min(kBlockRows, m - top), blocks = (rows + kHeight - 1) / kHeight;
     const A* const corner = a + top * a_row;
-    copy_tiles<false, kSteps>(rows, K, corner, a_row, copied);
+    copy_tiles<false>(rows, K, kSteps, corner, a_row, copied);
     const TilesOfA tiles = {copied, kTileFloats, kTile, kSteps * kTileFloats};
     struct {
       int row = 0, n = 0, rows = 0;
