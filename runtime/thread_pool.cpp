@@ -10,6 +10,8 @@
 #include <exception>
 #include <mutex>
 #include <stdexcept>
+
+#include "codegen/abi/kernel_abi.h"
 #include <system_error>
 
 #include "runtime/cgroup.h"
@@ -91,6 +93,12 @@ void Team::fork(void* team, void (*body)(void*, int, int), void* context) {
   }
   body(context, 0, others + 1);
   for (int left = t.running_.load(std::memory_order_acquire); left > 0; left = t.running_.load(std::memory_order_acquire)) wait_while(t.running_, left, t.watch_);
+}
+
+void Team::lend_to(cpuflow_call& call) {
+  if (size() == 1) return;
+  call.fork = fork;
+  call.team = this;
 }
 
 ThreadPool::ThreadPool(int threads) : team_(threads > 0 ? threads : available_threads()) {}

@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+struct cpuflow_call;
+
 namespace cpuflow::rt {
 
 /// Threads that this process should use: CPUs of its affinity mask, bounded by the CPU quota of its control group (rounded up) and by
@@ -27,6 +29,8 @@ class Team {
   /// body(context, part, size()) for every part, one on each thread, and waits for all.  `team` is a Team; the form is that of cpuflow_call::fork.
   /// The body must not throw, nor call this.
   static void fork(void* team, void (*body)(void* context, int part, int parts), void* context);
+  /// Lets a kernel use these threads, if there are several.
+  void lend_to(cpuflow_call& call);
 
  private:
   void work(int part);

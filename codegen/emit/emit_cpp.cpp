@@ -371,7 +371,8 @@ class Emitter {
     } else if (!inner.whole) {
       line(indent, fmt::format("kernel::pack_rows({}, {}, {}, {}, {}, {}, {}, {});", src, stride_k, stride_n, k, p.n.size, inner.first, inner.last, dst));
     } else {
-      line(indent, fmt::format("kernel::pack{}({}, {}, {}, {}, {}, {});", bf16, src, stride_k, stride_n, k, p.n.size, dst));
+      const char* team = p_.buffers[p.dst.buffer].space == Space::Shared ? "kernel::team_of(call), " : "";  // `prepare` has all threads
+      line(indent, fmt::format("kernel::pack{}({}{}, {}, {}, {}, {}, {});", bf16, team, src, stride_k, stride_n, k, p.n.size, dst));
     }
   }
 

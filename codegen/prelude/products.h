@@ -474,6 +474,13 @@ inline void pack(const float* src, long stride_k, long stride_n, int K, int N, f
   }
 }
 
+/// The same by all threads, where the matrix is large.
+inline void pack(const Team& team, const float* src, long stride_k, long stride_n, int K, int N, float* dst) {
+  auto columns_from = [&](int n, int columns) { pack(src + n * stride_n, stride_k, stride_n, K, columns, dst + packed_floats(K, n)); };
+  if (team.shares(1, packed_floats(K, N))) team.share(N, N, columns_from);
+  else columns_from(0, N);
+}
+
 // ---- measuring the machine -------------------------------------------------------------------------------------------------------
 
 constexpr int kPeakChains = kLanes == 4 ? 10 : 12;

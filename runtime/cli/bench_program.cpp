@@ -93,6 +93,7 @@ struct BenchProgram::Buffers {
 
   void prepare() {
     cpuflow_call c = call(*lanes[0], 0);
+    pool.team().lend_to(c);
     model.exe.prepare(&c);
   }
 
@@ -121,7 +122,7 @@ struct BenchProgram::Buffers {
         c.out = rows.get() + begin * m.columns();
         c.first = static_cast<int32_t>(t);
         c.last = static_cast<int32_t>(t + 1);
-        if (count == 1 && pool.size() > 1) c.fork = rt::Team::fork, c.team = &pool.team();
+        if (count == 1) pool.team().lend_to(c);
         model.exe.rows(&c);
       };
       if (count == 1) run(0, 0);  // whose products are what the threads share

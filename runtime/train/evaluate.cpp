@@ -17,7 +17,9 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
   base.shared = arrays.shared;
   base.lane = arrays.lanes[0].scratch;
   base.last = static_cast<int32_t>(m.T);
-  if (exe.prepare) exe.prepare(&base);
+  cpuflow_call once = base;
+  pool.team().lend_to(once);
+  if (exe.prepare) exe.prepare(&once);
 
   std::vector<double> values(groups * terms);
   std::atomic<uint64_t> next{0};

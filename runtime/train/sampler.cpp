@@ -44,7 +44,9 @@ Sampler::Sampler(const codegen::Executable& exe, const float* params, ThreadPool
   call_.shared = arena_.floats(m.shared_floats);
   call_.lane = arena_.floats(m.lane_floats);
   call_.last = static_cast<int32_t>(m.T);
-  if (exe.prepare) exe.prepare(&call_);
+  cpuflow_call once = call_;
+  pool.team().lend_to(once);
+  if (exe.prepare) exe.prepare(&once);
   call_.lane_step = static_cast<int64_t>(m.lane_step());
 }
 
@@ -68,10 +70,7 @@ void Sampler::put_tokens(size_t stream, std::span<const uint32_t> ids, size_t fr
 void Sampler::run(size_t stream, size_t streams, int64_t first, int64_t last, Team* team) const {
   const codegen::Manifest& m = exe_.manifest;
   cpuflow_call call = call_;
-  if (team && team->size() > 1) {
-    call.fork = Team::fork;
-    call.team = team;
-  }
+  if (team) team->lend_to(call);
   call.streams = static_cast<int32_t>(streams);
   call.lane = lane_ + stream * m.lane_step();
   call.tokens = tokens_ + stream * static_cast<size_t>(m.T);

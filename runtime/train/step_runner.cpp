@@ -49,6 +49,7 @@ std::optional<std::vector<double>> StepRunner::run(int64_t step, const std::atom
   once.grads = arrays_.lanes[0].grads;
   once.seed = seed_;
   once.last = static_cast<int32_t>(m.T);
+  pool_.team().lend_to(once);
   if (exe_.prepare) exe_.prepare(&once);
   for (size_t lane = 0; lane < lanes; ++lane) {
     if (lane == 0 || !others_clear_) AdamW::clear(pool_, arrays_.lanes[lane].grads, grad_floats);

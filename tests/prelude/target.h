@@ -65,6 +65,8 @@ struct Target {
   void (*product_40_24)(int m, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
   /// product_of_streams<700, 90, true> by a team of so many parts, or by nobody but the caller when there are none.
   void (*product_of_streams_700_90)(bool bf16, int parts, bool backwards, int m, const float* a, long a_row, const float* b, float* c, long c_row);
+  /// pack() of a matrix of 90 x 700 by a team of so many parts.
+  void (*pack_700_90)(bool bf16, int parts, const float* src, long stride_k, long stride_n, float* dst);
   void (*product_t_40)(int m, int k, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
   void (*topk_mask)(const float* x, long stride, int n, int k, float* mask, long mask_stride);
   void (*shift)(float* first, long n, long history, long stride);

@@ -132,6 +132,14 @@ void product_of_streams_700_90(bool bf16, int parts, bool backwards, int m, cons
     kernel::product_of_streams<700, 90, true>(team, m, a, a_row, b, c, c_row);
 }
 
+void pack_700_90(bool bf16, int parts, const float* src, long stride_k, long stride_n, float* dst) {
+  const kernel::Team team = {parts > 0 ? last_part_first : nullptr, &parts, false};
+  if (bf16)
+    kernel::pack_bf16(team, src, stride_k, stride_n, 90, 700, dst);
+  else
+    kernel::pack(team, src, stride_k, stride_n, 90, 700, dst);
+}
+
 void product_t_40(int m, int k, bool add, const float* a, long a_k, const float* b, float* c, long c_row) {
   if (add)
     kernel::product_t<40, true>(m, k, a, a_k, b, c, c_row);
@@ -245,6 +253,7 @@ extern const Target TARGET = {
     round_all,
     product_40_24,
     product_of_streams_700_90,
+    pack_700_90,
     product_t_40,
     kernel::topk_mask,
     kernel::shift,

@@ -298,7 +298,7 @@ TEST_CASE("a row's bits do not depend on the rows beside it") {
   });
 }
 
-TEST_CASE("a product has the same bits for one stream and several, whoever shares its columns") {
+TEST_CASE("a product has the same bits for one stream and several, whoever shares its columns; panels, whoever packs them") {
   Random random;
   for_targets([&](const Target& target) {
     for (const bool bf16 : {false, true}) {
@@ -307,6 +307,12 @@ TEST_CASE("a product has the same bits for one stream and several, whoever share
       const std::vector<float> a = random_floats(static_cast<size_t>(m * K), random), b = random_floats(static_cast<size_t>(K * N), random), c = random_floats(static_cast<size_t>(m * N), random);
       std::vector<float> panels(static_cast<size_t>(products.packed(K, N)));
       products.pack(b.data(), N, 1, K, N, panels.data());
+      for (const int parts : {0, 1, 2, 3, 5, 16}) {
+        std::vector<float> together(panels.size(), -1.0f);
+        target.pack_700_90(bf16, parts, b.data(), N, 1, together.data());
+        INFO(target.name << (bf16 ? " bf16, " : ", ") << parts << " parts");
+        CHECK(std::memcmp(together.data(), panels.data(), panels.size() * sizeof(float)) == 0);
+      }
       std::vector<float> alone = c;
       for (int i = 0; i < m; ++i) target.product_of_streams_700_90(bf16, 0, false, 1, a.data() + i * K, K, panels.data(), alone.data() + i * N, N);
       for (const int rows : {1, 2, 3, 4, 7}) {
