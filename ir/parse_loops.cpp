@@ -407,6 +407,7 @@ class LoopParser : LineScanner {
       return add(e);
     }
     e.kind = Expr::Kind::Apply;
+    e.rough = accept_word("rough");
     e.op = operation();
     const bool typed = accept(':');
     const DType type = typed ? static_cast<DType>(one_of(dtype_names(), "a type")) : DType::Real;

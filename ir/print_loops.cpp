@@ -74,7 +74,7 @@ class Printer {
     }
     std::vector<DType> types;
     for (ExprId a : x.args) types.push_back(p_.exprs[a].dtype);
-    std::string s = op_name(x.op);
+    std::string s = (x.rough ? "rough " : "") + std::string(op_name(x.op));
     if (usual_dtype(x.op, types) != x.dtype) s += std::string(":") + dtype_name(x.dtype);
     s += "(";
     for (size_t i = 0; i < x.args.size(); ++i) s += (i ? ", " : "") + expr(x.args[i]);

@@ -77,6 +77,22 @@ TEST_CASE("what only bf16 products read is kept in bf16") {
   CHECK_FALSE(kept_in_bf16("logits"));  // the softmax reads them
 }
 
+TEST_CASE("an exponential that is kept in bf16 and otherwise only summed is rough") {
+  auto rough = [](const char* precision, bool eval) {
+    cli::CompileOptions options;
+    options.model = CPUFLOW_SOURCE_DIR "/modeldefs/v5ln.toml";
+    options.overrides = {{cli::kPrecisionSetting, precision}};
+    options.run = options.rows = false;
+    options.eval = eval;
+    std::string text = ir::print(cli::compile_model(options).program);
+    if (eval) text.erase(0, text.find("function eval_sequence"));  // where nothing reads it but the sum
+    return std::pair(contains(text, "rough exp("), contains(text, "exp("));
+  };
+  CHECK(rough("bf16", false).first);
+  CHECK_FALSE(rough("fp32", false).first);
+  CHECK(rough("bf16", true) == std::pair(false, true));
+}
+
 TEST_CASE("errors in a loop program have a place") {
   const std::string start = "program \"x\" panel 16 shared 0 grads 0 losses 0\nbuffer @0 real lane [f0:4*1] 4 at 0 holds all  # x\n";
   CHECK(error_of(start) == "");
