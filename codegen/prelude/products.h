@@ -273,7 +273,7 @@ constexpr int columns_at_once(long floats_of_panel) {
   return steps > 1 ? static_cast<int>(steps) * kColumnStep : kColumnStep;
 }
 
-/// How `rows` reads the columns of its matrices.
+/// How `rows` reads the columns of its matrices, and `prepare` packs them.
 struct Team {
   void (*fork)(void* team, void (*body)(void* context, int part, int parts), void* context);  // runs body for every part at once and waits for all; null: there is one thread
   void* team;
@@ -288,7 +288,13 @@ struct Team {
     if (!backwards) return multiply(first, last - first);
     for (int n = first + (last - first - 1) / columns * columns; n >= first; n -= columns) multiply(n, min(columns, last - n));
   }
-  /// The same for columns 0 .. N - 1 by all threads; each part is the same whoever else takes part.
+  /// The same for columns 0 .. N - 1 of a matrix of so many floats, by all threads where that pays.
+  template <class Multiply>
+  KERNEL_INLINE void all(int m, long floats_of_b, int N, int columns, const Multiply& multiply) const {
+    if (shares(m, floats_of_b)) share(N, columns, multiply);
+    else in_order(0, N, columns, multiply);
+  }
+  /// By all threads; each part is the same whoever else takes part.
   template <class Multiply>
   void share(int N, int columns, const Multiply& multiply) const {
     struct Work {
@@ -309,8 +315,7 @@ template <int N, int K, bool kAdd>
 inline void product_of_streams(const Team& team, int m, const float* a, long a_row, const float* b, float* c, long c_row) {
   constexpr long panel = static_cast<long>(K) * kPanel;
   auto multiply_columns = [&](int n, int columns) { multiply(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, panel, c + n, c_row); };
-  if (team.shares(m, packed_floats(K, N))) team.share(N, columns_at_once(panel), multiply_columns);
-  else team.in_order(0, N, columns_at_once(panel), multiply_columns);
+  team.all(m, packed_floats(K, N), N, columns_at_once(panel), multiply_columns);
 }
 
 /// From the first up to the last, without it.
@@ -476,9 +481,7 @@ inline void pack(const float* src, long stride_k, long stride_n, int K, int N, f
 
 /// The same by all threads, where the matrix is large.
 inline void pack(const Team& team, const float* src, long stride_k, long stride_n, int K, int N, float* dst) {
-  auto columns_from = [&](int n, int columns) { pack(src + n * stride_n, stride_k, stride_n, K, columns, dst + packed_floats(K, n)); };
-  if (team.shares(1, packed_floats(K, N))) team.share(N, N, columns_from);
-  else columns_from(0, N);
+  team.all(1, packed_floats(K, N), N, kColumnStep, [&](int n, int columns) { pack(src + n * stride_n, stride_k, stride_n, K, columns, dst + packed_floats(K, n)); });
 }
 
 // ---- measuring the machine -------------------------------------------------------------------------------------------------------
