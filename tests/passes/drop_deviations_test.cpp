@@ -61,6 +61,17 @@ TEST_CASE("multiples of what deviates from a mean are left out of a sum") {
   CHECK(rows.drops_from(rows.g.binary(Op::Add, rows.g.unary(Op::Neg, deviation), rows.y), rows.y));
 }
 
+TEST_CASE("terms that are reached in very many ways are looked at once") {
+  Rows rows;
+  NodeId terms = rows.y, factor = rows.of_row;
+  for (int i = 0; i < 60; ++i) terms = rows.g.binary(Op::Add, terms, terms), factor = rows.g.binary(Op::Mul, factor, factor);
+  rows.g.outputs = {{"sum", rows.g.reduce(Op::Sum, rows.g.binary(Op::Add, terms, rows.g.binary(Op::Mul, factor, rows.deviation(rows.x, 0.25))), {kColumn})}};
+  const Graph fewer = passes::drop_deviations(rows.g);
+  const Node& summed = fewer[fewer[fewer.outputs[0].node].inputs[0]];
+  REQUIRE(summed.op == Op::Add);
+  CHECK(summed.inputs[0] == summed.inputs[1]);  // the last of the 60 doublings, and nothing beside it
+}
+
 TEST_CASE("other terms stay") {
   Rows rows;
   CHECK_FALSE(rows.drops(rows.deviation(rows.x, 0.2)));                          // no mean
