@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 namespace cpuflow::passes {
 using namespace ir;
@@ -40,14 +41,14 @@ NodeId renamed(Graph& g, NodeId x, const Node& rename) {
   return from.empty() ? x : g.rename(x, from, to);
 }
 
-/// The terms of a sum of values, with a rename of the whole moved to each.
-void collect_terms(Graph& g, NodeId id, std::vector<NodeId>& terms) {
+/// The terms of a sum of values, with a rename of the whole moved to each.  A sum that is met again, as in x + x, is one term.
+void collect_terms(Graph& g, NodeId id, std::set<NodeId>& met, std::vector<NodeId>& terms) {
   const Node n = g[id];
-  if (n.op == Op::Add) {
-    for (const NodeId i : n.inputs) collect_terms(g, i, terms);
-  } else if (n.op == Op::Rename && g[n.inputs[0]].op == Op::Add) {
+  if (n.op == Op::Add && met.insert(id).second) {
+    for (const NodeId i : n.inputs) collect_terms(g, i, met, terms);
+  } else if (n.op == Op::Rename && g[n.inputs[0]].op == Op::Add && !met.count(n.inputs[0])) {
     std::vector<NodeId> inner;
-    collect_terms(g, n.inputs[0], inner);
+    collect_terms(g, n.inputs[0], met, inner);
     for (const NodeId i : inner) terms.push_back(renamed(g, i, n));
   } else {
     terms.push_back(id);
@@ -112,7 +113,8 @@ Graph split_choices(const Graph& in) {
     for (size_t side = 0; side < 2; ++side) {
       const NodeId x = product.inputs[1 - side];
       std::vector<NodeId> terms;
-      collect_terms(out, product.inputs[side], terms);
+      std::set<NodeId> met;
+      collect_terms(out, product.inputs[side], met, terms);
       if (terms.size() < 2) continue;
       std::vector<Choice> choices;
       NodeId rest = kNoNode;

@@ -5,7 +5,9 @@
 #include "passes/sum_terms.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
+#include <set>
 
 namespace cpuflow::passes {
 using namespace ir;
@@ -30,8 +32,9 @@ Axis within_axis(const Axis& t, int64_t size) {
   return {AxisKind::Position, static_cast<uint16_t>(kSplitOrdinal + 2 * t.ordinal + 1), static_cast<uint32_t>(size)};
 }
 
-/// The first place where the value looks at t // C.
-std::optional<Chunks> find_chunks(const Graph& g, NodeId id, const Axis& wanted) {
+/// The first place where the value looks at t // C; `met`: what is known not to.
+std::optional<Chunks> find_chunks(const Graph& g, NodeId id, const Axis& wanted, std::set<NodeId>& met) {
+  if (!met.insert(id).second) return std::nullopt;
   Axis t;
   int64_t size = 0;
   if (chunk_of(g, id, t, size) && t == wanted) {
@@ -42,13 +45,13 @@ std::optional<Chunks> find_chunks(const Graph& g, NodeId id, const Axis& wanted)
   const Node& n = g[id];
   if (!is_elementwise(n.op) && n.op != Op::Gather) return std::nullopt;
   for (NodeId i : n.inputs) {
-    if (auto found = find_chunks(g, i, wanted)) return found;
+    if (auto found = find_chunks(g, i, wanted, met)) return found;
   }
   return std::nullopt;
 }
 
-/// The value at a chunk instead of a position, where it is the same for all positions of a chunk; else kNoNode.
-NodeId by_chunk(Graph& g, NodeId id, const Chunks& c) {
+/// The value at a chunk instead of a position, where it is the same for all positions of a chunk; else kNoNode.  `known`: those made before.
+NodeId by_chunk(Graph& g, NodeId id, const Chunks& c, std::map<NodeId, NodeId>& known) {
   const Node n = g[id];
   if (!contains(n.axes, c.t)) return id;
   Axis t;
@@ -56,24 +59,34 @@ NodeId by_chunk(Graph& g, NodeId id, const Chunks& c) {
   if (chunk_of(g, id, t, size)) return t == c.t && size == c.within.size ? g.iota(c.chunk) : kNoNode;
   if (n.op == Op::Gather) {
     if (contains(g[n.inputs[0]].axes, c.t)) return kNoNode;
-    const NodeId index = by_chunk(g, n.inputs[1], c);
+    const NodeId index = by_chunk(g, n.inputs[1], c, known);
     return index == kNoNode ? kNoNode : g.gather(n.inputs[0], n.from[0], index);
   }
   if (!is_elementwise(n.op)) return kNoNode;
+  if (const auto made = known.find(id); made != known.end()) return made->second;
+  known[id] = kNoNode;
   Node copy = n;
   for (NodeId& i : copy.inputs) {
-    i = by_chunk(g, i, c);
+    i = by_chunk(g, i, c, known);
     if (i == kNoNode) return kNoNode;
   }
-  return g.add(std::move(copy));
+  return known[id] = g.add(std::move(copy));
 }
 
-void multiplicands(const Graph& g, NodeId id, std::vector<NodeId>& out) {
-  if (g[id].op == Op::Mul) {
-    for (NodeId i : g[id].inputs) multiplicands(g, i, out);
+/// The factors of a product; a product that is met again, as in x * x, is one.
+void collect_factors(const Graph& g, NodeId id, std::set<NodeId>& met, std::vector<NodeId>& out) {
+  if (g[id].op == Op::Mul && met.insert(id).second) {
+    for (NodeId i : g[id].inputs) collect_factors(g, i, met, out);
   } else {
     out.push_back(id);
   }
+}
+
+std::vector<NodeId> factors_of(const Graph& g, NodeId id) {
+  std::set<NodeId> met;
+  std::vector<NodeId> factors;
+  collect_factors(g, id, met, factors);
+  return factors;
 }
 
 NodeId product_of(Graph& g, const std::vector<NodeId>& factors) {
@@ -101,8 +114,7 @@ NodeId sum_of_chunk(Graph& g, const Node& sum) {
       conditions.erase(conditions.begin() + static_cast<long>(k));
       if (std::any_of(conditions.begin(), conditions.end(), [&](NodeId other) { return contains(g[other].axes, chunk) && contains(g[other].axes, t); })) return kNoNode;
       auto split = [&](NodeId id) { return contains(g[id].axes, t) ? g.reshape(id, {t}, {chunk, within}) : id; };
-      std::vector<NodeId> factors;
-      multiplicands(g, value, factors);
+      std::vector<NodeId> factors = factors_of(g, value);
       for (NodeId& f : factors) f = split(f);
       NodeId product = product_of(g, factors);
       for (NodeId other : conditions) product = g.select(split(other), product, zero);
@@ -116,20 +128,22 @@ NodeId sum_of_chunk(Graph& g, const Node& sum) {
 
 /// A sum with a factor that is the same for all positions of a chunk, chunk by chunk.
 NodeId sum_by_chunk(Graph& g, const Node& sum) {
-  std::vector<NodeId> factors, split;
-  multiplicands(g, sum.inputs[0], factors);
+  const std::vector<NodeId> factors = factors_of(g, sum.inputs[0]);
+  std::vector<NodeId> split;
   if (factors.size() < 2) return kNoNode;
   for (const Axis& t : sum.axes) {
     if (t.kind != AxisKind::Position) continue;
     std::optional<Chunks> chunks;
+    std::set<NodeId> met;
     for (NodeId f : factors) {
       const Axes own = without(g[f].axes, sum.from);
-      if (!chunks && own.size() < g[f].axes.size() && g[f].axes.size() > 2) chunks = find_chunks(g, f, t);
+      if (!chunks && own.size() < g[f].axes.size() && g[f].axes.size() > 2) chunks = find_chunks(g, f, t, met);
     }
     if (!chunks || contains(sum.from, t)) continue;
     bool any = false;
+    std::map<NodeId, NodeId> known;
     for (NodeId f : factors) {
-      NodeId chunked = by_chunk(g, f, *chunks);
+      NodeId chunked = by_chunk(g, f, *chunks, known);
       any = any || (chunked != kNoNode && chunked != f);
       if (chunked == kNoNode) chunked = g.reshape(f, {t}, {chunks->chunk, chunks->within});
       split.push_back(chunked);

@@ -247,7 +247,10 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
     throw InternalError(fmt::format("{}: '{}' ({}) has no expression in '{}'", n.loc.str(), b_.name_of(id), op_name(n.op), name_));
   }
   std::vector<ExprId> args;
-  for (NodeId i : n.inputs) args.push_back(pull(i, env));
+  for (size_t i = 0; i < n.inputs.size(); ++i) {
+    const bool again = i > 0 && n.inputs[i] == n.inputs[i - 1];  // x * x: pulled twice, a chain of squares would take for ever
+    args.push_back(again ? args[i - 1] : pull(n.inputs[i], env));
+  }
   if (n.op == Op::ToReal && b_[args[0]].kind == Expr::Kind::Constant) return b_.constant(b_[args[0]].value, DType::Real);
   if (const std::optional<Index> index = affine(b_, n.op, n.dtype, args)) return b_.counter(*index);
   return b_.apply(n.op, n.dtype, args);

@@ -210,3 +210,11 @@ TEST_CASE("a score far above all that attention may see spoils nothing") {
   check_against_interpreter(model("x = embed[tokens]\nscore[t,s] = 400 * s + sum(c: x[t,c] * x[s,c])\na[t,s] = softmax(s | s <= t: score[t,s])\no[t,i] = sum(s: a[t,s] * x[s,i])\nlogits = mix(o) @ transpose(embed)\n'''\n"
                                   "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
 }
+
+TEST_CASE("values that are reached in very many ways are looked at once") {
+  for (const char* again : {"x + x", "x * x"}) {
+    std::string body = "x = 1e-12 * embed[tokens]\n";
+    for (int i = 0; i < 40; ++i) body += std::string("x = ") + again + "\n";
+    check_against_interpreter(model(body + "logits = mix(x + embed[tokens]) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
+  }
+}
