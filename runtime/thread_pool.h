@@ -38,12 +38,12 @@ class Team {
 
   std::vector<std::thread> workers_;
   bool watch_;  // there is a CPU for each thread
+  // What a thread reads when its work begins comes with one cache line, and what it writes when it ends is on another.
+  alignas(64) std::atomic<uint32_t> round_{0};
+  bool stop_ = false;
   void (*body_)(void*, int, int) = nullptr;
   void* context_ = nullptr;
-  // On cache lines of their own: threads watch them.
-  alignas(64) std::atomic<uint32_t> round_{0};
   alignas(64) std::atomic<int> running_{0};
-  std::atomic<bool> stop_{false};
 };
 
 /// Threads for loops over independent indices.  The calling thread is one of them.

@@ -304,7 +304,7 @@ struct Team {
     } work = {*this, N, columns, multiply};
     fork(team, [](void* context, int part, int parts) {
       const Work& w = *static_cast<const Work*>(context);
-      const int steps = (w.N + kColumnStep - 1) / kColumnStep, first = steps * part / parts * kColumnStep, last = min(w.N, steps * (part + 1) / parts * kColumnStep);
+      const int panels = (w.N + kPanel - 1) / kPanel, first = panels * part / parts * kPanel, last = min(w.N, panels * (part + 1) / parts * kPanel);
       if (first < last) w.team.in_order(first, last, w.columns, w.multiply);
     }, &work);
   }

@@ -21,9 +21,9 @@ class BenchProgram {
  public:
   BenchProgram(CompiledModel model, int threads, uint64_t seed);
   ~BenchProgram();
-  /// Runs `work` once; returns its tokens.
+  /// Runs `work` once; returns its tokens.  Decoding uses the weights that were packed before.
   int64_t run(Work work);
-  /// Tokens a second of one run.
+  /// Tokens a second of one run.  A training step packs the weights each time, decoding once, before its time begins.
   double speed(Work work);
   const CompiledModel& model() const;
   /// Ticks of each region, in the order of model().costs; all zero unless compiled with profiling.
