@@ -10,10 +10,9 @@
 #include <exception>
 #include <mutex>
 #include <stdexcept>
-
-#include "codegen/abi/kernel_abi.h"
 #include <system_error>
 
+#include "codegen/abi/kernel_abi.h"
 #include "runtime/cgroup.h"
 
 namespace cpuflow::rt {

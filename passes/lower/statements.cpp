@@ -263,13 +263,13 @@ bool FunctionLowering::build_product(Statement& s) {
     const bool k_rows = row && *pk == *row;
     bool in_tile = false;
     if (k_rows) {
+      // storing an operand that is no larger than the result costs less than another pass over the result
+      const int64_t held = std::max(b_.options.large_floats, static_cast<int64_t>(pm->size) * pn->size);
       for (const Place* operand : {&a, &b}) {
         const Buffer& buffer = b_.program.buffers[operand->buffer];
         int64_t elements = 1;
         for (const Axis& ax : buffer.axes) elements *= ax.kind == AxisKind::Layer ? 1 : ax.size;
-        const int64_t floats = p.bf16 ? elements / 2 : elements;
-        // storing one that is no larger than the result costs less than another pass over the result
-        in_tile = in_tile || (floats > std::max<int64_t>(b_.options.large_floats, static_cast<int64_t>(pm->size) * pn->size) && buffer.space == Space::Lane);
+        in_tile = in_tile || ((p.bf16 ? elements / 2 : elements) > held && buffer.space == Space::Lane);
       }
       if (!in_tile) s.row.reset();  // over all rows at once: the inner axis is as long as it can be
       s.reduces_rows = in_tile;

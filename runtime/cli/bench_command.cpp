@@ -20,7 +20,7 @@ namespace {
 constexpr std::array kWorks{Work::Forward, Work::ForwardBackward, Work::Step, Work::Decode, Work::DecodeTogether};
 
 const char* function_of(Work work) {
-  return work == Work::Decode || work == Work::DecodeTogether ? "rows" : work == Work::Forward ? "eval_sequence" : "train_sequence";
+  return decodes(work) ? "rows" : work == Work::Forward ? "eval_sequence" : "train_sequence";
 }
 
 struct BenchOptions {

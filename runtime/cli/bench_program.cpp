@@ -35,7 +35,7 @@ const char* work_name(Work work) {
   return "";
 }
 
-static bool decodes(Work work) { return work == Work::Decode || work == Work::DecodeTogether; }
+bool decodes(Work work) { return work == Work::Decode || work == Work::DecodeTogether; }
 
 /// One lane's memory.
 struct LaneBuffers {

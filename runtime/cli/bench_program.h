@@ -15,6 +15,8 @@ namespace cpuflow::cli {
 enum class Work { Forward, ForwardBackward, Step, Decode, DecodeTogether };
 inline constexpr int64_t kTogether = 16;
 const char* work_name(Work work);
+/// Whether it makes one token of a sequence after the other, with the kernel `rows`.
+bool decodes(Work work);
 
 /// A compiled model with buffers, example parameters and random tokens, ready to be timed.
 class BenchProgram {
