@@ -31,6 +31,7 @@ inline constexpr NodeId kNoNode = ~NodeId{0};
 ///   random     uniform in [0, 1) from a counter-based generator; text: stream name
 ///   select     (condition, a, b): the gradient follows the chosen side only; the other side is not read
 ///   stop       its input, without a gradient
+///   saved      its input, kept for the backward pass
 ///   rename     input with axis from[i] called to[i]
 ///   slice      out[.., to j, ..] = in[.., from (offset + stride * j), ..]; from = {axis}, to = {axis}, ints = {offset, stride}
 ///   reshape    the axes `from` (adjacent, in storage order) of the input regrouped row-major into the axes `to`

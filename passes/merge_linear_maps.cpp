@@ -1,10 +1,10 @@
 #include "passes/merge_linear_maps.h"
 
+#include "passes/linear_maps.h"
 #include "passes/rewrite.h"
 #include "passes/sum_terms.h"
 
 #include <algorithm>
-#include <optional>
 
 namespace cpuflow::passes {
 using namespace ir;
@@ -14,31 +14,17 @@ namespace {
 // What is computed once a step takes so many times as long: one thread does it, in float32, forward and backward.
 constexpr double kOnce = 2;
 
-/// A sum over `over` of matrix * x, where the matrix is made of parameters alone.
-struct LinearMap {
-  NodeId matrix, x;
-  Axes over;
-};
-
 class Merger {
  public:
-  explicit Merger(const Graph& in) : in_(in), users_(users_of(in)), fixed_(in.size()) {
-    for (NodeId id = 0; id < in.size(); ++id) {
-      const Node& n = in[id];
-      const bool given = n.op == Op::Input || n.op == Op::Random || n.op == Op::Carry;
-      const bool of_one = std::none_of(n.axes.begin(), n.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Batch || a.kind == AxisKind::Position; });
-      fixed_[id] = !given && of_one && std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return fixed_[i]; });
-    }
-    for (const Output& o : in.outputs) users_[o.node].push_back(kNoNode);
-  }
+  explicit Merger(const Graph& in) : in_(in), maps_(in) {}
 
   /// What takes the place of a sum, or kNoNode.
   NodeId merged(Graph& out, NodeId id, const std::vector<NodeId>& map) const {
-    const std::optional<LinearMap> outer = map_at(id);
+    const std::optional<LinearMap> outer = maps_.at(id);
     if (!outer) return kNoNode;
     NodeId between = outer->x;
     Axes middle = outer->over;  // as the inner map calls the axes that the outer one sums over
-    for (; users_[between].size() == 1 && in_[between].op == Op::Rename; between = in_[between].inputs[0]) {
+    for (; maps_.users(between).size() == 1 && in_[between].op == Op::Rename; between = in_[between].inputs[0]) {
       const Node& n = in_[between];
       for (size_t i = 0; i < n.from.size(); ++i) {
         const auto at = std::find(middle.begin(), middle.end(), n.to[i]);
@@ -46,7 +32,7 @@ class Merger {
         *at = n.from[i];
       }
     }
-    const std::optional<LinearMap> inner = users_[between].size() == 1 ? map_at(between) : std::nullopt;
+    const std::optional<LinearMap> inner = maps_.users(between).size() == 1 ? maps_.at(between) : std::nullopt;
     if (!inner || !subset(middle, in_[inner->matrix].axes)) return kNoNode;
     if (std::any_of(middle.begin(), middle.end(), [&](const Axis& a) { return contains(in_[inner->x].axes, a); })) return kNoNode;
 
@@ -70,20 +56,8 @@ class Merger {
   }
 
  private:
-  std::optional<LinearMap> map_at(NodeId id) const {
-    const Node& sum = in_[id];
-    if (sum.op != Op::Sum || sum.dtype != DType::Real || in_[sum.inputs[0]].op != Op::Mul) return std::nullopt;
-    const std::vector<NodeId>& factors = in_[sum.inputs[0]].inputs;
-    for (size_t side : {0, 1}) {
-      const NodeId matrix = factors[side], x = factors[1 - side];
-      if (fixed_[matrix] && !fixed_[x] && subset(sum.from, in_[matrix].axes) && subset(sum.from, in_[x].axes)) return LinearMap{matrix, x, sum.from};
-    }
-    return std::nullopt;
-  }
-
   const Graph& in_;
-  std::vector<std::vector<NodeId>> users_;
-  std::vector<bool> fixed_;
+  LinearMaps maps_;
 };
 
 }  // namespace

@@ -11,6 +11,7 @@ struct Pass {
   const char* name;
   const char* why;  // why it stands where it stands in the pipeline
   ir::Graph (*run)(const ir::Graph& in);
+  bool of_bf16 = false;  // only where products take bf16
 };
 
 }  // namespace cpuflow::passes

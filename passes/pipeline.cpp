@@ -12,9 +12,11 @@
 #include "passes/differentiate.h"
 #include "passes/drop_deviations.h"
 #include "passes/drop_stops.h"
+#include "passes/fold_scales.h"
 #include "passes/merge_linear_maps.h"
 #include "passes/normalise_sums.h"
 #include "passes/restrict_rows.h"
+#include "passes/save_activations.h"
 #include "passes/solve_scatters.h"
 #include "passes/split_choices.h"
 #include "passes/split_chunks.h"
@@ -37,6 +39,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"chunk_sums", "before sums of three factors are brought into products for all pairs of positions", chunk_sums},
       {"normalise_sums", "before differentiate: the gradient of a prefix sum is a prefix sum", normalise_sums},
       {"merge_linear_maps", "before differentiate: the gradients of the maps come from that of the merged one", merge_linear_maps},
+      {"fold_scales", "bf16: before differentiate: the gradients of scales and biases come from that of the matrix that they join", fold_scales, true},
       {"canonicalise_sums", "sums that were written in two ways are one now, and must be numbered as one", canonicalise},
       {"differentiate", "before everything that groups values: gradients are grouped with the rest", differentiate},
       {"drop_stops", "gradients exist, so nothing needs to be kept from them", drop_stops},
@@ -47,7 +50,8 @@ const std::vector<Pass>& graph_pipeline() {
       {"split_choices", "before sums are brought into their form: what is left is a sum of two factors", split_choices},
       {"normalise_gradient_sums", "the sums that gradients brought", normalise_sums},
       {"compensate_sums", "after everything that recognises prefix sums", compensate_sums},
-      {"count_micro_batches", "last: nothing behind it may see that what it multiplies with is 1", count_micro_batches},
+      {"count_micro_batches", "nothing behind it may see that what it multiplies with is 1", count_micro_batches},
+      {"save_activations", "bf16: last: what the backward pass reads is known", save_activations, true},
   };
   return passes;
 }
@@ -68,7 +72,7 @@ ir::Graph run_pipeline(ir::Graph graph, const PipelineOptions& options) {
   if (options.after) options.after(number, "parsed", graph, 0);
   for (const Pass& p : graph_pipeline()) {
     ++number;
-    if (options.skip.count(p.name)) continue;
+    if (options.skip.count(p.name) || (p.of_bf16 && !options.bf16)) continue;
     const auto start = std::chrono::steady_clock::now();
     graph = p.run(graph);
     if (options.after) options.after(number, p.name, graph, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());

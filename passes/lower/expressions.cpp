@@ -72,11 +72,12 @@ ExprId FunctionLowering::load_from(BufferId buffer, NodeId id, const Env& env) {
   return g_[id].dtype == DType::Int && b_.program.buffers[buffer].dtype == DType::Real ? b_.apply(Op::Floor, DType::Int, {e}) : e;
 }
 
-/// The value for a step that takes a matrix in memory.
-ExprId FunctionLowering::pull_operand(NodeId id) {
+/// The value for a step that takes a matrix in memory; `rounded`: which rounds it, so that a rounded copy does.
+ExprId FunctionLowering::pull_operand(NodeId id, bool rounded) {
   reading_operand_ = true;
+  reading_rounded_ = rounded;
   const ExprId e = pull(id, identity(g_[id].axes));
-  reading_operand_ = false;
+  reading_operand_ = reading_rounded_ = false;
   return e;
 }
 
@@ -85,6 +86,7 @@ ExprId FunctionLowering::pull(NodeId id, const Env& outer) {
   Env env;  // of the node's own axes
   for (const Axis& a : n.axes) env[a] = outer.at(a);
   if (ready(id)) return load_value(id, env);
+  if (reading_rounded_ && saved_as_[id] != kNoNode) return load_value(saved_as_[id], env);
   if (stored_[id] && own(id) && (reading_operand_ || !operand_copy_[id])) return load_value(id, env);
   if (n.op == Op::Param) return b_.load(b_.param(id), indices_of(b_.program.buffers[b_.param(id)], env));
   if (n.op == Op::Input) return b_.load(b_.input(id), indices_of(b_.program.buffers[b_.input(id)], env));

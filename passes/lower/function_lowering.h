@@ -63,7 +63,8 @@ class FunctionLowering {
   ir::NodeId strip_views(ir::NodeId id) const;
   bool is_product(ir::NodeId id) const;
   bool cheap_again(ir::NodeId id, int operations) const;
-  void store_operand(ir::NodeId id);
+  void store_operand(ir::NodeId id, bool rounded);
+  bool rounds(ir::NodeId product) const;
   /// Whether the value is computed here; `prepare` computes what is always known as well, and a sequence what follows from complete sums.
   bool own(ir::NodeId id) const {
     return b_.rate[id] == rate_ || (rate_ == Rate::Step && b_.rate[id] == Rate::Static) ||
@@ -75,7 +76,7 @@ class FunctionLowering {
   // expressions (expressions.cpp)
   Env identity(const ir::Axes& axes) const;
   ir::ExprId pull(ir::NodeId id, const Env& env);
-  ir::ExprId pull_operand(ir::NodeId id);
+  ir::ExprId pull_operand(ir::NodeId id, bool rounded = false);
   ir::ExprId compute(ir::NodeId id, const Env& env);
   bool lie_together(ir::NodeId id, const ir::Axes& axes) const;
   ir::ExprId load_value(ir::NodeId id, const Env& env);
@@ -180,7 +181,8 @@ class FunctionLowering {
   Explanation* explanation_;
   std::vector<bool> needed_, stored_;
   std::vector<bool> operand_copy_;  // stored for bf16 products only: nests read what it is a copy of
-  bool reading_operand_ = false;
+  std::vector<ir::NodeId> saved_as_;  // the rounded copy that the backward pass reads of a value, or kNoNode
+  bool reading_operand_ = false, reading_rounded_ = false;
   std::vector<std::vector<ir::NodeId>> users_;
   std::map<ir::Axis, int64_t> chunk_rows_;  // axes of which a call for new positions runs only the rows that these belong to: positions of a row
   std::map<std::pair<ir::NodeId, ir::Axis>, Span> demand_;  // of values of two positions: which of the second are read

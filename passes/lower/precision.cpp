@@ -2,7 +2,8 @@
 //
 // bf16 keeps eight bits of a number: harmless where a sum averages the errors, not where a choice is made of it.  With rounded operands 5 to
 // 10 % of the routes of a router and up to a fifth of the sets of a top-k change, and with them everything that follows.  Recurrences keep
-// float32 as well (FunctionLowering::takes_bf16), and what is no product never takes bf16: norms, scans, softmax, losses, the optimiser.
+// float32 as well (FunctionLowering::rounds), and what is no product never takes bf16: norms, scans, softmax, losses, the optimiser.  What the backward
+// pass may read with three digits is decided on the Graph (save_activations).
 #include "passes/lower/function_lowering.h"
 
 #include <fmt/format.h>
@@ -43,7 +44,7 @@ std::map<NodeId, std::string> float32_products(const Graph& g) {
 }
 
 /// What only bf16 products read is kept in bf16: it is rounded where it is made instead of in each product, to the same numbers.  The nest that
-/// makes it may use it: there, it is a number in a register.
+/// makes it may use it: there, it is a number in a register.  What is saved for the backward pass is kept so whoever reads it.
 void FunctionLowering::round_operands() {
   if (!b_.options.bf16 || row_range) return;
   std::set<BufferId> operands, others;
@@ -60,6 +61,11 @@ void FunctionLowering::round_operands() {
     for (const Read& r : s.reads) {
       if (r.how == Read::How::EarlierRow) others.insert(buffers_.at(r.node));  // history is moved in floats
     }
+  }
+  for (const auto& [id, buffer] : buffers_) {
+    if (g_[id].op != Op::Saved) continue;
+    operands.insert(buffer);
+    others.erase(buffer);
   }
   for (BufferId id : operands) {
     if (others.count(id)) continue;

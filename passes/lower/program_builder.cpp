@@ -194,6 +194,7 @@ BufferId ProgramBuilder::add_buffer(Buffer b) {
 
 std::string ProgramBuilder::name_of(NodeId id) const {
   const Node& n = graph[id];
+  if (n.op == Op::Saved) return name_of(n.inputs[0]) + "_saved";
   return !n.name.empty() ? n.name : !n.text.empty() ? n.text : op_name(n.op);
 }
 

@@ -68,9 +68,16 @@ bool FunctionLowering::cheap_again(NodeId id, int operations) const {
   return from_layer_before == 0 || wide == 1;  // else what it is added to would be kept instead
 }
 
-void FunctionLowering::store_operand(NodeId id) {
+/// Whether a product takes operands rounded to bf16.
+bool FunctionLowering::rounds(NodeId product) const {
+  if (!b_.options.bf16 || rate_ != Rate::Sequence || b_.position_cycle[product] >= 0 || b_.float32.count(product)) return false;
+  return reaches_of(product).empty();  // one number more or less is half a unit
+}
+
+void FunctionLowering::store_operand(NodeId id, bool rounded) {
   NodeId base = strip_views(id);
   const Node& n = g_[base];
+  if (rounded && saved_as_[base] != kNoNode) return;
   if (n.op == Op::Param || n.op == Op::Input || n.op == Op::Literal || !own(base)) return;
   if (n.op == Op::Carry && !stored_[base] && b_.options.bf16) operand_copy_[base] = true;
   stored_[base] = true;
@@ -93,6 +100,7 @@ void FunctionLowering::select_stored() {
   }
   stored_.assign(g_.size(), false);
   operand_copy_.assign(g_.size(), false);
+  saved_as_.assign(g_.size(), kNoNode);
   users_.assign(g_.size(), {});
   auto mine = [&](NodeId id) { return needed_[id] && (own(id) || root[id]) && !read_only(id); };
   for (NodeId id = 0; id < g_.size(); ++id) {
@@ -100,6 +108,7 @@ void FunctionLowering::select_stored() {
     for (NodeId i : g_[id].inputs) {
       if (users_[i].empty() || users_[i].back() != id) users_[i].push_back(id);
     }
+    if (g_[id].op == Op::Saved) saved_as_[g_[id].inputs[0]] = id;
   }
   for (NodeId id : roots) stored_[id] = true;
   for (NodeId id = 0; id < g_.size(); ++id) {
@@ -113,6 +122,7 @@ void FunctionLowering::select_stored() {
       case Op::Cumsum:
       case Op::Concat:
       case Op::Scatter:
+      case Op::Saved:
         stored_[id] = true;
         break;
       case Op::Argmax:
@@ -134,7 +144,7 @@ void FunctionLowering::select_stored() {
         break;
     }
     if (is_product(id)) {
-      for (NodeId operand : g_[n.inputs[0]].inputs) store_operand(operand);
+      for (NodeId operand : g_[n.inputs[0]].inputs) store_operand(operand, rounds(id));
     }
     if (is_elementwise(n.op) && !trivial(id) && n.op != Op::Stop) {
       if (!b_.options.fuse) {
@@ -147,6 +157,7 @@ void FunctionLowering::select_stored() {
         while (!through.empty()) {
           NodeId u = through.back();
           through.pop_back();
+          if (saved_as_[id] != kNoNode && g_[u].op == Op::Mul && users_[u].size() == 1 && is_product(users_[u][0]) && rounds(users_[u][0])) continue;  // reads the copy
           if (trivial(u) && g_[u].dtype == DType::Real && g_[u].op != Op::Carry && !stored_[u]) {
             through.insert(through.end(), users_[u].begin(), users_[u].end());
           } else {

@@ -208,13 +208,14 @@ Place FunctionLowering::pack_operand(Statement& s, const Place& src, NodeId oper
   return step.pack.dst;
 }
 
+/// The same, with the reason where it does not.
 bool FunctionLowering::takes_bf16(const Statement& s) {
-  if (!b_.options.bf16 || (rate_ != Rate::Sequence)) return false;
-  if (!reaches_of(s.node).empty()) return false;  // one number more or less is half a unit
+  const bool rounded = rounds(s.node);
   const auto exact = b_.float32.find(s.node);
-  if (s.cycle < 0 && exact == b_.float32.end()) return true;
-  decline(s.node, "multiplies float32 numbers: " + (s.cycle >= 0 ? std::string("rounding would add up in the state that it carries") : exact->second));
-  return false;
+  if (b_.options.bf16 && rate_ == Rate::Sequence && !rounded && (s.cycle >= 0 || exact != b_.float32.end())) {
+    decline(s.node, "multiplies float32 numbers: " + (s.cycle >= 0 ? std::string("rounding would add up in the state that it carries") : exact->second));
+  }
+  return rounded;
 }
 
 bool FunctionLowering::build_product(Statement& s) {
@@ -251,7 +252,7 @@ bool FunctionLowering::build_product(Statement& s) {
     if (!pm || !pn || !pk) continue;
     const bool each_row = row && contains(out, *row) && contains(xa, *row) && contains(ya, *row);
     if (row && s.cycle < 0 && !each_row && *row != *pm && *row != *pk) continue;
-    ExprId ea = pull_operand(x), eb = pull_operand(y);
+    ExprId ea = pull_operand(x, rounds(s.node)), eb = pull_operand(y, rounds(s.node));
     if (b_[ea].kind != Expr::Kind::Load || b_[eb].kind != Expr::Kind::Load) return refuse("a factor is computed where it is read, and has no matrix in memory");
     Place a = b_[ea].place, b = b_[eb].place;
     if (!affine(a) || !affine(b)) return refuse("a factor is read at computed places");

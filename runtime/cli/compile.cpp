@@ -151,6 +151,7 @@ void run_passes(frontend::Model& model, const CompileOptions& options, CompiledM
   passes::PipelineOptions pipeline;
   pipeline.skip = options.skip;
   pipeline.stop_after = options.stop_after;
+  pipeline.bf16 = c.bf16;
   GraphWatcher watcher(options, c);
   pipeline.after = [&](int number, const std::string& name, const ir::Graph& graph, double ms) { watcher.after(number, name, graph, ms); };
   c.graph = passes::run_pipeline(model.graph, pipeline);

@@ -62,7 +62,7 @@ TEST_CASE("loop programs are printed and parsed without loss") {
   CHECK(models >= 19);
 }
 
-TEST_CASE("what only bf16 products read is kept in bf16") {
+TEST_CASE("what only bf16 products read, and what is saved for the backward pass, is kept in bf16") {
   cli::CompileOptions options;
   options.model = CPUFLOW_SOURCE_DIR "/modeldefs/v5ln.toml";
   options.overrides = {{cli::kPrecisionSetting, "bf16"}};
@@ -71,8 +71,10 @@ TEST_CASE("what only bf16 products read is kept in bf16") {
   auto kept_in_bf16 = [&](const std::string& name) {
     return std::any_of(program.buffers.begin(), program.buffers.end(), [&](const ir::Buffer& b) { return b.name == name && b.bf16; });
   };
-  CHECK(kept_in_bf16("x_n"));  // read by the projection and by its weights' gradient
-  CHECK(kept_in_bf16("hidden"));
+  CHECK(kept_in_bf16("hidden"));      // read by the output layer and by its weights' gradient
+  CHECK(kept_in_bf16("scan_saved"));  // read by both passes' products
+  CHECK(kept_in_bf16("key_saved"));
+  CHECK_FALSE(kept_in_bf16("key"));     // of the forward pass
   CHECK_FALSE(kept_in_bf16("x"));       // the norm reads it
   CHECK_FALSE(kept_in_bf16("logits"));  // the softmax reads them
 }

@@ -60,6 +60,7 @@ TEST_CASE("no pass changes a value") {
     std::map<std::string, Tensor> params, inputs, expected;
     example_values(model.graph, model.V, params, inputs);
     passes::PipelineOptions options;
+    options.bf16 = true;  // with all passes
     options.after = [&](int, const std::string& pass, const Graph& graph, double) {
       INFO(c.model << " after " << pass);
       REQUIRE_NOTHROW(verify(graph));

@@ -1,0 +1,161 @@
+#include "passes/save_activations.h"
+
+#include "passes/rewrite.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace cpuflow::passes {
+using namespace ir;
+
+namespace {
+
+constexpr uint64_t kFew = 16;  // numbers of a row: fewer are not worth a copy
+
+bool is_constant(const Graph& g, NodeId id) { return g[id].op == Op::Constant; }
+
+class Saver {
+ public:
+  explicit Saver(const Graph& in)
+      : in_(in), users_(users_of(in)), recurrent_(cycles(in, [](const Node& n) { return n.from[0].kind == AxisKind::Layer; })), verdicts_(in.size()) {
+    std::vector<NodeId> results, gradients;
+    for (const Output& o : in.outputs) (o.name.starts_with("grad.") ? gradients : results).push_back(o.node);
+    forward_ = reachable(in, results);
+    backward_ = reachable(in, gradients);
+    for (NodeId id = 0; id < in.size(); ++id) backward_[id] = backward_[id] && !forward_[id];
+    find_saved();
+    find_scaled();
+  }
+
+  /// What a node of the backward pass reads in the place of the value x of the old graph.
+  NodeId instead(Graph& out, NodeId user, NodeId x, const std::vector<NodeId>& map) const {
+    return backward_[user] && forward_[x] ? copy_of(out, x, map) : map[x];
+  }
+
+ private:
+  /// The value that x is another view of.
+  NodeId origin(NodeId x) const {
+    while (in_[x].op == Op::Rename || in_[x].op == Op::Reshape) x = in_[x].inputs[0];
+    return x;
+  }
+
+  /// Whether a value is held for each row of each layer, and has many numbers in it.
+  bool is_large(NodeId x) const {
+    const Node& n = in_[x];
+    uint64_t numbers = 1;
+    bool layers = false, sequences = false, rows = false;
+    for (const Axis& a : n.axes) {
+      layers = layers || a.kind == AxisKind::Layer;
+      sequences = sequences || a.kind == AxisKind::Batch;
+      if (a.kind == AxisKind::Feature || (a.kind == AxisKind::Position && rows)) numbers *= a.size;
+      rows = rows || a.kind == AxisKind::Position;
+    }
+    return n.dtype == DType::Real && layers && sequences && rows && numbers >= kFew;
+  }
+
+  /// Whether a node of the backward pass may read its input x with three digits.
+  bool bears(NodeId user, NodeId x) const {
+    const Node& n = in_[user];
+    auto other = [&] { return n.inputs[n.inputs[0] == x ? 1 : 0]; };
+    switch (n.op) {
+      case Op::Mul:
+      case Op::Div:
+        return recurrent_[user] < 0;
+      case Op::Lt:
+      case Op::Le:
+        return is_constant(in_, other()) && in_[other()].value == 0;  // rounding keeps the sign
+      case Op::Add:
+      case Op::Sub:
+        return is_constant(in_, other()) && is_factor(user);
+      case Op::Select:
+        return n.inputs[0] != x && is_factor(user);
+      case Op::Neg:
+      case Op::Rename:
+      case Op::Slice:
+      case Op::Reshape:
+        return is_factor(user);
+      default:
+        return false;
+    }
+  }
+
+  /// Whether all that reads a node of the backward pass would bear to read it rounded.
+  bool is_factor(NodeId id) const {
+    if (verdicts_[id] == Verdict::Unknown) {
+      verdicts_[id] = Verdict::No;  // on a way back to itself
+      const bool all = recurrent_[id] < 0 && std::all_of(users_[id].begin(), users_[id].end(), [&](NodeId u) { return !backward_[u] || bears(u, id); });
+      verdicts_[id] = all ? Verdict::Yes : Verdict::No;
+    }
+    return verdicts_[id] == Verdict::Yes;
+  }
+
+  void find_saved() {
+    std::map<NodeId, bool> read;  // by origin: whether every reader bears it
+    for (NodeId id = 0; id < in_.size(); ++id) {
+      if (!backward_[id]) continue;
+      for (NodeId x : in_[id].inputs) {
+        if (!forward_[x] || !is_large(origin(x))) continue;
+        auto [it, fresh] = read.try_emplace(origin(x), true);
+        it->second = it->second && bears(id, x);
+      }
+    }
+    for (const auto& [x, all] : read) {
+      if (all) saved_.insert(x);
+    }
+  }
+
+  /// What is saved as a multiple of it: x of x / r.
+  void find_scaled() {
+    for (NodeId id : std::set<NodeId>(saved_)) {
+      const Node& n = in_[id];
+      NodeId x = kNoNode, r = kNoNode;
+      if (n.op == Op::Div) {
+        x = n.inputs[0], r = n.inputs[1];
+      } else if (n.op == Op::Mul) {
+        for (const int i : {0, 1}) {
+          const Node& factor = in_[n.inputs[i]];
+          if (factor.op == Op::Div && is_constant(in_, factor.inputs[0]) && in_[factor.inputs[0]].value == 1) x = n.inputs[1 - i], r = factor.inputs[1];
+        }
+      }
+      if (x == kNoNode || in_[x].axes != n.axes || !saved_.count(x) || element_count(in_[r].axes) * kFew > element_count(n.axes)) continue;
+      saved_.erase(x);
+      scaled_[x] = {id, r};
+    }
+  }
+
+  NodeId copy_of(Graph& out, NodeId x, const std::vector<NodeId>& map) const {
+    if (saved_.count(x)) return out.unary(Op::Saved, map[x]);
+    if (const auto it = scaled_.find(x); it != scaled_.end()) return out.binary(Op::Mul, copy_of(out, it->second.multiple, map), map[it->second.r]);
+    const Node& n = in_[x];
+    if (x == origin(x) || (!saved_.count(origin(x)) && !scaled_.count(origin(x)))) return map[x];
+    const NodeId of = copy_of(out, n.inputs[0], map);
+    return n.op == Op::Rename ? out.rename(of, n.from, n.to) : out.reshape(of, n.from, n.to);
+  }
+
+  enum class Verdict : uint8_t { Unknown, Yes, No };
+  struct Multiple {
+    NodeId multiple, r;
+  };
+
+  const Graph& in_;
+  std::vector<std::vector<NodeId>> users_;
+  std::vector<int> recurrent_;  // recurrences over positions
+  mutable std::vector<Verdict> verdicts_;
+  std::vector<bool> forward_, backward_;
+  std::set<NodeId> saved_;
+  std::map<NodeId, Multiple> scaled_;
+};
+
+}  // namespace
+
+Graph save_activations(const Graph& in) {
+  const Saver saver(in);
+  return rewrite(in, [&](Graph& out, const Node& n, NodeId id, const std::vector<NodeId>& map) {
+    Node node = n;
+    for (size_t i = 0; i < node.inputs.size(); ++i) node.inputs[i] = saver.instead(out, id, in[id].inputs[i], map);
+    return out.add(std::move(node));
+  });
+}
+
+}  // namespace cpuflow::passes

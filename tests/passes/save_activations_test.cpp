@@ -1,0 +1,138 @@
+// What the backward pass reads a copy of, which bf16 rounds, and what it reads as it is.
+#include "passes/save_activations.h"
+
+#include "ir/interpret.h"
+#include "ir/verify.h"
+#include "modeldefs/frontend/build_graph.h"
+#include "passes/differentiate.h"
+#include "passes/pipeline.h"
+#include "passes/rewrite.h"
+#include "tests/catch.h"
+
+#include <cmath>
+
+using namespace cpuflow;
+using namespace cpuflow::ir;
+
+namespace {
+
+constexpr Axis kB{AxisKind::Batch, 0, 2}, kT{AxisKind::Position, 0, 3}, kLayer{AxisKind::Layer, 0, 2}, kV{AxisKind::Feature, 1, 5};
+
+/// Values of each layer and position, of which a loss is made.
+struct Layers {
+  explicit Layers(uint32_t width = 32) : k{AxisKind::Feature, 0, width} {}
+
+  Graph g;
+  Axis k;
+  NodeId value(const std::string& name) {
+    const NodeId table = g.param(name, {kLayer, kV, k}), rows = g.gather(table, kV, g.input("tokens", {kB, kT}));
+    return g.binary(Op::Mul, rows, g.param(name + "_scale", {k}));
+  }
+  NodeId mean(NodeId x) { return g.binary(Op::Mul, g.reduce(Op::Sum, x, {k}), g.real(1.0 / k.size)); }
+
+  /// The values that the backward pass of the sum of x reads copies of; that nothing changes is checked.
+  std::set<NodeId> saved_for(NodeId x) {
+    g.outputs = {{"loss.total", g.reduce(Op::Sum, x, g[x].axes)}};
+    before = passes::differentiate(g);
+    const Graph after = passes::save_activations(before);
+    REQUIRE_NOTHROW(verify(after));
+    const std::map<std::string, Tensor> want = values(before), got = values(after);
+    REQUIRE(want.size() == got.size());
+    for (const auto& [name, tensor] : want) {
+      INFO(name);
+      for (size_t i = 0; i < tensor.data.size(); ++i) CHECK(std::abs(tensor.data[i] - got.at(name).data[i]) <= 1e-12 * (1 + std::abs(tensor.data[i])));
+    }
+    std::set<NodeId> out;
+    for (NodeId id = 0; id < after.size(); ++id) {
+      if (after[id].op != Op::Saved) continue;
+      for (NodeId old = 0; old < before.size(); ++old) {
+        if (before[old].name == after[after[id].inputs[0]].name && !before[old].name.empty()) out.insert(old);
+      }
+    }
+    for (const Output& o : after.outputs) {
+      if (o.name.starts_with("grad.")) continue;
+      const std::vector<bool> needed = passes::reachable(after, {o.node});
+      for (NodeId id = 0; id < after.size(); ++id) CHECK_FALSE((needed[id] && after[id].op == Op::Saved));
+    }
+    return out;
+  }
+  std::set<std::string> names_saved_for(NodeId x) {
+    std::set<std::string> names;
+    for (NodeId id : saved_for(x)) names.insert(before[id].name);
+    return names;
+  }
+  NodeId named(const std::string& name, NodeId x) {
+    g.set_name(x, name, {});
+    return x;
+  }
+
+  Graph before;
+
+ private:
+  static std::map<std::string, Tensor> values(const Graph& g) {
+    std::map<std::string, Tensor> params, inputs;
+    for (NodeId id = 0; id < g.size(); ++id) {
+      const Node& n = g[id];
+      if (n.op != Op::Param && n.op != Op::Input) continue;
+      Tensor t{n.axes, std::vector<double>(element_count(n.axes))};
+      for (size_t i = 0; i < t.data.size(); ++i) t.data[i] = n.op == Op::Param ? 1 + std::sin(static_cast<double>(7 * i + n.text.size())) : static_cast<double>(i % kV.size);
+      (n.op == Op::Param ? params : inputs)[n.text] = std::move(t);
+    }
+    return interpret(g, params, inputs);
+  }
+};
+
+using Names = std::set<std::string>;
+
+}  // namespace
+
+TEST_CASE("factors of gradients are saved") {
+  Layers m;
+  const NodeId a = m.named("a", m.value("a_table")), b = m.named("b", m.value("b_table"));
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, a, b)) == Names{"a", "b"});
+  const NodeId gate = m.named("gate", m.g.unary(Op::Sigmoid, a));  // its gradient is gate * (1 - gate)
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, gate, b)) == Names{"b", "gate"});
+  const NodeId positive = m.named("positive", m.g.unary(Op::Relu, a));  // compared with 0, whose side rounding does not change
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, positive, b)) == Names{"b", "positive"});
+}
+
+TEST_CASE("what is compared, taken a function of or subtracted is read as it is") {
+  Layers m;
+  const NodeId a = m.named("a", m.value("a_table")), b = m.named("b", m.value("b_table")), c = m.named("c", m.value("c_table"));
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, m.named("larger", m.g.binary(Op::Max2, a, b)), c)) == Names{"c", "larger"});
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, m.named("wave", m.g.unary(Op::Sin, a)), c)) == Names{"c", "wave"});
+}
+
+TEST_CASE("few numbers a row are not worth a copy") {
+  Layers m(8);
+  const NodeId a = m.named("a", m.value("a_table")), b = m.named("b", m.value("b_table"));
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, a, b)).empty());
+}
+
+TEST_CASE("of a norm the result is saved, not what deviates from the mean") {
+  Layers m;
+  const NodeId x = m.named("x", m.value("table")), deviation = m.named("deviation", m.g.binary(Op::Sub, x, m.mean(x)));
+  const NodeId size = m.g.unary(Op::Sqrt, m.g.binary(Op::Add, m.mean(m.g.binary(Op::Mul, deviation, deviation)), m.g.real(1e-5)));
+  const NodeId y = m.named("y", m.g.binary(Op::Div, deviation, size));
+  const NodeId scaled = m.g.binary(Op::Mul, y, m.g.param("scale", {m.k})), b = m.named("b", m.value("b_table"));
+  m.named("scaled", scaled);
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, scaled, b)) == Names{"b", "scaled", "y"});
+}
+
+TEST_CASE("nothing that a recurrence multiplies its state with is rounded") {
+  for (const char* model : {"gru", "v9", "v74"}) {
+    INFO(model);
+    Diagnostics diagnostics;
+    passes::PipelineOptions options;
+    options.bf16 = true;
+    const Graph g = passes::run_pipeline(frontend::load_model(frontend::find_model(model), {}, diagnostics).graph, options);
+    const std::vector<int> recurrent = passes::cycles(g, [](const Node& n) { return n.from[0].kind == AxisKind::Layer; });
+    int saved = 0, read = 0;
+    for (NodeId id = 0; id < g.size(); ++id) {
+      saved += g[id].op == Op::Saved;
+      for (NodeId i : g[id].inputs) read += recurrent[id] >= 0 && g[i].op == Op::Saved;
+    }
+    CHECK(saved > 0);
+    CHECK(read == 0);
+  }
+}
