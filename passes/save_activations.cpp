@@ -26,6 +26,7 @@ class Saver {
     for (NodeId id = 0; id < in.size(); ++id) backward_[id] = backward_[id] && !forward_[id];
     find_saved();
     find_scaled();
+    find_computed();
   }
 
   /// What a node of the backward pass reads in the place of the value x of the old graph.
@@ -124,18 +125,61 @@ class Saver {
     }
   }
 
+  /// Whether a product of matrices reads the value: it reads memory.
+  bool is_operand(NodeId x) const {
+    return std::any_of(users_[x].begin(), users_[x].end(), [&](NodeId u) {
+      if (in_[u].op == Op::Rename || in_[u].op == Op::Reshape) return is_operand(u);
+      return in_[u].op == Op::Mul && users_[u].size() == 1 && in_[users_[u][0]].op == Op::Sum && element_count(in_[u].axes) >= kFew * element_count(in_[x].axes);
+    });
+  }
+
+  bool has_copy(NodeId x) const { return saved_.count(origin(x)) || scaled_.count(origin(x)) || computed_.count(origin(x)); }
+
+  /// Whether a node reads its input as it is when it is computed once more: a number of a row, or a condition that all sequences share.
+  bool stays(NodeId user, NodeId input) const {
+    const Node &n = in_[user], &i = in_[input];
+    const bool shared = std::none_of(i.axes.begin(), i.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; });
+    return i.op == Op::Constant || (n.op == Op::Mul && element_count(i.axes) * kFew <= element_count(n.axes)) || (i.dtype == DType::Bool && shared);
+  }
+
+  /// Whether x follows from what is saved by so many cheap operations.
+  bool follows(NodeId x, int operations) const {
+    const Node& n = in_[x];
+    if (operations == 0 || (n.op != Op::Mul && n.op != Op::Neg && n.op != Op::Add && n.op != Op::Sub && n.op != Op::Select)) return false;
+    if ((n.op == Op::Add || n.op == Op::Sub) && !is_constant(in_, n.inputs[0]) && !is_constant(in_, n.inputs[1])) return false;
+    return std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return stays(x, i) || has_copy(i) || follows(origin(i), operations - 1); });
+  }
+
+  /// What follows from other copies needs none.
+  void find_computed() {
+    constexpr int kCheap = 2;
+    std::set<NodeId> multiples;
+    for (const auto& [x, multiple] : scaled_) multiples.insert(multiple.of);
+    for (NodeId id : std::set<NodeId>(saved_)) {
+      if (multiples.count(id) || is_operand(id) || !follows(id, kCheap)) continue;
+      saved_.erase(id);
+      computed_.insert(id);
+    }
+  }
+
+  /// What the backward pass reads in the place of x, if it reads a copy of it.
   NodeId copy_of(Graph& out, NodeId x, const std::vector<NodeId>& map) const {
     if (saved_.count(x)) return out.unary(Op::Saved, map[x]);
-    if (const auto it = scaled_.find(x); it != scaled_.end()) return out.binary(Op::Mul, copy_of(out, it->second.multiple, map), map[it->second.r]);
-    const Node& n = in_[x];
-    if (x == origin(x) || (!saved_.count(origin(x)) && !scaled_.count(origin(x)))) return map[x];
-    const NodeId of = copy_of(out, n.inputs[0], map);
-    return n.op == Op::Rename ? out.rename(of, n.from, n.to) : out.reshape(of, n.from, n.to);
+    if (const auto it = scaled_.find(x); it != scaled_.end()) return out.binary(Op::Mul, copy_of(out, it->second.of, map), map[it->second.r]);
+    if (!has_copy(x)) return map[x];
+    return again(out, x, map);
+  }
+
+  /// The operation once more, on copies.
+  NodeId again(Graph& out, NodeId x, const std::vector<NodeId>& map) const {
+    Node n = in_[x];
+    for (NodeId& i : n.inputs) i = stays(x, i) ? map[i] : has_copy(i) ? copy_of(out, i, map) : again(out, i, map);
+    return out.add(std::move(n));
   }
 
   enum class Verdict : uint8_t { Unknown, Yes, No };
   struct Multiple {
-    NodeId multiple, r;
+    NodeId of, r;
   };
 
   const Graph& in_;
@@ -143,7 +187,7 @@ class Saver {
   std::vector<int> recurrent_;  // recurrences over positions
   mutable std::vector<Verdict> verdicts_;
   std::vector<bool> forward_, backward_;
-  std::set<NodeId> saved_;
+  std::set<NodeId> saved_, computed_;  // by a copy; from copies
   std::map<NodeId, Multiple> scaled_;
 };
 

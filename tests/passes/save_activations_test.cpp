@@ -103,6 +103,17 @@ TEST_CASE("what is compared, taken a function of or subtracted is read as it is"
   CHECK(m.names_saved_for(m.g.binary(Op::Mul, m.named("wave", m.g.unary(Op::Sin, a)), c)) == Names{"c", "wave"});
 }
 
+TEST_CASE("what follows from a copy by cheap operations is computed from it") {
+  Layers m;
+  const NodeId a = m.named("a", m.value("a_table")), b = m.named("b", m.value("b_table"));
+  const NodeId wave = m.named("wave", m.g.unary(Op::Tanh, a)), above = m.named("above", m.g.binary(Op::Add, m.g.real(1), wave));
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, above, b)) == Names{"b", "wave"});
+  const NodeId square = m.named("square", m.g.binary(Op::Mul, wave, wave));
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, square, b)) == Names{"b", "wave"});
+  const NodeId sine = m.named("sine", m.g.unary(Op::Sin, wave));  // a function of the copy would be another one
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, sine, m.g.binary(Op::Mul, above, b))).count("sine") == 1);
+}
+
 TEST_CASE("few numbers a row are not worth a copy") {
   Layers m(8);
   const NodeId a = m.named("a", m.value("a_table")), b = m.named("b", m.value("b_table"));
