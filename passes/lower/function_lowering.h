@@ -206,7 +206,10 @@ class FunctionLowering {
     int direction = +1;
     std::vector<RegionPlan> regions;
   };
+  int64_t held_bytes(const RegionPlan& region) const;
+  bool is_full(const PartPlan& plan, int region, const std::vector<size_t>& unit) const;
   std::vector<PartPlan> parts_;
+  std::set<ir::NodeId> read_whole_;  // by products over all rows
   ir::Function function_;
 };
 

@@ -125,7 +125,46 @@ void FunctionLowering::assign_parts() {
   }
 }
 
+/// Bytes of what a region's statements read or write that is held for all rows: what came from other parts, and what products over all rows read.
+int64_t FunctionLowering::held_bytes(const RegionPlan& region) const {
+  std::set<NodeId> held;
+  for (size_t i : region.members) {
+    if (read_whole_.count(statements_[i].node)) held.insert(statements_[i].node);
+    for (const Read& r : statements_[i].reads) {
+      const auto from = statements_of_.find(r.node);
+      if (from == statements_of_.end() || statements_[from->second[0]].part != statements_[i].part || read_whole_.count(r.node)) held.insert(r.node);
+    }
+  }
+  int64_t bytes = 0;
+  for (NodeId id : held) {
+    int64_t elements = 1;
+    for (const Axis& a : g_[id].axes) elements *= a.kind == AxisKind::Batch || a.kind == AxisKind::Layer ? 1 : a.size;
+    bytes += elements * (g_[id].op == Op::Saved ? 2 : 4);
+  }
+  return bytes;
+}
+
+/// Whether some statements had better run behind the products over all rows that follow a region than in it: the region has filled the second cache with
+/// what those read, and all that the statements read of it is held for all rows anyway.
+bool FunctionLowering::is_full(const PartPlan& plan, int number, const std::vector<size_t>& unit) const {
+  constexpr int64_t kShare = 4;  // of the second cache: weights, gradients and what is left behind are there as well
+  if (number + 1 >= static_cast<int>(plan.regions.size()) || plan.regions[number + 1].row) return false;
+  const std::set<size_t> members(plan.regions[number].members.begin(), plan.regions[number].members.end());
+  for (size_t i : unit) {
+    for (const Read& r : statements_[i].reads) {
+      const auto from = statements_of_.find(r.node);
+      const bool here = from != statements_of_.end() && std::any_of(from->second.begin(), from->second.end(), [&](size_t j) { return members.count(j) != 0; });
+      if (here && !read_whole_.count(r.node)) return false;
+    }
+  }
+  return held_bytes(plan.regions[number]) * kShare > b_.options.second_cache_floats * static_cast<int64_t>(sizeof(float));
+}
+
 void FunctionLowering::assign_regions() {
+  for (const Statement& s : statements_) {
+    if (s.row || s.steps.empty() || s.steps.back().kind != Step::Kind::Product) continue;
+    for (const Read& r : s.reads) read_whole_.insert(r.node);
+  }
   // statements of one recurrence are placed together
   std::vector<std::vector<size_t>> units;
   std::map<int, size_t> unit_of_cycle;
@@ -214,10 +253,20 @@ void FunctionLowering::assign_regions() {
         if (need != 0) region.direction = need;
       }
     }
+    if (chosen >= 0 && row && is_full(plan, chosen, units[u])) {
+      const int products = chosen + 1;
+      chosen = -1;
+      for (int k = products + 1; k < static_cast<int>(plan.regions.size()) && chosen < 0; ++k) {
+        if (plan.regions[k].row == row && (direction == 0 || plan.regions[k].direction == 0 || plan.regions[k].direction == direction)) chosen = k;
+      }
+      obstacle = "what is read here was held for all rows anyway, and its products come first, while it is near";
+    }
     if (chosen < 0) {
       chosen = static_cast<int>(plan.regions.size());
       plan.regions.push_back({row, direction, {}});
       if (b_.options.fuse && row && chosen > 0) decline(statements_[units[u][0]].node, "opens a new region: " + obstacle);
+    } else if (direction != 0) {
+      plan.regions[chosen].direction = direction;
     }
     for (size_t i : units[u]) {
       statements_[i].region = chosen;

@@ -79,6 +79,26 @@ TEST_CASE("what only bf16 products read, and what is saved for the backward pass
   CHECK_FALSE(kept_in_bf16("logits"));  // the softmax reads them
 }
 
+TEST_CASE("products over all rows run while what they read is near: in between, if a layer fills the second cache") {
+  auto products_of_a_layer = [](std::map<std::string, std::string> sizes) {
+    cli::CompileOptions options;
+    options.model = CPUFLOW_SOURCE_DIR "/modeldefs/v5ln.toml";
+    options.overrides = std::move(sizes);
+    options.run = options.eval = options.rows = false;
+    int regions = 0;
+    const ir::LoopProgram program = cli::compile_model(options).program;
+    for (const ir::Function& f : program.functions) {
+      for (const ir::Part& part : f.parts) {
+        if (f.name != "train_sequence" || !part.loops || part.direction > 0) continue;
+        for (const ir::Region& r : part.regions) regions += !r.has_rows;
+      }
+    }
+    return regions;
+  };
+  CHECK(products_of_a_layer({}) > 1);
+  CHECK(products_of_a_layer({{"d", "32"}, {"k", "16"}, {"ff", "32"}}) == 1);
+}
+
 TEST_CASE("an exponential that is kept in bf16 and otherwise only summed is rough") {
   auto rough = [](const char* precision, bool eval) {
     cli::CompileOptions options;
