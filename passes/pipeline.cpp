@@ -39,7 +39,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"chunk_sums", "before sums of three factors are brought into products for all pairs of positions", chunk_sums},
       {"normalise_sums", "before differentiate: the gradient of a prefix sum is a prefix sum", normalise_sums},
       {"merge_linear_maps", "before differentiate: the gradients of the maps come from that of the merged one", merge_linear_maps},
-      {"fold_scales", "bf16: before differentiate: the gradients of scales and biases come from that of the matrix that they join", fold_scales, true},
+      {"fold_scales", "bf16: before differentiate: the gradients of scales and biases come from that of the matrix that they join", fold_scales, For::Bf16},
       {"canonicalise_sums", "sums that were written in two ways are one now, and must be numbered as one", canonicalise},
       {"differentiate", "before everything that groups values: gradients are grouped with the rest", differentiate},
       {"drop_stops", "gradients exist, so nothing needs to be kept from them", drop_stops},
@@ -49,9 +49,9 @@ const std::vector<Pass>& graph_pipeline() {
       {"drop_deviations", "after use_reciprocals, which makes a mean a sum times a constant", drop_deviations},
       {"split_choices", "before sums are brought into their form: what is left is a sum of two factors", split_choices},
       {"normalise_gradient_sums", "the sums that gradients brought", normalise_sums},
-      {"compensate_sums", "after everything that recognises prefix sums", compensate_sums},
+      {"compensate_sums", "float32: after everything that recognises prefix sums", compensate_sums, For::Float32},
       {"count_micro_batches", "nothing behind it may see that what it multiplies with is 1", count_micro_batches},
-      {"save_activations", "bf16: last: what the backward pass reads is known", save_activations, true},
+      {"save_activations", "bf16: last: what the backward pass reads is known", save_activations, For::Bf16},
   };
   return passes;
 }
@@ -72,7 +72,7 @@ ir::Graph run_pipeline(ir::Graph graph, const PipelineOptions& options) {
   if (options.after) options.after(number, "parsed", graph, 0);
   for (const Pass& p : graph_pipeline()) {
     ++number;
-    if (options.skip.count(p.name) || (p.of_bf16 && !options.bf16)) continue;
+    if (options.skip.count(p.name) || p.programs == (options.bf16 ? For::Float32 : For::Bf16)) continue;
     const auto start = std::chrono::steady_clock::now();
     graph = p.run(graph);
     if (options.after) options.after(number, p.name, graph, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());

@@ -89,6 +89,11 @@ std::string Names::stream_offset(const Buffer& b) const {
   }
 }
 
+bool Names::counts(const Buffer& buffer, size_t axis) const {
+  const bool is_row = region_ && region_->has_rows && buffer.axes[axis] == region_->row;
+  return buffer.strides[axis] != 0 && !(is_row && (buffer.rows == Rows::One || !buffer.in_memory()));
+}
+
 std::string Names::offset(const Place& place, const Axis* skip, const std::map<ExprId, std::string>& computed) const {
   const Buffer& b = p_.buffers[place.buffer];
   std::map<std::string, int64_t> terms;
@@ -103,8 +108,7 @@ std::string Names::offset(const Place& place, const Axis* skip, const std::map<E
     const Index& i = place.indices[d];
     int64_t stride = b.strides[d];
     const bool is_row = region_ && region_->has_rows && b.axes[d] == region_->row;
-    if (is_row && (b.rows == Rows::One || !b.in_memory())) continue;
-    if (stride == 0) continue;
+    if (!counts(b, d)) continue;
     for (auto [axis, c] : i.terms) {
       if (skip && axis == *skip) continue;
       add(variable(axis), c * stride);
@@ -211,7 +215,7 @@ class NestEmitter {
   std::vector<ExprId> computed_indices(const Place& place) const {
     std::vector<ExprId> out;
     for (size_t d = 0; d < place.indices.size(); ++d) {
-      if (place.indices[d].computed != kNone && p_.buffers[place.buffer].strides[d] != 0) out.push_back(place.indices[d].computed);
+      if (place.indices[d].computed != kNone && names_.counts(p_.buffers[place.buffer], d)) out.push_back(place.indices[d].computed);
     }
     return out;
   }

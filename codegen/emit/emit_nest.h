@@ -23,6 +23,8 @@ class Names {
   /// Offset of a place from its buffer's first element; with `skip` (the vector lane), from that of own_buffer() and without the lane's part.
   std::string offset(const ir::Place& place, const ir::Axis* skip, const std::map<ir::ExprId, std::string>& computed) const;
   std::string index(const ir::Index& index, const std::map<ir::ExprId, std::string>& computed) const;
+  /// Whether the offset in a buffer depends on the index along its axis number `axis`: not where one element is held for all of them.
+  bool counts(const ir::Buffer& buffer, size_t axis) const;
 
  private:
   /// What is added to offsets in a buffer of which each stream has its own, or "".
