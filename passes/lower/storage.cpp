@@ -168,7 +168,8 @@ void FunctionLowering::choose_held() {
       const Statement& reader = statements_[u.statement];
       if (reader.part != producer.part || !u.read.same_layer) layers = true;
       const bool here = reader.part == producer.part && reader.region == producer.region && u.read.same_layer;
-      const bool earlier = here && u.read.how == Read::How::EarlierRow;
+      const int order = function_.parts[producer.part].regions[producer.region].direction;
+      const bool earlier = here && u.read.how == (order < 0 ? Read::How::LaterRow : Read::How::EarlierRow);  // in the order of the rows
       near = near && here && (earlier || u.read.how == Read::How::SameRow);
       same_region = same_region && here && u.read.how == Read::How::SameRow;
       same_group = same_group && here && reader.group == producer.group;
