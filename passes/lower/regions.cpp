@@ -232,7 +232,7 @@ void FunctionLowering::assign_regions() {
         }
       }
     }
-    int chosen = -1;
+    int chosen = -1, order = direction;
     if (b_.options.fuse) {
       for (int k = lowest; k < static_cast<int>(plan.regions.size()) && chosen < 0; ++k) {
         RegionPlan& region = plan.regions[k];
@@ -250,23 +250,23 @@ void FunctionLowering::assign_regions() {
           continue;
         }
         chosen = k;
-        if (need != 0) region.direction = need;
+        order = need;
       }
     }
     if (chosen >= 0 && row && is_full(plan, chosen, units[u])) {
       const int products = chosen + 1;
-      chosen = -1;
+      chosen = -1, order = direction;
       for (int k = products + 1; k < static_cast<int>(plan.regions.size()) && chosen < 0; ++k) {
-        if (plan.regions[k].row == row && (direction == 0 || plan.regions[k].direction == 0 || plan.regions[k].direction == direction)) chosen = k;
+        if (plan.regions[k].row == row && (order == 0 || plan.regions[k].direction == 0 || plan.regions[k].direction == order)) chosen = k;
       }
       obstacle = "what is read here was held for all rows anyway, and its products come first, while it is near";
     }
     if (chosen < 0) {
       chosen = static_cast<int>(plan.regions.size());
-      plan.regions.push_back({row, direction, {}});
+      plan.regions.push_back({row, order, {}});
       if (b_.options.fuse && row && chosen > 0) decline(statements_[units[u][0]].node, "opens a new region: " + obstacle);
-    } else if (direction != 0) {
-      plan.regions[chosen].direction = direction;
+    } else if (order != 0) {
+      plan.regions[chosen].direction = order;
     }
     for (size_t i : units[u]) {
       statements_[i].region = chosen;
