@@ -72,10 +72,11 @@ ir::Graph run_pipeline(ir::Graph graph, const PipelineOptions& options) {
   if (options.after) options.after(number, "parsed", graph, 0);
   for (const Pass& p : graph_pipeline()) {
     ++number;
-    if (options.skip.count(p.name) || p.programs == (options.bf16 ? For::Float32 : For::Bf16)) continue;
-    const auto start = std::chrono::steady_clock::now();
-    graph = p.run(graph);
-    if (options.after) options.after(number, p.name, graph, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    if (!options.skip.count(p.name) && p.programs != (options.bf16 ? For::Float32 : For::Bf16)) {
+      const auto start = std::chrono::steady_clock::now();
+      graph = p.run(graph);
+      if (options.after) options.after(number, p.name, graph, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    }
     if (options.stop_after == p.name) break;
   }
   return graph;
