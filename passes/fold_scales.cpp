@@ -27,16 +27,9 @@ class Folder {
   NodeId folded(Graph& out, NodeId id, const std::vector<NodeId>& map) const {
     const std::optional<LinearMap> linear = maps_.at(id);
     if (!linear) return kNoNode;
-    NodeId x = linear->x;
     Axes summed = linear->over;  // as x calls the axes that the map sums over
-    for (; in_[x].op == Op::Rename; x = in_[x].inputs[0]) {
-      const Node& n = in_[x];
-      for (size_t i = 0; i < n.from.size(); ++i) {
-        const auto at = std::find(summed.begin(), summed.end(), n.to[i]);
-        if (at == summed.end()) return kNoNode;
-        *at = n.from[i];
-      }
-    }
+    const NodeId x = maps_.behind_names(linear->x, summed, false);
+    if (x == kNoNode) return kNoNode;
     const Scaled parts = parts_of(x);
     if (parts.y == kNoNode || !subset(summed, in_[parts.y].axes) || !of_summed(parts.scale, summed) || !of_summed(parts.bias, summed)) return kNoNode;
     if (!only_multiplied(x)) return kNoNode;

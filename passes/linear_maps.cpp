@@ -29,4 +29,16 @@ std::optional<LinearMap> LinearMaps::at(NodeId id) const {
   return std::nullopt;
 }
 
+NodeId LinearMaps::behind_names(NodeId x, Axes& axes, bool alone) const {
+  for (; graph_[x].op == Op::Rename && (!alone || users_[x].size() == 1); x = graph_[x].inputs[0]) {
+    const Node& n = graph_[x];
+    for (size_t i = 0; i < n.from.size(); ++i) {
+      const auto at = std::find(axes.begin(), axes.end(), n.to[i]);
+      if (at == axes.end()) return kNoNode;
+      *at = n.from[i];
+    }
+  }
+  return x;
+}
+
 }  // namespace cpuflow::passes

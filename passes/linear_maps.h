@@ -21,6 +21,8 @@ class LinearMaps {
   std::optional<LinearMap> at(ir::NodeId id) const;
   /// Whether a value is made of parameters alone: the same for all sequences and positions.
   bool fixed(ir::NodeId id) const { return fixed_[id]; }
+  /// What x is under other names, and how that calls the axes; kNoNode where it has no such axes.  `alone`: only as far as nothing else reads it.
+  ir::NodeId behind_names(ir::NodeId x, ir::Axes& axes, bool alone) const;
   /// Nodes that read a value, each once; kNoNode for an output.
   const std::vector<ir::NodeId>& users(ir::NodeId id) const { return users_[id]; }
 

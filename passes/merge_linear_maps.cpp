@@ -22,16 +22,9 @@ class Merger {
   NodeId merged(Graph& out, NodeId id, const std::vector<NodeId>& map) const {
     const std::optional<LinearMap> outer = maps_.at(id);
     if (!outer) return kNoNode;
-    NodeId between = outer->x;
     Axes middle = outer->over;  // as the inner map calls the axes that the outer one sums over
-    for (; maps_.users(between).size() == 1 && in_[between].op == Op::Rename; between = in_[between].inputs[0]) {
-      const Node& n = in_[between];
-      for (size_t i = 0; i < n.from.size(); ++i) {
-        const auto at = std::find(middle.begin(), middle.end(), n.to[i]);
-        if (at == middle.end()) return kNoNode;
-        *at = n.from[i];
-      }
-    }
+    const NodeId between = maps_.behind_names(outer->x, middle, true);
+    if (between == kNoNode) return kNoNode;
     const std::optional<LinearMap> inner = maps_.users(between).size() == 1 ? maps_.at(between) : std::nullopt;
     if (!inner || !subset(middle, in_[inner->matrix].axes)) return kNoNode;
     if (std::any_of(middle.begin(), middle.end(), [&](const Axis& a) { return contains(in_[inner->x].axes, a); })) return kNoNode;

@@ -39,7 +39,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"chunk_sums", "before sums of three factors are brought into products for all pairs of positions", chunk_sums},
       {"normalise_sums", "before differentiate: the gradient of a prefix sum is a prefix sum", normalise_sums},
       {"merge_linear_maps", "before differentiate: the gradients of the maps come from that of the merged one", merge_linear_maps},
-      {"fold_scales", "bf16: before differentiate: the gradients of scales and biases come from that of the matrix that they join", fold_scales, For::Bf16},
+      {"fold_scales", "before differentiate: the gradients of scales and biases come from that of the matrix that they join", fold_scales, For::Bf16},
       {"canonicalise_sums", "sums that were written in two ways are one now, and must be numbered as one", canonicalise},
       {"differentiate", "before everything that groups values: gradients are grouped with the rest", differentiate},
       {"drop_stops", "gradients exist, so nothing needs to be kept from them", drop_stops},
@@ -49,9 +49,9 @@ const std::vector<Pass>& graph_pipeline() {
       {"drop_deviations", "after use_reciprocals, which makes a mean a sum times a constant", drop_deviations},
       {"split_choices", "before sums are brought into their form: what is left is a sum of two factors", split_choices},
       {"normalise_gradient_sums", "the sums that gradients brought", normalise_sums},
-      {"compensate_sums", "float32: after everything that recognises prefix sums", compensate_sums, For::Float32},
+      {"compensate_sums", "after everything that recognises prefix sums", compensate_sums, For::Float32},
       {"count_micro_batches", "nothing behind it may see that what it multiplies with is 1", count_micro_batches},
-      {"save_activations", "bf16: last: what the backward pass reads is known", save_activations, For::Bf16},
+      {"save_activations", "last: what the backward pass reads is known", save_activations, For::Bf16},
   };
   return passes;
 }

@@ -18,7 +18,7 @@ bool is_constant(const Graph& g, NodeId id) { return g[id].op == Op::Constant; }
 class Saver {
  public:
   explicit Saver(const Graph& in)
-      : in_(in), users_(users_of(in)), recurrent_(cycles(in, [](const Node& n) { return n.from[0].kind == AxisKind::Layer; })), verdicts_(in.size()) {
+      : in_(in), users_(users_of(in)), recurrent_(cycles(in, [](const Node& n) { return n.from[0].kind == AxisKind::Layer; })) {
     std::vector<NodeId> results, gradients;
     for (const Output& o : in.outputs) (o.name.starts_with("grad.") ? gradients : results).push_back(o.node);
     forward_ = reachable(in, results);
@@ -83,12 +83,9 @@ class Saver {
 
   /// Whether all that reads a node of the backward pass would bear to read it rounded.
   bool is_factor(NodeId id) const {
-    if (verdicts_[id] == Verdict::Unknown) {
-      verdicts_[id] = Verdict::No;  // on a way back to itself
-      const bool all = recurrent_[id] < 0 && std::all_of(users_[id].begin(), users_[id].end(), [&](NodeId u) { return !backward_[u] || bears(u, id); });
-      verdicts_[id] = all ? Verdict::Yes : Verdict::No;
-    }
-    return verdicts_[id] == Verdict::Yes;
+    const auto [it, fresh] = factors_.try_emplace(id, false);  // no, on a way back to itself
+    if (fresh) it->second = recurrent_[id] < 0 && std::all_of(users_[id].begin(), users_[id].end(), [&](NodeId u) { return !backward_[u] || bears(u, id); });
+    return it->second;
   }
 
   void find_saved() {
@@ -177,7 +174,6 @@ class Saver {
     return out.add(std::move(n));
   }
 
-  enum class Verdict : uint8_t { Unknown, Yes, No };
   struct Multiple {
     NodeId of, r;
   };
@@ -185,7 +181,7 @@ class Saver {
   const Graph& in_;
   std::vector<std::vector<NodeId>> users_;
   std::vector<int> recurrent_;  // recurrences over positions
-  mutable std::vector<Verdict> verdicts_;
+  mutable std::map<NodeId, bool> factors_;  // what is known of is_factor
   std::vector<bool> forward_, backward_;
   std::set<NodeId> saved_, computed_;  // by a copy; from copies
   std::map<NodeId, Multiple> scaled_;

@@ -249,17 +249,13 @@ void FunctionLowering::assign_regions() {
           obstacle = need > 0 ? "it needs rows in order, and the region before it runs backwards" : "it needs rows backwards, and the region before it runs in order";
           continue;
         }
+        if (row && is_full(plan, k, units[u])) {
+          obstacle = "what is read here was held for all rows anyway, and its products come first, while it is near";
+          continue;
+        }
         chosen = k;
         order = need;
       }
-    }
-    if (chosen >= 0 && row && is_full(plan, chosen, units[u])) {
-      const int products = chosen + 1;
-      chosen = -1, order = direction;
-      for (int k = products + 1; k < static_cast<int>(plan.regions.size()) && chosen < 0; ++k) {
-        if (plan.regions[k].row == row && (order == 0 || plan.regions[k].direction == 0 || plan.regions[k].direction == order)) chosen = k;
-      }
-      obstacle = "what is read here was held for all rows anyway, and its products come first, while it is near";
     }
     if (chosen < 0) {
       chosen = static_cast<int>(plan.regions.size());

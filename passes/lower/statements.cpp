@@ -210,12 +210,12 @@ Place FunctionLowering::pack_operand(Statement& s, const Place& src, NodeId oper
 
 /// The same, with the reason where it does not.
 bool FunctionLowering::takes_bf16(const Statement& s) {
-  const bool rounded = rounds(s.node);
+  if (rounds(s.node)) return true;
   const auto exact = b_.float32.find(s.node);
-  if (b_.options.bf16 && rate_ == Rate::Sequence && !rounded && (s.cycle >= 0 || exact != b_.float32.end())) {
+  if (b_.options.bf16 && rate_ == Rate::Sequence && (s.cycle >= 0 || exact != b_.float32.end())) {
     decline(s.node, "multiplies float32 numbers: " + (s.cycle >= 0 ? std::string("rounding would add up in the state that it carries") : exact->second));
   }
-  return rounded;
+  return false;
 }
 
 bool FunctionLowering::build_product(Statement& s) {
@@ -252,7 +252,8 @@ bool FunctionLowering::build_product(Statement& s) {
     if (!pm || !pn || !pk) continue;
     const bool each_row = row && contains(out, *row) && contains(xa, *row) && contains(ya, *row);
     if (row && s.cycle < 0 && !each_row && *row != *pm && *row != *pk) continue;
-    ExprId ea = pull_operand(x, rounds(s.node)), eb = pull_operand(y, rounds(s.node));
+    const bool rounded = rounds(s.node);
+    ExprId ea = pull_operand(x, rounded), eb = pull_operand(y, rounded);
     if (b_[ea].kind != Expr::Kind::Load || b_[eb].kind != Expr::Kind::Load) return refuse("a factor is computed where it is read, and has no matrix in memory");
     Place a = b_[ea].place, b = b_[eb].place;
     if (!affine(a) || !affine(b)) return refuse("a factor is read at computed places");

@@ -153,6 +153,7 @@ void FunctionLowering::choose_held() {
     auto it = statements_of_.find(node);
     if (it == statements_of_.end()) continue;
     const Statement& producer = statements_[it->second[0]];
+    const Region* region = &function_.parts[producer.part].regions[producer.region];
     const int home = layer_home_[node];
     bool layers = home < 0, rows_all = !producer.row || !contains(b.axes, *producer.row) || !b_.options.fuse || b.space == Space::Shared;
     bool same_region = true, same_group = true, same_nest = true, near = true, bounded = true;
@@ -168,8 +169,7 @@ void FunctionLowering::choose_held() {
       const Statement& reader = statements_[u.statement];
       if (reader.part != producer.part || !u.read.same_layer) layers = true;
       const bool here = reader.part == producer.part && reader.region == producer.region && u.read.same_layer;
-      const int order = function_.parts[producer.part].regions[producer.region].direction;
-      const bool earlier = here && u.read.how == (order < 0 ? Read::How::LaterRow : Read::How::EarlierRow);  // in the order of the rows
+      const bool earlier = here && u.read.how == (region->direction < 0 ? Read::How::LaterRow : Read::How::EarlierRow);  // in the order of the rows
       near = near && here && (earlier || u.read.how == Read::How::SameRow);
       same_region = same_region && here && u.read.how == Read::How::SameRow;
       same_group = same_group && here && reader.group == producer.group;
@@ -184,7 +184,6 @@ void FunctionLowering::choose_held() {
     if (row_range && producer.reduces_rows && ranged(*producer.row)) b.persistent = true;
     if (b.space == Space::Shared || b.persistent) layers = true;
     else if (layers && b.space == Space::Lane && may_pass_on(node, producer, uses[node])) layers = false, passed_on_.insert(buffer);
-    const Region* region = &function_.parts[producer.part].regions[producer.region];
     near = near && distance > 0 && !rows_all && region->chunk == 0;
     const bool by_row = region->groups[producer.group].by_row;
     const bool nest = producer.steps.size() == 1 && producer.steps[0].kind == Step::Kind::Nest && it->second.size() == 1;

@@ -1,13 +1,9 @@
 // No pass changes a value: the interpreter's results are the same after each of them, for models with every kind of statement.
 #include "ir/diagnostics.h"
-#include "ir/interpret.h"
 #include "ir/verify.h"
 #include "modeldefs/frontend/build_graph.h"
 #include "passes/pipeline.h"
-#include "tests/catch.h"
-
-#include <cmath>
-#include <random>
+#include "tests/passes/same_values.h"
 
 using namespace cpuflow;
 using namespace cpuflow::ir;
@@ -18,20 +14,6 @@ struct Case {
   const char* model;
   std::map<std::string, std::string> sizes;
 };
-
-/// The same values for nodes of the same name, whatever the graph.
-void example_values(const Graph& graph, int64_t vocabulary, std::map<std::string, Tensor>& params, std::map<std::string, Tensor>& inputs) {
-  for (NodeId id = 0; id < graph.size(); ++id) {
-    const Node& n = graph[id];
-    if (n.op != Op::Param && n.op != Op::Input) continue;
-    std::mt19937 random(static_cast<unsigned>(std::hash<std::string>{}(n.text)));
-    Tensor t{n.axes, std::vector<double>(element_count(n.axes))};
-    for (double& v : t.data) {
-      v = n.op == Op::Param ? std::uniform_real_distribution<double>(-0.6, 0.6)(random) : static_cast<double>(random() % static_cast<unsigned>(vocabulary));
-    }
-    (n.op == Op::Param ? params : inputs)[n.text] = std::move(t);
-  }
-}
 
 double relative_difference(const Tensor& a, const Tensor& b) {
   if (a.data.size() != b.data.size()) return 1;

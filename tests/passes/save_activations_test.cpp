@@ -1,15 +1,14 @@
 // What the backward pass reads a copy of, which bf16 rounds, and what it reads as it is.
 #include "passes/save_activations.h"
 
-#include "ir/interpret.h"
 #include "ir/verify.h"
 #include "modeldefs/frontend/build_graph.h"
 #include "passes/differentiate.h"
 #include "passes/pipeline.h"
 #include "passes/rewrite.h"
-#include "tests/catch.h"
+#include "tests/passes/same_values.h"
 
-#include <cmath>
+#include <set>
 
 using namespace cpuflow;
 using namespace cpuflow::ir;
@@ -30,55 +29,27 @@ struct Layers {
   }
   NodeId mean(NodeId x) { return g.binary(Op::Mul, g.reduce(Op::Sum, x, {k}), g.real(1.0 / k.size)); }
 
-  /// The values that the backward pass of the sum of x reads copies of; that nothing changes is checked.
-  std::set<NodeId> saved_for(NodeId x) {
+  /// The names of the values that the backward pass of the sum of x reads copies of; that nothing changes is checked.
+  std::set<std::string> names_saved_for(NodeId x) {
     g.outputs = {{"loss.total", g.reduce(Op::Sum, x, g[x].axes)}};
-    before = passes::differentiate(g);
-    const Graph after = passes::save_activations(before);
+    const Graph before = passes::differentiate(g), after = passes::save_activations(before);
     REQUIRE_NOTHROW(verify(after));
-    const std::map<std::string, Tensor> want = values(before), got = values(after);
-    REQUIRE(want.size() == got.size());
-    for (const auto& [name, tensor] : want) {
-      INFO(name);
-      for (size_t i = 0; i < tensor.data.size(); ++i) CHECK(std::abs(tensor.data[i] - got.at(name).data[i]) <= 1e-12 * (1 + std::abs(tensor.data[i])));
-    }
-    std::set<NodeId> out;
-    for (NodeId id = 0; id < after.size(); ++id) {
-      if (after[id].op != Op::Saved) continue;
-      for (NodeId old = 0; old < before.size(); ++old) {
-        if (before[old].name == after[after[id].inputs[0]].name && !before[old].name.empty()) out.insert(old);
-      }
-    }
+    check_same_values(before, after, kV.size);
     for (const Output& o : after.outputs) {
       if (o.name.starts_with("grad.")) continue;
       const std::vector<bool> needed = passes::reachable(after, {o.node});
       for (NodeId id = 0; id < after.size(); ++id) CHECK_FALSE((needed[id] && after[id].op == Op::Saved));
     }
-    return out;
-  }
-  std::set<std::string> names_saved_for(NodeId x) {
     std::set<std::string> names;
-    for (NodeId id : saved_for(x)) names.insert(before[id].name);
+    for (NodeId id = 0; id < after.size(); ++id) {
+      const Node& n = after[id];
+      if (n.op == Op::Saved && !after[n.inputs[0]].name.empty()) names.insert(after[n.inputs[0]].name);
+    }
     return names;
   }
   NodeId named(const std::string& name, NodeId x) {
     g.set_name(x, name, {});
     return x;
-  }
-
-  Graph before;
-
- private:
-  static std::map<std::string, Tensor> values(const Graph& g) {
-    std::map<std::string, Tensor> params, inputs;
-    for (NodeId id = 0; id < g.size(); ++id) {
-      const Node& n = g[id];
-      if (n.op != Op::Param && n.op != Op::Input) continue;
-      Tensor t{n.axes, std::vector<double>(element_count(n.axes))};
-      for (size_t i = 0; i < t.data.size(); ++i) t.data[i] = n.op == Op::Param ? 1 + std::sin(static_cast<double>(7 * i + n.text.size())) : static_cast<double>(i % kV.size);
-      (n.op == Op::Param ? params : inputs)[n.text] = std::move(t);
-    }
-    return interpret(g, params, inputs);
   }
 };
 
