@@ -71,17 +71,29 @@ __attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
         for (int j = 0; j < kRegs; ++j) sum[r][j] = Units::multiply_add(x, row[j], sum[r][j]);
       }
     };
-    KERNEL_UNROLL
-    for (int r = 0; r < R; ++r) {
+    auto ask_for_row = [&](const float* row) __attribute__((always_inline)) {
       KERNEL_UNROLL
-      for (int j = 0; j < kRegs * kLanes; j += 16) __builtin_prefetch(c + r * c_row + j, 1);
+      for (int j = 0; j < kRegs * kLanes; j += 16) __builtin_prefetch(row + j, 1);
+    };
+    if constexpr (!kFromCopy) {
+      KERNEL_UNROLL
+      for (int r = 0; r < R; ++r) ask_for_row(c + r * c_row);
     }
+    // A gradient may come from memory: its next block is asked for row by row, since all of it at once would keep A and B waiting.
+    const float* c_ahead = c + R * c_row;
+    const int steps_a_row = blocks.k / (4 * R);
+    int left = steps_a_row;
     const long fetch_step = fetch < blocks.fetch_end ? blocks.fetch_step : 0;
     int k = blocks.k;
     KERNEL_ROLLED
     for (; k >= 4; k -= 4) {
       __builtin_prefetch(fetch, 0, 2);
       fetch += fetch_step;
+      if (kFromCopy && --left <= 0) {
+        ask_for_row(c_ahead);
+        c_ahead += c_row;
+        left = steps_a_row;
+      }
       KERNEL_UNROLL
       for (int u = 0; u < 4; ++u) step(u);
       a += kFromCopy ? 4 * kBlock : 4;
