@@ -32,6 +32,10 @@ void run_one_pass(const CompileCommand& command) {
   std::vector<std::string> names;
   for (const passes::Pass& pass : passes::graph_pipeline()) {
     if (pass.name == command.pass) {
+      if (!command.model->model.ends_with(".ir")) {
+        throw UsageError(fmt::format("--pass: expected a Graph in its text form, NAME.ir, found '{}'; `cpuflowc compile {} --dump DIR` writes one for every pass, and --stop-after {} runs "
+                                     "all passes up to this one", command.model->model, command.model->model, command.pass));
+      }
       print_out(ir::print(pass.run(ir::parse(rt::read_file(command.model->model), command.model->model))));
       return;
     }
@@ -45,6 +49,9 @@ void run_one_pass(const CompileCommand& command) {
 void print_stage(const CompileCommand& command, CompileOptions options) {
   const std::string& stage = command.emit;
   options.run = false;
+  if (!options.stop_after.empty() && stage != "graph") {
+    throw UsageError(fmt::format("--stop-after {} prints the Graph after that pass; there is no '{}' of it: leave out one of --stop-after and --emit", options.stop_after, stage));
+  }
   if (stage == "backward") options.stop_after = "differentiate";
   const CompiledModel model = compile_and_warn(options);
   const std::string name = model.exe.manifest.model + ".cpp";

@@ -41,7 +41,8 @@ std::map<std::string, std::string> parse_settings(const std::vector<std::string>
     }
     std::string value = setting.substr(equals + 1);  // text may stand in quotes, as in a model file
     if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') && value.back() == value.front()) value = value.substr(1, value.size() - 2);
-    out[setting.substr(0, equals)] = value;
+    const auto [known, fresh] = out.try_emplace(setting.substr(0, equals), value);
+    if (!fresh) throw UsageError(fmt::format("--set: '{}' is set twice, to '{}' and to '{}'; leave one out", known->first, known->second, value));
   }
   return out;
 }

@@ -30,7 +30,7 @@ CLI::Validator above_zero_to_one();
 /// What fits into 64 bits without a sign.
 CLI::Validator whole_number();
 
-/// Splits name=value.  Throws UsageError.
+/// Splits name=value; each name may be set once.  Throws UsageError.
 std::map<std::string, std::string> parse_settings(const std::vector<std::string>& settings);
 
 /// compile_model, with its warnings printed.
