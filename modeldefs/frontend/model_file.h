@@ -94,6 +94,7 @@ struct ModelFile {
   std::vector<TermDef> losses, watch;
   codegen::TrainSettings train;
   std::map<std::string, ir::SourceLoc> train_at;  // of the values that [train] and --set say, by key
+  std::vector<ir::SourceLoc> groups_at;  // of train.groups
   std::string precision = "fp32";
   int64_t tile_rows = 0;
   std::vector<Phase> phases;

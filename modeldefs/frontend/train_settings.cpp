@@ -1,5 +1,6 @@
 #include "modeldefs/frontend/train_settings.h"
 
+#include "codegen/abi/name_pattern.h"
 #include "modeldefs/frontend/fault.h"
 
 #include <algorithm>
@@ -105,7 +106,7 @@ void set_optimizer(const std::string& value, const ir::SourceLoc& at, ir::Diagno
   if (value != "adamw") diagnostics.error(at, "'optimizer' must be \"adamw\", not \"" + value + "\"");
 }
 
-void read_group(const TomlReader& toml, const toml::node& node, TrainSettings& train) {
+void read_group(const TomlReader& toml, const toml::node& node, ModelFile& file) {
   const toml::table* table = node.as_table();
   if (table == nullptr || !table->contains("match")) {
     toml.error(toml.at(node), "a group must be a table with 'match', as in { match = \"*.bias\", weight_decay = 0 }");
@@ -122,7 +123,8 @@ void read_group(const TomlReader& toml, const toml::node& node, TrainSettings& t
       toml.unknown(*key, "a group", {"match", "lr", "weight_decay"});
     }
   }
-  train.groups.push_back(std::move(group));
+  file.train.groups.push_back(std::move(group));
+  file.groups_at.push_back(toml.at(node));
 }
 
 void read_phase(const TomlReader& toml, const toml::table& table, Phase& phase) {
@@ -179,7 +181,7 @@ void read_train(const TomlReader& toml, const toml::table& table, ModelFile& fil
     } else if (name == "groups") {
       const auto* list = node->as_array();
       if (list == nullptr) toml.error(at, "'groups' must be a list of tables");
-      for (size_t i = 0; list != nullptr && i < list->size(); ++i) read_group(toml, *list->get(i), file.train);
+      for (size_t i = 0; list != nullptr && i < list->size(); ++i) read_group(toml, *list->get(i), file);
     } else if (settings().count(name) > 0 && name != "beta1" && name != "beta2") {
       set(file.train, name, toml.number(*key, *node), at, toml.diagnostics());
     } else {
@@ -232,6 +234,24 @@ void check_train(const ModelFile& file, ir::Diagnostics& diagnostics) {
   // Rates that every phase replaces say nothing.
   bool used = file.phases.empty() || !std::all_of(file.phases.begin(), file.phases.end(), changes_rates);
   if (used) check_rates(file.train, file.train_at, diagnostics);
+}
+
+void check_patterns(const ModelFile& file, const std::vector<codegen::ParamInfo>& params, ir::Diagnostics& diagnostics) {
+  std::vector<std::string> names;
+  for (const codegen::ParamInfo& p : params) names.push_back(p.name);
+  auto check = [&](const std::string& pattern, const ir::SourceLoc& at) {
+    if (std::any_of(names.begin(), names.end(), [&](const std::string& name) { return codegen::matches_pattern(name, pattern); })) return;
+    const std::string like = names.empty() ? "" : "; names look like '" + names.front() + "'";
+    diagnostics.error(at, "'" + pattern + "' matches no parameter" + (suggestion(pattern, names).empty() ? like : suggestion(pattern, names)));
+  };
+  for (size_t i = 0; i < file.train.groups.size(); ++i) {
+    const auto& [pattern, settings] = file.train.groups[i];
+    check(pattern, file.groups_at[i]);
+    if (settings.count("lr") && file.train.lr == 0) diagnostics.error(file.groups_at[i], "the group '" + pattern + "' sets lr, but train.lr is 0; give train.lr a value above 0");
+  }
+  for (const Phase& phase : file.phases) {
+    for (const std::string& pattern : phase.freeze) check(pattern, phase.at.at("freeze"));
+  }
 }
 
 void override_train(ModelFile& file, const std::string& key, const ir::SourceLoc& at, const ir::SourceLoc& text,

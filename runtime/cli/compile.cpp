@@ -1,6 +1,7 @@
 #include "runtime/cli/compile.h"
 
 #include "codegen/abi/cache_lines.h"
+#include "codegen/abi/name_pattern.h"
 #include "codegen/emit/emit_cpp.h"
 #include "ir/diagnostics.h"
 #include "ir/verify.h"
@@ -9,10 +10,10 @@
 #include "passes/separate_evaluation.h"
 #include "runtime/cli/check_each.h"
 #include "runtime/cli/probe_rows.h"
-#include "runtime/train/optimizer.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -70,17 +71,8 @@ std::map<std::string, passes::ParamPlace> param_places(const frontend::Model& mo
 
 /// Parameters that keep their values take no part in gradients; where only some layers of one are frozen, the others need them.
 void freeze(frontend::Model& model, const std::vector<std::string>& patterns) {
-  for (const std::string& pattern : patterns) {
-    bool used = false;
-    for (codegen::ParamInfo& p : model.params) {
-      if (!rt::matches_pattern(p.name, pattern)) continue;
-      p.trainable = false;
-      used = true;
-    }
-    if (!used) {
-      throw ir::ModelError(fmt::format("error: 'freeze' of a [[phase]]: '{}' matches no parameter; names look like '{}'", pattern,
-                                       model.params.empty() ? "" : model.params.front().name));
-    }
+  for (codegen::ParamInfo& p : model.params) {
+    if (std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) { return codegen::matches_pattern(p.name, pattern); })) p.trainable = false;
   }
   if (patterns.empty()) return;
   std::set<std::string> trained;

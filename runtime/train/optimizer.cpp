@@ -1,11 +1,9 @@
 #include "runtime/train/optimizer.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
 
+#include "codegen/abi/name_pattern.h"
 #include "runtime/train/optimizer_kernels.h"
 
 namespace cpuflow::rt {
@@ -15,43 +13,13 @@ constexpr uint64_t kBlock = 16384;  // floats: three streams of a block fit into
 
 }  // namespace
 
-bool matches_pattern(const std::string& name, const std::string& pattern) {
-  size_t n = 0, p = 0, star = std::string::npos, from = 0;
-  while (n < name.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      from = n;
-    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == name[n])) {
-      ++p;
-      ++n;
-    } else if (star != std::string::npos) {
-      p = star + 1;
-      n = ++from;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
-
 std::vector<ParamGroup> param_groups(const codegen::Manifest& m) {
   std::vector<ParamGroup> out(m.params.size(), ParamGroup{1, m.train.weight_decay});
   for (const auto& [pattern, settings] : m.train.groups) {
-    bool used = false;
     for (size_t i = 0; i < out.size(); ++i) {
-      if (!matches_pattern(m.params[i].name, pattern)) continue;
-      used = true;
+      if (!codegen::matches_pattern(m.params[i].name, pattern)) continue;
       if (const auto it = settings.find("weight_decay"); it != settings.end()) out[i].weight_decay = it->second;
-      if (const auto it = settings.find("lr"); it != settings.end()) {
-        if (m.train.lr == 0)
-          throw std::invalid_argument(fmt::format("the group '{}' sets lr, but train.lr is 0; give train.lr a value above 0", pattern));
-        out[i].lr_scale = it->second / m.train.lr;
-      }
-    }
-    if (!used) {
-      throw std::invalid_argument(fmt::format("the group '{}' of [train] matches no parameter; names look like '{}'", pattern,
-                                              m.params.empty() ? "" : m.params.front().name));
+      if (const auto it = settings.find("lr"); it != settings.end()) out[i].lr_scale = it->second / m.train.lr;
     }
   }
   return out;

@@ -236,6 +236,8 @@ TEST_CASE("training settings") {
   CHECK(train("micro = 5") == Lines{"30:9 error 'batch' is 32, no multiple of 'micro', 5; the next is 35"});
   CHECK(train("betas = 0.9").at(0) == "30:9 error 'betas' must be two numbers, as in [0.9, 0.95]");
   CHECK(train("groups = [{ weight_decay = 0 }]").at(0).find("a group must be a table with 'match'") != std::string::npos);
+  CHECK(train("groups = [{ match = \"*\", lr = 1 }, { match = \"embeds.*\", lr = 1 }]").at(0).find("30:36 error 'embeds.*' matches no parameter") == 0);
+  CHECK(train("lr = 0\nmin_lr = 0\ngroups = [{ match = \"*\", lr = 1 }]").at(0).find("32:11 error the group '*' sets lr, but train.lr is 0") == 0);
 }
 
 TEST_CASE("phases") {
@@ -253,6 +255,7 @@ TEST_CASE("phases") {
   CHECK(complaints(text.text(), {{"train.lr", "1e-4"}}).empty());
   CHECK(phase("share = 0.7\n[[phase]]\nshare = 0.5\n[[phase]]\nshare = 0.5") ==
         Lines{"32:9 error with this the shares of the phases are 1.2, more than the whole"});
+  CHECK(phase("share = 1\nfreeze = [\"embeds.*\"]").at(0).find("31:10 error 'embeds.*' matches no parameter") == 0);
   CHECK(phase("share = 1\nconstants = 3").at(0) == "31:1 error 'constants' must be a table, not a number");
 }
 

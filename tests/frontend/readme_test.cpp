@@ -41,6 +41,7 @@ H = 4
 L = 2
 [params]
 embed = "table(V, d)"
+last = "layernorm(d)"
 [block]
 repeat = "L"
 forward = 'x = x'

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "codegen/abi/name_pattern.h"
 #include "tests/catch.h"
 #include "tests/train/train_test_util.h"
 
@@ -116,13 +117,13 @@ TEST_CASE("a gradient that is not finite has a norm that is not") {
 }
 
 TEST_CASE("patterns choose parameters by name") {
-  CHECK(rt::matches_pattern("blocks.0.norm.weight", "*.norm.*"));
-  CHECK(rt::matches_pattern("blocks.0.norm.weight", "blocks.?.norm.weight"));
-  CHECK(rt::matches_pattern("bias", "*bias"));
-  CHECK(!rt::matches_pattern("bias", "?bias"));
-  CHECK(!rt::matches_pattern("blocks.10.norm.weight", "blocks.?.norm.weight"));
-  CHECK(!rt::matches_pattern("weight_2", "*weight"));
-  CHECK(rt::matches_pattern("aab", "*ab"));
+  CHECK(codegen::matches_pattern("blocks.0.norm.weight", "*.norm.*"));
+  CHECK(codegen::matches_pattern("blocks.0.norm.weight", "blocks.?.norm.weight"));
+  CHECK(codegen::matches_pattern("bias", "*bias"));
+  CHECK(!codegen::matches_pattern("bias", "?bias"));
+  CHECK(!codegen::matches_pattern("blocks.10.norm.weight", "blocks.?.norm.weight"));
+  CHECK(!codegen::matches_pattern("weight_2", "*weight"));
+  CHECK(codegen::matches_pattern("aab", "*ab"));
   codegen::Manifest m = two_parameters();
   m.train.groups.push_back({"a.b*", {{"weight_decay", 0.5}}});
   const std::vector<rt::ParamGroup> groups = rt::param_groups(m);
@@ -130,6 +131,4 @@ TEST_CASE("patterns choose parameters by name") {
   CHECK(groups[0].weight_decay == 0.1);
   CHECK(groups[1].lr_scale == 2);
   CHECK(groups[1].weight_decay == 0.5);  // the last group that matches
-  m.train.groups.push_back({"b.*", {}});
-  CHECK(has(message_of([&] { rt::param_groups(m); }), "'b.*'"));
 }
