@@ -241,8 +241,9 @@ void check_patterns(const ModelFile& file, const std::vector<codegen::ParamInfo>
   for (const codegen::ParamInfo& p : params) names.push_back(p.name);
   auto check = [&](const std::string& pattern, const ir::SourceLoc& at) {
     if (std::any_of(names.begin(), names.end(), [&](const std::string& name) { return codegen::matches_pattern(name, pattern); })) return;
-    const std::string like = names.empty() ? "" : "; names look like '" + names.front() + "'";
-    diagnostics.error(at, "'" + pattern + "' matches no parameter" + (suggestion(pattern, names).empty() ? like : suggestion(pattern, names)));
+    std::string remedy = suggestion(pattern, names);
+    if (remedy.empty() && !names.empty()) remedy = "; names look like '" + names.front() + "'";
+    diagnostics.error(at, "'" + pattern + "' matches no parameter" + remedy);
   };
   for (size_t i = 0; i < file.train.groups.size(); ++i) {
     const auto& [pattern, settings] = file.train.groups[i];
