@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include "codegen/abi/name_pattern.h"
 #include "runtime/train/optimizer_kernels.h"
@@ -16,11 +17,17 @@ constexpr uint64_t kBlock = 16384;  // floats: three streams of a block fit into
 std::vector<ParamGroup> param_groups(const codegen::Manifest& m) {
   std::vector<ParamGroup> out(m.params.size(), ParamGroup{1, m.train.weight_decay});
   for (const auto& [pattern, settings] : m.train.groups) {
+    bool used = false;
     for (size_t i = 0; i < out.size(); ++i) {
       if (!codegen::matches_pattern(m.params[i].name, pattern)) continue;
+      used = true;
       if (const auto it = settings.find("weight_decay"); it != settings.end()) out[i].weight_decay = it->second;
-      if (const auto it = settings.find("lr"); it != settings.end()) out[i].lr_scale = it->second / m.train.lr;
+      if (const auto it = settings.find("lr"); it != settings.end()) {
+        if (m.train.lr == 0) throw std::invalid_argument("the group '" + pattern + "' sets lr, but train.lr is 0");
+        out[i].lr_scale = it->second / m.train.lr;
+      }
     }
+    if (!used) throw std::invalid_argument("the group '" + pattern + "' matches no parameter");
   }
   return out;
 }

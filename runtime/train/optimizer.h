@@ -15,7 +15,8 @@ struct ParamGroup {
 };
 
 /// The groups of all parameters, in manifest order.  A group's `lr` in [train] is absolute: the rate at the top of the schedule, which
-/// scales the whole schedule of its parameters by lr / train.lr.  Of several patterns that match, the last one decides each setting.
+/// scales the whole schedule of its parameters by lr / train.lr.  Of several patterns that match, the last one decides each setting. Throws
+/// std::invalid_argument for a pattern that matches no parameter, and for a group's lr where train.lr is 0; a model file with either is refused by the front end.
 std::vector<ParamGroup> param_groups(const codegen::Manifest& manifest);
 
 /// Gradient of a step: the norm before clipping.
@@ -30,6 +31,7 @@ struct GradientNorm {
 class AdamW {
  public:
   /// `first` and `second` are the moments [param_floats], zero at the beginning of a run; they must outlive this object.
+  /// Throws as param_groups().
   AdamW(const codegen::Manifest& manifest, float* first, float* second);
 
   /// Adds the gradients of lanes 1 .. to lane 0's, as a balanced tree in lane order: (0 + 1) + (2 + 3).  Lanes 1 .. are zero afterwards: they are

@@ -131,4 +131,6 @@ TEST_CASE("patterns choose parameters by name") {
   CHECK(groups[0].weight_decay == 0.1);
   CHECK(groups[1].lr_scale == 2);
   CHECK(groups[1].weight_decay == 0.5);  // the last group that matches
+  m.train.groups.push_back({"b.*", {}});
+  CHECK(has(message_of([&] { rt::param_groups(m); }), "'b.*'"));
 }
