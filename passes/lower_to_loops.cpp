@@ -294,11 +294,36 @@ class Program {
     return it == b_.accumulators.end() ? kNone : it->second;
   }
 
+  /// What values of `finish` are computed from.
+  std::set<NodeId> read_by_finish() const {
+    std::vector<NodeId> open;
+    for (const Target& t : late_) open.push_back(t.node);
+    std::set<NodeId> seen, read;
+    while (!open.empty()) {
+      const NodeId id = open.back();
+      open.pop_back();
+      if (!seen.insert(id).second || b_.rate[id] != Rate::Final || accumulated(id) != kNone) continue;
+      read.insert(g_[id].inputs.begin(), g_[id].inputs.end());
+      open.insert(open.end(), g_[id].inputs.begin(), g_[id].inputs.end());
+    }
+    return read;
+  }
+
+  /// Whether the loops of a value of `finish` may add to a gradient, instead of leaving the value somewhere.
+  bool adds_directly(NodeId id) const {
+    if (accumulated(id) != kNone || b_.position_cycle[id] >= 0 || b_.layer_cycle[id] >= 0) return false;
+    return g_[id].op == Op::Sum || (is_elementwise(g_[id].op) && g_[id].dtype == DType::Real);
+  }
+
   void finish() {
     FunctionLowering f(b_, "finish", Rate::Final, explanation_);
     f.external = [this](NodeId id) { return accumulated(id); };
-    for (const Target& t : late_) f.roots.push_back(t.node);
-    f.copies = late_;
+    std::set<NodeId> read = read_by_finish();
+    for (const Target& t : late_) {
+      const bool again = !read.insert(t.node).second;  // or a summand twice
+      f.roots.push_back(t.node);
+      (again || !adds_directly(t.node) ? f.copies : f.targets).push_back(t);
+    }
     b_.program.functions.push_back(f.lower());
   }
 

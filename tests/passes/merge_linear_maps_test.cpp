@@ -3,7 +3,10 @@
 
 #include "ir/verify.h"
 #include "passes/differentiate.h"
+#include "passes/lower_to_loops.h"
 #include "tests/passes/same_values.h"
+
+#include <set>
 
 using namespace cpuflow;
 using namespace cpuflow::ir;
@@ -39,6 +42,32 @@ int merged(const Graph& g) {
   return count;
 }
 
+/// Where the function `finish` leaves values.
+std::set<Space> written_by_finish(const Graph& g) {
+  passes::LowerOptions options;
+  for (NodeId id = 0; id < g.size(); ++id) {
+    if (g[id].op != Op::Param) continue;
+    options.params[g[id].text] = {options.param_floats, 0};
+    options.param_floats += 64;
+  }
+  const LoopProgram program = passes::lower_to_loops(g, options);
+  std::set<Space> spaces;
+  for (const Function& f : program.functions) {
+    if (f.name != "finish") continue;
+    for (const Part& part : f.parts) {
+      for (const Region& region : part.regions) {
+        for (const Step* step : steps_of(region)) {
+          if (step->kind == Step::Kind::Pack) continue;
+          for_each_place(program, *step, [&](const Place& p, Access access) {
+            if (writes(access)) spaces.insert(program.buffers[p.buffer].space);
+          });
+        }
+      }
+    }
+  }
+  return spaces;
+}
+
 }  // namespace
 
 TEST_CASE("two linear maps become one, with the same values and gradients") {
@@ -49,6 +78,12 @@ TEST_CASE("two linear maps become one, with the same values and gradients") {
   CHECK(merged(maps.g) == 0);
   CHECK(merged(one) == 1);
   CHECK(check_same_values(passes::differentiate(maps.g), passes::differentiate(one), kV.size).count("grad.inner") == 1);
+}
+
+TEST_CASE("the gradients of merged maps are added where they belong, without a stop on the way") {
+  TwoMaps maps(4, 5);
+  maps.loss(maps.result);
+  CHECK(written_by_finish(passes::differentiate(passes::merge_linear_maps(maps.g))) == std::set<Space>{Space::Grads});
 }
 
 TEST_CASE("maps stay two where one would be more work") {
