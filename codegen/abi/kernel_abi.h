@@ -18,7 +18,7 @@ typedef struct cpuflow_call {
   int32_t first, last;    /* rows: positions first .. last-1 */
   int32_t streams;        /* rows: sequences that are continued together, at least one; several take one position a call */
   void (*fork)(void *team, void (*body)(void *context, int part, int parts), void *context);
-                          /* prepare, rows: runs body for every part at once and waits for all, so that several threads pack and read the weights; null: there is one */
+                          /* prepare, finish, rows: runs body for every part at once and waits for all, so that several threads pack and read the weights; null: there is one */
   void *team;
   int64_t lane_step;      /* rows: floats from the lane of a stream to that of the next; their tokens [T] and rows of `out` follow each other */
   uint64_t seed;          /* random draws: seed of the run */

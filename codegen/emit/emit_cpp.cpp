@@ -1,6 +1,7 @@
 #include "codegen/emit/emit_cpp.h"
 
 #include "codegen/emit/emit_nest.h"
+#include "codegen/emit/layer_runs.h"
 
 #include <fmt/format.h>
 
@@ -22,6 +23,8 @@ namespace cpuflow::codegen {
 using namespace ir;
 
 namespace {
+
+constexpr uint32_t kSharedLayers = 4;  // of fewer, what they take is shared by columns, or not worth it
 
 class Emitter {
  public:
@@ -200,12 +203,27 @@ class Emitter {
       line(indent, wanted ? "for (int stream = 0; stream < call->streams; ++stream) {" : "}");
       if (wanted) line(indent + 2, "[[maybe_unused]] const int64_t lane = stream * call->lane_step;");
     };
-    for (const Step& s : all) {
-      const bool alone = streams_ && !takes_streams(s, r);
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (const size_t run = once_a_step_ ? run_of_layers(p_, all, i) : 0; run > 0 && outer_layers(p_, all[i])->size >= kSharedLayers) {
+        layers_at_once(indent, {all.begin() + static_cast<long>(i), all.begin() + static_cast<long>(i + run)}, names, r, before);
+        i += run - 1;
+        continue;
+      }
+      const bool alone = streams_ && !takes_streams(all[i], r);
       loop(alone);
-      step(indent + (alone ? 2 : 0), s, alone ? of_stream : names, r, by_row, before);
+      step(indent + (alone ? 2 : 0), all[i], alone ? of_stream : names, r, by_row, before);
     }
     loop(false);
+  }
+
+  /// Steps that do not look at other layers: each thread takes some.
+  void layers_at_once(int indent, const std::vector<Step>& run, const Names& names, const Region& r, bool before) {
+    const Axis layers = *outer_layers(p_, run[0]);
+    line(indent, fmt::format("kernel::team_of(call).each_layer({}, [&](int {}) __attribute__((always_inline)) {{", layers.size, names.variable(layers)));
+    within_layer_ = true;
+    for (const Step& s : run) step(indent + 2, of_one_layer(s), names, r, false, before);
+    within_layer_ = false;
+    line(indent, "});");
   }
 
   void looped(int indent, const Axes& loops, const std::vector<Reach>& reaches, const Names& names, const std::function<void(int)>& body) {
@@ -371,7 +389,8 @@ class Emitter {
     } else if (!inner.whole) {
       line(indent, fmt::format("kernel::pack_rows({}, {}, {}, {}, {}, {}, {}, {});", src, stride_k, stride_n, k, p.n.size, inner.first, inner.last, dst));
     } else {
-      const char* team = p_.buffers[p.dst.buffer].space == Space::Shared ? "kernel::team_of(call), " : "";  // `prepare` has all threads
+      const bool shared = p_.buffers[p.dst.buffer].space == Space::Shared && !within_layer_;  // `prepare` has all threads
+      const char* team = shared ? "kernel::team_of(call), " : "";
       line(indent, fmt::format("kernel::pack{}({}{}, {}, {}, {}, {}, {});", bf16, team, src, stride_k, stride_n, k, p.n.size, dst));
     }
   }
@@ -393,6 +412,7 @@ class Emitter {
 
   void region(const Function& f, const Part& part, const Region& r, int number) {
     streams_ = f.row_range;
+    once_a_step_ = f.name == "prepare" || f.name == "finish";
     comment(0, r.nodes);
     std::string layer = Names(p_, nullptr, false).variable(part.layer);
     out_ += fmt::format("void {}(const cpuflow_call* call{}) {{\n", region_function(f, r, number), part.loops ? ", int " + layer : "");
@@ -478,6 +498,8 @@ class Emitter {
   std::string out_;
   int regions_ = 0;
   bool streams_ = false;  // the function at hand continues several sequences at once
+  bool once_a_step_ = false;   // the function at hand has all threads
+  bool within_layer_ = false;  // the steps at hand run on one of them
 };
 
 }  // namespace

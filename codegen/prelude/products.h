@@ -306,6 +306,20 @@ struct Team {
     if (shares(m, floats_of_b)) share(N, columns, multiply);
     else in_order(0, N, columns, multiply);
   }
+  /// body(layer) for every layer, of which each thread takes some that follow each other.
+  template <class Body>
+  KERNEL_INLINE void each_layer(int layers, const Body& body) const {
+    struct Work {
+      int layers;
+      const Body& body;
+    } work = {layers, body};
+    const auto run = [](void* context, int part, int parts) {
+      const Work& w = *static_cast<const Work*>(context);
+      for (int layer = w.layers * part / parts; layer < w.layers * (part + 1) / parts; ++layer) w.body(layer);
+    };
+    if (fork) fork(team, run, &work);
+    else run(&work, 0, 1);
+  }
   /// By all threads; each part is the same whoever else takes part.
   template <class Multiply>
   void share(int N, int columns, const Multiply& multiply) const {

@@ -22,14 +22,16 @@ VECTOR_CODE void adamw_block(float* __restrict p, float* __restrict m, float* __
 }
 
 VECTOR_CODE double sum_of_squares(const float* x, uint64_t count) {
-  constexpr uint64_t kParts = 8;
+  constexpr uint64_t kParts = 32;  // several vectors of sums: the next addition need not wait for the last
   double parts[kParts] = {};
   uint64_t i = 0;
   for (; i + kParts <= count; i += kParts) {
     for (uint64_t j = 0; j < kParts; ++j) parts[j] += static_cast<double>(x[i + j]) * static_cast<double>(x[i + j]);
   }
   for (; i < count; ++i) parts[i % kParts] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  return ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
+  double sum = 0;
+  for (const double part : parts) sum += part;
+  return sum;
 }
 
 VECTOR_CODE void add_block(float* __restrict a, const float* __restrict b, uint64_t count) {

@@ -182,6 +182,21 @@ TEST_CASE("a run in bf16 has the same bits on every number of threads, and stays
   CHECK(contains(resumed.err, "the run goes on with precision = bf16, as it began"));
 }
 
+TEST_CASE("threads share the layers of what is computed once a step, and the bits stay") {
+  TemporaryFolder& folder = prepared();
+  const std::string model = "v5ln --set L=5 d=32 k=16 ff=32 T=64 V=300 train.batch=8";
+  const Result code = cpuflowc(words("compile " + model + " --emit cpp"));
+  CHECK(contains(code.out, "each_layer(5, "));
+  CHECK(contains(code.out.substr(code.out.find("void finish_")), "each_layer(5, "));
+  for (const char* threads : {"1", "2", "3", "4"}) {
+    const std::string run = std::string("layers-") + threads;
+    const Result result = cpuflowc(words("train " + model + " --data " + folder / "tiny.txt" + " --out " + folder / run + " --steps 10 --threads " + threads));
+    INFO(result.err);
+    REQUIRE(result.status == 0);
+    check_same_run(folder / "layers-1", folder / run);
+  }
+}
+
 TEST_CASE("what --tune finds is recorded, kept for the next run, and stays while the run goes on") {
   TemporaryFolder& folder = prepared();
   const std::map<std::string, std::string> cache = {{"XDG_CACHE_HOME", folder / "cache"}};  // that nothing was measured before
