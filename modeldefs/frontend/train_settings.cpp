@@ -51,15 +51,20 @@ std::string text_of(double value) {
   return text;
 }
 
-void set(TrainSettings& train, const std::string& key, double value, const ir::SourceLoc& at, ir::Diagnostics& diagnostics) {
+/// Whether the setting may have this value; says so where it may not.
+bool may_be(const std::string& key, double value, const ir::SourceLoc& at, ir::Diagnostics& diagnostics) {
   const Setting& s = settings().at(key);
-  bool whole = s.whole != nullptr;
-  if (!(value >= s.least && value <= s.most) || (whole && value != static_cast<double>(static_cast<int64_t>(value)))) {
-    std::string range = s.most < 1e300 ? " between 0 and 1" : " of at least " + std::to_string(static_cast<int64_t>(s.least));
-    diagnostics.error(at, "'" + key + "' must be a " + (whole ? "whole " : "") + "number" + range);
-    return;
-  }
-  if (whole) {
+  const bool whole = s.whole != nullptr;
+  if (value >= s.least && value <= s.most && (!whole || value == static_cast<double>(static_cast<int64_t>(value)))) return true;
+  const std::string range = s.most < 1e300 ? " between 0 and 1" : " of at least " + std::to_string(static_cast<int64_t>(s.least));
+  diagnostics.error(at, "'" + key + "' must be a " + (whole ? "whole " : "") + "number" + range);
+  return false;
+}
+
+void set(TrainSettings& train, const std::string& key, double value, const ir::SourceLoc& at, ir::Diagnostics& diagnostics) {
+  if (!may_be(key, value, at, diagnostics)) return;
+  const Setting& s = settings().at(key);
+  if (s.whole) {
     train.*s.whole = static_cast<int64_t>(value);
   } else {
     train.*s.real = value;
@@ -118,7 +123,8 @@ void read_group(const TomlReader& toml, const toml::node& node, ModelFile& file)
     if (name == "match") {
       group.first = toml.string(*key, *value);
     } else if (std::find(kGroupSettings.begin(), kGroupSettings.end(), name) != kGroupSettings.end()) {
-      group.second[name] = toml.number(*key, *value);
+      const double number = toml.number(*key, *value);
+      if (may_be(name, number, toml.at(*value), toml.diagnostics())) group.second[name] = number;
     } else {
       toml.unknown(*key, "a group", {"match", "lr", "weight_decay"});
     }
@@ -138,7 +144,8 @@ void read_phase(const TomlReader& toml, const toml::table& table, Phase& phase) 
     } else if (name == "freeze") {
       phase.freeze = toml.strings(*key, *value);
     } else if (std::find(kPhaseSettings.begin(), kPhaseSettings.end(), name) != kPhaseSettings.end()) {
-      phase.settings[name] = toml.number(*key, *value);
+      const double number = toml.number(*key, *value);
+      if (may_be(name, number, phase.at[name], toml.diagnostics())) phase.settings[name] = number;
     } else if (name == "constants") {
       const toml::table* constants = toml.table(*key, *value);
       if (constants == nullptr) continue;
