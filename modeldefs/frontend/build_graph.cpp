@@ -204,7 +204,7 @@ Model load_model_text(const std::string& text, const std::string& name, const st
   diagnostics.stop_if_errors();
 
   Model model = Builder(program, top, options.head, diagnostics).run();
-  check_patterns(program.file, model.params, diagnostics);
+  if (!options.other_sizes) check_patterns(program.file, model.params, diagnostics);
   model.name = program.file.name.empty() ? std::filesystem::path(name).stem().string() : program.file.name;
   for (const auto& [size, value] : program.sizes) {
     if (!value.constant && !value.list) model.dims[size] = static_cast<int64_t>(value.values[0].value);

@@ -35,6 +35,8 @@ struct LoadOptions {
   std::string head;
   /// Id of a token's text, for constants like `token('<eos>')`.
   std::function<int64_t(const std::string&)> token_id;
+  /// The sizes are not those that were asked for: what [train] and phases say of layers that are not there now is no mistake.
+  bool other_sizes = false;
 };
 
 /// Reads, checks and builds the model file at `path`.  `overrides`: sizes, constants and `train.` settings by name, as --set gives

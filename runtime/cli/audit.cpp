@@ -22,8 +22,10 @@ using Overrides = std::map<std::string, std::string>;
 constexpr int64_t kFewPositions = 24;
 
 /// The model as it is evaluated: audits ask about the text that it writes.
-Model load_evaluated(const std::string& path, const Overrides& overrides, ir::Diagnostics& diagnostics) {
-  Model model = frontend::load_model(path, overrides, diagnostics);
+Model load_evaluated(const std::string& path, const Overrides& overrides, ir::Diagnostics& diagnostics, bool other_sizes = false) {
+  frontend::LoadOptions options;
+  options.other_sizes = other_sizes;
+  Model model = frontend::load_model(path, overrides, diagnostics, options);
   model.graph = passes::separate_evaluation(model.graph, false);
   return model;
 }
@@ -32,7 +34,7 @@ Model load_evaluated(const std::string& path, const Overrides& overrides, ir::Di
 std::optional<Model> try_load(const std::string& path, const Overrides& overrides) {
   ir::Diagnostics diagnostics;
   try {
-    Model model = load_evaluated(path, overrides, diagnostics);
+    Model model = load_evaluated(path, overrides, diagnostics, true);
     if (diagnostics.has_errors()) return std::nullopt;
     return model;
   } catch (const ir::ModelError&) {

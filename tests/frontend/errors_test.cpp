@@ -260,6 +260,11 @@ TEST_CASE("phases") {
   CHECK(phase("share = 0.7\n[[phase]]\nshare = 0.5\n[[phase]]\nshare = 0.5") ==
         Lines{"32:9 error with this the shares of the phases are 1.2, more than the whole"});
   CHECK(phase("share = 1\nfreeze = [\"embeds.*\"]").at(0).find("31:10 error 'embeds.*' matches no parameter") == 0);
+  cpuflow::frontend::LoadOptions options;
+  options.other_sizes = true;
+  cpuflow::ir::Diagnostics diagnostics;
+  CHECK_NOTHROW(cpuflow::frontend::load_model_text(text.text(), "small.toml", {}, diagnostics, options));
+  CHECK_FALSE(diagnostics.has_errors());
   CHECK(phase("share = 1\nconstants = 3").at(0) == "31:1 error 'constants' must be a table, not a number");
 }
 
