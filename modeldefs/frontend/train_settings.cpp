@@ -4,6 +4,7 @@
 #include "modeldefs/frontend/fault.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
@@ -57,7 +58,7 @@ bool may_be(const std::string& key, double value, const ir::SourceLoc& at, ir::D
   const bool whole = s.whole != nullptr;
   if (value >= s.least && value <= s.most && (!whole || value == static_cast<double>(static_cast<int64_t>(value)))) return true;
   const std::string range = s.most < 1e300 ? " between 0 and 1" : " of at least " + std::to_string(static_cast<int64_t>(s.least));
-  diagnostics.error(at, "'" + key + "' must be a " + (whole ? "whole " : "") + "number" + range);
+  diagnostics.error(at, "'" + key + "' must be a " + (whole ? "whole " : std::isfinite(value) ? "" : "finite ") + "number" + range);
   return false;
 }
 

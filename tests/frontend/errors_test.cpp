@@ -236,10 +236,10 @@ TEST_CASE("training settings") {
   CHECK(train("micro = 5") == Lines{"30:9 error 'batch' is 32, no multiple of 'micro', 5; the next is 35"});
   CHECK(train("betas = 0.9").at(0) == "30:9 error 'betas' must be two numbers, as in [0.9, 0.95]");
   CHECK(train("groups = [{ weight_decay = 0 }]").at(0).find("a group must be a table with 'match'") != std::string::npos);
-  CHECK(train("groups = [{ match = \"*\", lr = nan }]") == Lines{"30:31 error 'lr' must be a number of at least 0"});
+  CHECK(train("groups = [{ match = \"*\", lr = nan }]") == Lines{"30:31 error 'lr' must be a finite number of at least 0"});
   CHECK(train("groups = [{ match = \"*\", weight_decay = -1 }]") == Lines{"30:41 error 'weight_decay' must be a number of at least 0"});
   CHECK(train("[[phase]]\nshare = 1\nclip = -inf\nwarmup_steps = 2.5") ==
-        Lines{"32:8 error 'clip' must be a number of at least 0", "33:16 error 'warmup_steps' must be a whole number of at least 0"});
+        Lines{"32:8 error 'clip' must be a finite number of at least 0", "33:16 error 'warmup_steps' must be a whole number of at least 0"});
   CHECK(train("groups = [{ match = \"*\", lr = 1 }, { match = \"embeds.*\", lr = 1 }]").at(0).find("30:36 error 'embeds.*' matches no parameter") == 0);
   CHECK(train("lr = 0\nmin_lr = 0\ngroups = [{ match = \"*\", lr = 1 }]").at(0).find("32:11 error the group '*' sets lr, but train.lr is 0") == 0);
 }
