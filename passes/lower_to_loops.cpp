@@ -108,13 +108,12 @@ class Program {
 
   /// A sum over sequences that is one summand of one gradient goes there at once; the rest is left to `finish`.
   void split_summands() {
-    std::map<NodeId, int> count;
-    for (const Summand& s : summands_) ++count[s.node];
+    for (const Summand& s : summands_) ++places_[s.node];
     for (const Summand& s : summands_) {
       if (!accumulates(s.node)) find_accumulators(s.node, Space::Grads, grad_sums_);
     }
     for (const Summand& s : summands_) {
-      if (accumulates(s.node) && count[s.node] == 1 && !b_.accumulators.count(s.node)) {
+      if (accumulates(s.node) && places_[s.node] == 1 && !b_.accumulators.count(s.node)) {
         direct_.push_back({s.node, s.place});
       } else {
         find_accumulators(s.node, Space::Grads, grad_sums_);
@@ -318,11 +317,11 @@ class Program {
   void finish() {
     FunctionLowering f(b_, "finish", Rate::Final, explanation_);
     f.external = [this](NodeId id) { return accumulated(id); };
-    std::set<NodeId> read = read_by_finish();
+    const std::set<NodeId> read = read_by_finish();
     for (const Target& t : late_) {
-      const bool again = !read.insert(t.node).second;  // or a summand twice
+      const bool nowhere_else = places_[t.node] == 1 && !read.count(t.node);
       f.roots.push_back(t.node);
-      (again || !adds_directly(t.node) ? f.copies : f.targets).push_back(t);
+      (nowhere_else && adds_directly(t.node) ? f.targets : f.copies).push_back(t);
     }
     b_.program.functions.push_back(f.lower());
   }
@@ -385,6 +384,7 @@ class Program {
   std::vector<NodeId> losses_, evaluated_;
   NodeId logits_ = kNoNode;
   std::vector<Summand> summands_;
+  std::map<NodeId, int> places_;  // how many gradients, or parts of one, a value is a summand of
   std::vector<Target> direct_, late_;
   std::map<NodeId, int> degrees_;
   std::vector<NodeId> carries_;

@@ -108,6 +108,11 @@ TEST_CASE("a gradient that passes all layers unchanged") {
                                      "L = 3\n[block]\nrepeat = \"L\"\nforward = 'x = x + W(tanh(shift))'\n[block.params]\nW = \"linear(d, d)\"\nshift = \"vector(d)\"\n[params]"));
 }
 
+TEST_CASE("two parameters with one gradient, which is completed once a step") {
+  const std::string text = model("x = embed[tokens] + start * (left + right)\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n");
+  check_against_interpreter(replaced(text, "[model]", "left = \"vector(d)\"\nright = \"vector(d)\"\n[model]"));
+}
+
 TEST_CASE("a recurrence of a layer that only a loss reads") {
   check_against_interpreter(replaced(model("x = blocks(embed[tokens])\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\nnear = 'mean(l, b, t, i: layers.h[l,b,t,i]^2)'\ntotal = 'ce + near'\n"), "[params]",
                                      "L = 3\n[block]\nrepeat = \"L\"\nforward = '''\nh = tanh(x + W(h[t-1]))\nx = 0.9 * x\n'''\n[block.params]\nW = \"linear(d, d)\"\n[params]"));
