@@ -67,12 +67,10 @@ size_t run_of_layers(const LoopProgram& program, const std::vector<Step>& steps,
 
 Step of_one_layer(const Step& step) {
   Step out = step;
-  out.nest.loops.erase(out.nest.loops.begin(), out.nest.loops.begin() + (step.kind == Step::Kind::Nest));
-  out.nest.reduced -= step.kind == Step::Kind::Nest;
-  out.nest.lane -= step.kind == Step::Kind::Nest;
-  for (Axes* all : {&out.product.loops, &out.pack.loops, &out.choose.loops}) {
-    if (!all->empty()) all->erase(all->begin());
+  for (Axes* all : {&out.nest.loops, &out.product.loops, &out.pack.loops, &out.choose.loops}) {
+    if (!all->empty()) all->erase(all->begin());  // a step has the loops of its kind only
   }
+  if (step.kind == Step::Kind::Nest) --out.nest.reduced, --out.nest.lane;
   return out;
 }
 

@@ -285,7 +285,7 @@ constexpr int columns_at_once(long floats_of_panel) {
   return steps > 1 ? static_cast<int>(steps) * kColumnStep : kColumnStep;
 }
 
-/// How `rows` reads the columns of its matrices, and `prepare` packs them.
+/// How threads share what `rows` reads of its matrices, and what `prepare` and `finish` do.
 struct Team {
   void (*fork)(void* team, void (*body)(void* context, int part, int parts), void* context);  // runs body for every part at once and waits for all; null: there is one thread
   void* team;
@@ -303,36 +303,30 @@ struct Team {
   /// The same for columns 0 .. N - 1 of a matrix of so many floats, by all threads where that pays.
   template <class Multiply>
   KERNEL_INLINE void all(int m, long floats_of_b, int N, int columns, const Multiply& multiply) const {
-    if (shares(m, floats_of_b)) share(N, columns, multiply);
-    else in_order(0, N, columns, multiply);
+    if (!shares(m, floats_of_b)) return in_order(0, N, columns, multiply);
+    spread((N + kPanel - 1) / kPanel, [&](int first, int last) __attribute__((always_inline)) { in_order(first * kPanel, min(N, last * kPanel), columns, multiply); });
   }
   /// body(layer) for every layer, of which each thread takes some that follow each other.
   template <class Body>
   KERNEL_INLINE void each_layer(int layers, const Body& body) const {
+    spread(layers, [&](int first, int last) __attribute__((always_inline)) {
+      for (int layer = first; layer < last; ++layer) body(layer);
+    });
+  }
+  /// body(first, last) on each thread that there is something for, of 0 .. count - 1; what is done with each is the same whoever does it.
+  template <class Body>
+  void spread(int count, const Body& body) const {
     struct Work {
-      int layers;
+      int count;
       const Body& body;
-    } work = {layers, body};
+    } work = {count, body};
     const auto run = [](void* context, int part, int parts) {
       const Work& w = *static_cast<const Work*>(context);
-      for (int layer = w.layers * part / parts; layer < w.layers * (part + 1) / parts; ++layer) w.body(layer);
+      const int first = w.count * part / parts, last = w.count * (part + 1) / parts;
+      if (first < last) w.body(first, last);
     };
     if (fork) fork(team, run, &work);
     else run(&work, 0, 1);
-  }
-  /// By all threads; each part is the same whoever else takes part.
-  template <class Multiply>
-  void share(int N, int columns, const Multiply& multiply) const {
-    struct Work {
-      const Team& team;
-      int N, columns;
-      const Multiply& multiply;
-    } work = {*this, N, columns, multiply};
-    fork(team, [](void* context, int part, int parts) {
-      const Work& w = *static_cast<const Work*>(context);
-      const int panels = (w.N + kPanel - 1) / kPanel, first = panels * part / parts * kPanel, last = min(w.N, panels * (part + 1) / parts * kPanel);
-      if (first < last) w.team.in_order(first, last, w.columns, w.multiply);
-    }, &work);
   }
 };
 
