@@ -534,7 +534,7 @@ KERNEL_INLINE void product_bf16(int m, const A* a, long a_row, const float* b, f
 template <int N, int K, bool kAdd, class A>
 inline void product_of_streams_bf16(const Team& team, int m, const A* a, long a_row, const float* b, float* c, long c_row) {
   constexpr long panel = static_cast<long>(padded_units(K)) * kPanel;
-  auto multiply_columns = [&](int n, int columns) { multiply_bf16(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, c + n, c_row); };
+  auto multiply_columns = [=](int n, int columns) { multiply_bf16(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, c + n, c_row); };
   team.all(m, packed_bf16(K, N), N, columns_at_once(panel), multiply_columns);
 }
 

@@ -296,15 +296,15 @@ struct Team {
 
   /// multiply(first, columns) for columns first .. last - 1, so many at a time where their order matters.
   template <class Multiply>
-  KERNEL_INLINE void in_order(int first, int last, int columns, const Multiply& multiply) const {
+  static KERNEL_INLINE void in_order(bool backwards, int first, int last, int columns, const Multiply& multiply) {
     if (!backwards) return multiply(first, last - first);
     for (int n = first + (last - first - 1) / columns * columns; n >= first; n -= columns) multiply(n, min(columns, last - n));
   }
   /// The same for columns 0 .. N - 1 of a matrix of so many floats, by all threads where that pays.
   template <class Multiply>
   KERNEL_INLINE void all(int m, long floats_of_b, int N, int columns, const Multiply& multiply) const {
-    if (!shares(m, floats_of_b)) return in_order(0, N, columns, multiply);
-    spread((N + kPanel - 1) / kPanel, [&](int first, int last) __attribute__((always_inline)) { in_order(first * kPanel, min(N, last * kPanel), columns, multiply); });
+    if (!shares(m, floats_of_b)) return in_order(backwards, 0, N, columns, multiply);
+    spread((N + kPanel - 1) / kPanel, [=, back = backwards](int first, int last) __attribute__((always_inline)) { in_order(back, first * kPanel, min(N, last * kPanel), columns, multiply); });
   }
   /// body(layer) for every layer, of which each thread takes some that follow each other.
   template <class Body>
@@ -314,11 +314,12 @@ struct Team {
     });
   }
   /// body(first, last) on each thread that there is something for, of 0 .. count - 1; what is done with each is the same whoever does it.
+  /// A thread waits for each cache line that another has written: what it must know is a copy on one, where body holds values, not references.
   template <class Body>
   void spread(int count, const Body& body) const {
-    struct Work {
+    struct alignas(64) Work {
       int count;
-      const Body& body;
+      Body body;
     } work = {count, body};
     const auto run = [](void* context, int part, int parts) {
       const Work& w = *static_cast<const Work*>(context);
@@ -334,7 +335,7 @@ struct Team {
 template <int N, int K, bool kAdd>
 inline void product_of_streams(const Team& team, int m, const float* a, long a_row, const float* b, float* c, long c_row) {
   constexpr long panel = static_cast<long>(K) * kPanel;
-  auto multiply_columns = [&](int n, int columns) { multiply(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, panel, c + n, c_row); };
+  auto multiply_columns = [=](int n, int columns) { multiply(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, panel, c + n, c_row); };
   team.all(m, packed_floats(K, N), N, columns_at_once(panel), multiply_columns);
 }
 
@@ -501,7 +502,7 @@ inline void pack(const float* src, long stride_k, long stride_n, int K, int N, f
 
 /// The same by all threads, where the matrix is large.
 inline void pack(const Team& team, const float* src, long stride_k, long stride_n, int K, int N, float* dst) {
-  team.all(1, packed_floats(K, N), N, kColumnStep, [&](int n, int columns) { pack(src + n * stride_n, stride_k, stride_n, K, columns, dst + packed_floats(K, n)); });
+  team.all(1, packed_floats(K, N), N, kColumnStep, [=](int n, int columns) { pack(src + n * stride_n, stride_k, stride_n, K, columns, dst + packed_floats(K, n)); });
 }
 
 // ---- measuring the machine -------------------------------------------------------------------------------------------------------
