@@ -260,6 +260,12 @@ void check_patterns(const ModelFile& file, const std::vector<codegen::ParamInfo>
   }
   for (const Phase& phase : file.phases) {
     for (const std::string& pattern : phase.freeze) check(pattern, phase.at.at("freeze"));
+    const auto stays = [&](const codegen::ParamInfo& p) {
+      return !p.trainable || std::any_of(phase.freeze.begin(), phase.freeze.end(), [&](const std::string& pattern) { return codegen::matches_pattern(p.name, pattern); });
+    };
+    if (!phase.freeze.empty() && std::all_of(params.begin(), params.end(), stays)) {
+      diagnostics.error(phase.at.at("freeze"), "'freeze' leaves no parameter to train in this phase; take out the patterns of those that it trains");
+    }
   }
 }
 

@@ -79,7 +79,6 @@ void freeze(frontend::Model& model, const std::vector<std::string>& patterns) {
   for (const codegen::ParamInfo& p : model.params) {
     if (p.trainable) trained.insert(p.name);
   }
-  if (trained.empty()) throw ir::ModelError("error: 'freeze' of a [[phase]] leaves no parameter to train");
   model.graph = passes::rewrite(model.graph, [&](ir::Graph& g, const ir::Node& n, ir::NodeId, const std::vector<ir::NodeId>&) -> ir::NodeId {
     if (n.op != ir::Op::Param) return ir::kNoNode;
     for (const std::string& name : ir::checkpoint_names(n)) {

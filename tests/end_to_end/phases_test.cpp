@@ -108,7 +108,7 @@ TEST_CASE("phases that cannot be are refused with what to do") {
   const Files files;
   for (const auto& [from, to, message] : std::vector<std::array<std::string, 3>>{
            {"[\"embed.*\"]", "[\"embedding.*\"]", "'embedding.*' matches no parameter"},
-           {"[\"embed.*\"]", "[\"*\"]", "leaves no parameter to train"},
+           {"[\"embed.*\"]", "[\"*\"]", "bad.toml:35:10: error: 'freeze' leaves no parameter to train"},
            {"{ more = 0.5 }", "{ moer = 0.5 }", "did you mean 'more'"},
            {"share     = 0.5", "share     = 1.5", "a phase needs either 'share'"}}) {
     files.folder.write("bad.toml", replaced(text_of(files.folder / "two.toml"), from, to));
