@@ -19,22 +19,25 @@ struct Setting {
   double TrainSettings::*real = nullptr;
   int64_t TrainSettings::*whole = nullptr;
   double least = 0, most = 1e300;
+  bool below_most = false;
 };
+
+constexpr double kMostSteps = 1e9;  // and sequences: more is a slip of the keyboard
 
 const std::map<std::string, Setting>& settings() {
   static const std::map<std::string, Setting> table = {
-      {"batch", {nullptr, &TrainSettings::batch, 1}},
-      {"micro", {nullptr, &TrainSettings::micro, 0}},
+      {"batch", {nullptr, &TrainSettings::batch, 1, kMostSteps}},
+      {"micro", {nullptr, &TrainSettings::micro, 0, kMostSteps}},
       {"lr", {&TrainSettings::lr, nullptr}},
       {"min_lr", {&TrainSettings::min_lr, nullptr}},
-      {"warmup_steps", {nullptr, &TrainSettings::warmup_steps, 0}},
-      {"cosine_steps", {nullptr, &TrainSettings::cosine_steps, 0}},
+      {"warmup_steps", {nullptr, &TrainSettings::warmup_steps, 0, kMostSteps}},
+      {"cosine_steps", {nullptr, &TrainSettings::cosine_steps, 0, kMostSteps}},
       {"warmup_share", {&TrainSettings::warmup_share, nullptr, 0, 1}},
       {"eps", {&TrainSettings::eps, nullptr}},
       {"weight_decay", {&TrainSettings::weight_decay, nullptr}},
       {"clip", {&TrainSettings::clip, nullptr}},
-      {"beta1", {&TrainSettings::beta1, nullptr, 0, 1}},
-      {"beta2", {&TrainSettings::beta2, nullptr, 0, 1}},
+      {"beta1", {&TrainSettings::beta1, nullptr, 0, 1, true}},
+      {"beta2", {&TrainSettings::beta2, nullptr, 0, 1, true}},
   };
   return table;
 }
@@ -55,10 +58,12 @@ std::string text_of(double value) {
 /// Whether the setting may have this value; says so where it may not.
 bool may_be(const std::string& key, double value, const ir::SourceLoc& at, ir::Diagnostics& diagnostics) {
   const Setting& s = settings().at(key);
-  const bool whole = s.whole != nullptr;
-  if (value >= s.least && value <= s.most && (!whole || value == static_cast<double>(static_cast<int64_t>(value)))) return true;
-  const std::string range = s.most < 1e300 ? " between 0 and 1" : " of at least " + std::to_string(static_cast<int64_t>(s.least));
-  diagnostics.error(at, "'" + key + "' must be a " + (whole ? "whole " : std::isfinite(value) ? "" : "finite ") + "number" + range);
+  const bool small_enough = s.below_most ? value < s.most : value <= s.most;
+  if (value >= s.least && small_enough && (!s.whole || value == std::floor(value))) return true;
+  std::string range = " of at least " + std::to_string(static_cast<int64_t>(s.least));
+  if (s.most == 1) range = s.below_most ? " of at least 0 and below 1" : " between 0 and 1";
+  if (s.whole && value > s.most) range = " of at most " + std::to_string(static_cast<int64_t>(s.most));
+  diagnostics.error(at, "'" + key + "' must be a " + (s.whole ? "whole " : std::isfinite(value) ? "" : "finite ") + "number" + range);
   return false;
 }
 

@@ -235,6 +235,8 @@ TEST_CASE("training settings") {
   CHECK(train("batch = 7\nmicro = 4") == Lines{"30:9 error 'batch' is 7, no multiple of 'micro', 4; the next is 8", "31:9 note 'micro' stands here"});
   CHECK(train("micro = 5") == Lines{"30:9 error 'batch' is 32, no multiple of 'micro', 5; the next is 35"});
   CHECK(train("betas = 0.9").at(0) == "30:9 error 'betas' must be two numbers, as in [0.9, 0.95]");
+  CHECK(train("betas = [0.9, 1]") == Lines{"30:9 error 'beta2' must be a number of at least 0 and below 1"});
+  CHECK(train("batch = 1e30") == Lines{"30:9 error 'batch' must be a whole number of at most 1000000000"});
   CHECK(train("groups = [{ weight_decay = 0 }]").at(0).find("a group must be a table with 'match'") != std::string::npos);
   CHECK(train("groups = [{ match = \"*\", lr = nan }]") == Lines{"30:31 error 'lr' must be a finite number of at least 0"});
   CHECK(train("groups = [{ match = \"*\", weight_decay = -1 }]") == Lines{"30:41 error 'weight_decay' must be a number of at least 0"});
