@@ -314,7 +314,7 @@ KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, l
 /// c (+)= a row of units by some panels, by vectors and with the bits that tiles give: for each tile along the inner axis, products of first
 /// numbers are added up from zero, and those of second ones; then both to what is there.  (But tiles take numbers below 2^-126 for 0.)
 template <int kPanels>
-__attribute__((noinline)) void multiply_row_as_tiles(int steps, const float* a, const float* b, long panel, float* c, bool add) {
+__attribute__((noinline)) void multiply_row_by_panels(int steps, const float* a, const float* b, long panel, float* c, bool add) {
   constexpr int kVectors = kPanels * kPanel / kLanes;
   const vi upper = splati<vf>(int32_t(0xffff0000));
   vf sums[kVectors];
@@ -349,12 +349,12 @@ KERNEL_OUTER void multiply_row_as_tiles(int N, int K, bool add, const A* a, cons
     copy_row_units(a + k, depth, steps * kTile, copied);
     const float* from = b + static_cast<long>(k / 2) * kPanel;
     int n = 0;
-    for (; n + 4 * kPanel <= N; n += 4 * kPanel, from += 4 * panel) multiply_row_as_tiles<4>(steps, copied, from, panel, c + n, sum);
-    for (; n + 2 * kPanel <= N; n += 2 * kPanel, from += 2 * panel) multiply_row_as_tiles<2>(steps, copied, from, panel, c + n, sum);
+    for (; n + 4 * kPanel <= N; n += 4 * kPanel, from += 4 * panel) multiply_row_by_panels<4>(steps, copied, from, panel, c + n, sum);
+    for (; n + 2 * kPanel <= N; n += 2 * kPanel, from += 2 * panel) multiply_row_by_panels<2>(steps, copied, from, panel, c + n, sum);
     for (; n < N; n += kPanel, from += panel) {
       const unsigned long bytes = static_cast<unsigned long>(min(kPanel, N - n)) * sizeof(float);
       if (sum) __builtin_memcpy(rest, c + n, bytes);
-      multiply_row_as_tiles<1>(steps, copied, from, panel, rest, sum);
+      multiply_row_by_panels<1>(steps, copied, from, panel, rest, sum);
       __builtin_memcpy(c + n, rest, bytes);
     }
   }
