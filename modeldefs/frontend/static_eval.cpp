@@ -1,5 +1,7 @@
 #include "modeldefs/frontend/static_eval.h"
 
+#include "ir/op.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -51,116 +53,6 @@ class Walker {
   std::vector<size_t> offsets_;
 };
 
-double apply(Op op, double a, double b, double c) {
-  switch (op) {
-    case Op::Add:
-      return a + b;
-    case Op::Sub:
-      return a - b;
-    case Op::Mul:
-      return a * b;
-    case Op::Div:
-      return a / b;
-    case Op::Pow:
-      return std::pow(a, b);
-    case Op::Max2:
-      return a >= b ? a : b;
-    case Op::Min2:
-      return a <= b ? a : b;
-    case Op::FloorDiv:
-      return std::floor(a / b);
-    case Op::Mod:
-      return a - std::floor(a / b) * b;
-    case Op::Neg:
-      return -a;
-    case Op::Exp:
-      return std::exp(a);
-    case Op::Log:
-      return std::log(a);
-    case Op::Sqrt:
-      return std::sqrt(a);
-    case Op::Tanh:
-      return std::tanh(a);
-    case Op::Sigmoid:
-      return 1 / (1 + std::exp(-a));
-    case Op::Abs:
-      return std::abs(a);
-    case Op::Sin:
-      return std::sin(a);
-    case Op::Cos:
-      return std::cos(a);
-    case Op::Round:
-      return std::nearbyint(a);
-    case Op::Floor:
-      return std::floor(a);
-    case Op::Ceil:
-      return std::ceil(a);
-    case Op::Relu:
-      return a > 0 ? a : 0;
-    case Op::ToReal:
-    case Op::Stop:
-      return a;
-    case Op::Eq:
-      return a == b;
-    case Op::Ne:
-      return a != b;
-    case Op::Lt:
-      return a < b;
-    case Op::Le:
-      return a <= b;
-    case Op::And:
-      return a != 0 && b != 0;
-    case Op::Or:
-      return a != 0 || b != 0;
-    case Op::Not:
-      return a == 0;
-    case Op::Select:
-      return a != 0 ? b : c;
-    default:
-      return std::nan("");
-  }
-}
-
-bool computable(Op op) {
-  switch (op) {
-    case Op::Add:
-    case Op::Sub:
-    case Op::Mul:
-    case Op::Div:
-    case Op::Pow:
-    case Op::Max2:
-    case Op::Min2:
-    case Op::FloorDiv:
-    case Op::Mod:
-    case Op::Neg:
-    case Op::Exp:
-    case Op::Log:
-    case Op::Sqrt:
-    case Op::Tanh:
-    case Op::Sigmoid:
-    case Op::Abs:
-    case Op::Sin:
-    case Op::Cos:
-    case Op::Round:
-    case Op::Floor:
-    case Op::Ceil:
-    case Op::Relu:
-    case Op::ToReal:
-    case Op::Stop:
-    case Op::Eq:
-    case Op::Ne:
-    case Op::Lt:
-    case Op::Le:
-    case Op::And:
-    case Op::Or:
-    case Op::Not:
-    case Op::Select:
-      return true;
-    default:
-      return false;
-  }
-}
-
 }  // namespace
 
 const Table* StaticEval::table(NodeId id) {
@@ -202,7 +94,7 @@ std::optional<Table> StaticEval::compute(const Node& node) {
     case Op::Max:
       return reduced(node);
     default:
-      return computable(node.op) ? elementwise(node) : std::nullopt;
+      return ir::is_elementwise(node.op) ? elementwise(node) : std::nullopt;
   }
 }
 
@@ -217,9 +109,11 @@ std::optional<Table> StaticEval::elementwise(const Node& node) {
   out.data.reserve(count);
   Walker walk(node.axes);
   for (const Table* t : in) walk.follow(t->axes);
+  std::vector<double> operands(in.size());
+  const auto scalar = ir::op_def(node.op).scalar.value;
   for (uint64_t i = 0; i < count; ++i, walk.next()) {
-    auto value = [&](size_t k) { return k < in.size() ? in[k]->data[walk.offset(k)] : 0.0; };
-    out.data.push_back(apply(node.op, value(0), value(1), value(2)));
+    for (size_t k = 0; k < in.size(); ++k) operands[k] = in[k]->data[walk.offset(k)];
+    out.data.push_back(scalar(operands.data()));
   }
   return out;
 }
@@ -330,8 +224,20 @@ std::optional<Affine> StaticEval::affine(NodeId id) const {
 }
 
 Interval StaticEval::interval(NodeId id, double tokens) const {
+  Intervals known;
+  return interval(id, tokens, known);
+}
+
+Interval StaticEval::interval(NodeId id, double tokens, Intervals& known) const {
+  if (const auto it = known.find(id); it != known.end()) return it->second;
+  const Interval out = interval_of(id, tokens, known);
+  known.emplace(id, out);
+  return out;
+}
+
+Interval StaticEval::interval_of(NodeId id, double tokens, Intervals& known) const {
   const Node& node = graph_[id];
-  auto in = [&](size_t k) { return interval(node.inputs[k], tokens); };
+  auto in = [&](size_t k) { return interval(node.inputs[k], tokens, known); };
   auto hull = [](Interval a, Interval b) { return Interval{std::min(a.low, b.low), std::max(a.high, b.high)}; };
   switch (node.op) {
     case Op::Constant:
@@ -370,7 +276,7 @@ Interval StaticEval::interval(NodeId id, double tokens) const {
       Interval a = in(0), b = in(1);
       if (b.low <= 0) return {};
       if (a.low >= 0 && a.high < b.low) return a;
-      return {0, b.high - 1};
+      return {0, node.dtype == ir::DType::Int ? b.high - 1 : b.high};
     }
     case Op::Max2:
       return {std::max(in(0).low, in(1).low), std::max(in(0).high, in(1).high)};

@@ -40,6 +40,10 @@ class StaticEval {
   void forget(size_t size);
 
  private:
+  using Intervals = std::unordered_map<ir::NodeId, Interval>;
+
+  Interval interval(ir::NodeId id, double tokens, Intervals& known) const;
+  Interval interval_of(ir::NodeId id, double tokens, Intervals& known) const;
   std::optional<Table> compute(const ir::Node& node);
   std::optional<Table> elementwise(const ir::Node& node);
   std::optional<Table> renamed(const ir::Node& node);

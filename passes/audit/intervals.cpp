@@ -207,7 +207,7 @@ class Analysis {
         return monotone(n, std::ceil);
       case Op::FloorDiv:
       case Op::Mod:
-        return integer_division(n);
+        return division_rounded_down(n);
       case Op::ToReal:
       case Op::Stop:
       case Op::Rename:
@@ -258,10 +258,10 @@ class Analysis {
     return between(std::min(a, b), std::max(a, b), !base.has_zero());
   }
 
-  Interval integer_division(const Node& n) const {
+  Interval division_rounded_down(const Node& n) const {
     const Interval &a = in(n, 0), &d = in(n, 1);
     if (d.low <= 0) return between(-kInf, kInf);
-    if (n.op == Op::Mod) return between(0, std::min(d.high - 1, a.low >= 0 ? a.high : kInf));
+    if (n.op == Op::Mod) return between(0, std::min(n.dtype == DType::Int ? d.high - 1 : d.high, a.low >= 0 ? a.high : kInf));
     return between(std::floor(a.low / (a.low < 0 ? d.low : d.high)), std::floor(a.high / (a.high < 0 ? d.high : d.low)));
   }
 
