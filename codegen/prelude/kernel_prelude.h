@@ -323,16 +323,21 @@ KERNEL_INLINE int_of<V> ceil(V x) {
   return i + (real(i) < x ? splati<V>(1) : splati<V>(0));
 }
 
-/// Quotient rounded down, and the remainder with the divisor's sign, of integers; b is not 0.
+/// What an integer is divided by: 1 in place of 0, since the processor would stop the process, also for what a select does not choose.
+template <class I>
+KERNEL_INLINE I divisor(I b) {
+  return b + ((b == 0) ? I{} + 1 : I{});
+}
+/// Quotient rounded down, and the remainder with the divisor's sign, of integers.
 template <class I>
 KERNEL_INLINE I floordiv(I a, I b) {
-  const I quotient = a / b, rest = a - quotient * b;
-  return quotient - ((((rest ^ b) < 0) & (rest != 0)) ? I{} + 1 : I{});
+  const I by = divisor(b), quotient = a / by, rest = a - quotient * by;
+  return quotient - ((((rest ^ by) < 0) & (rest != 0)) ? I{} + 1 : I{});
 }
 template <class I>
 KERNEL_INLINE I mod(I a, I b) {
-  const I rest = a - a / b * b;
-  return rest + ((((rest ^ b) < 0) & (rest != 0)) ? b : I{});
+  const I by = divisor(b), rest = a - a / by * by;
+  return rest + ((((rest ^ by) < 0) & (rest != 0)) ? by : I{});
 }
 
 /// The same of real numbers: a - b * floor(a / b).  The quotient is rounded before it is rounded down, so it may be one off: the rest tells.

@@ -19,10 +19,11 @@ struct Doubt {
   const char* what;
 };
 
+bool divides(Op op) { return op == Op::Div || op == Op::FloorDiv || op == Op::Mod; }
+
 bool leaves(Op op, double x) {
+  if (divides(op)) return x == 0;
   switch (op) {
-    case Op::Div:
-      return x == 0;
     case Op::Log:
       return x <= 0;
     case Op::Exp:
@@ -37,7 +38,7 @@ std::vector<Doubt> doubts(const Graph& g) {
   std::vector<Doubt> out;
   for (NodeId id = 0; id < g.size(); ++id) {
     const Node& n = g[id];
-    if (n.op == Op::Div && range[n.inputs[1]].has_zero()) out.push_back({id, n.inputs[1], "a division can meet zero"});
+    if (divides(n.op) && range[n.inputs[1]].has_zero()) out.push_back({id, n.inputs[1], "a division can meet zero"});
     if (n.inputs.empty()) continue;
     const Interval& x = range[n.inputs[0]];
     if (n.op == Op::Log && (x.low < 0 || x.has_zero())) out.push_back({id, n.inputs[0], "a logarithm can meet a number that is not positive"});
@@ -96,7 +97,7 @@ Finding numeric_range(const Graph& g, const Graph* numbers) {
       out.chain.push_back({n.loc, -1});
     }
     const NodeId there = numbers ? counterpart(g, all[i].node, *numbers) : kNoNode;
-    if (there != kNoNode) wanted[(*numbers)[there].inputs[n.op == Op::Div ? 1 : 0]] = i;
+    if (there != kNoNode) wanted[(*numbers)[there].inputs[divides(n.op) ? 1 : 0]] = i;
   }
   if (!all.empty()) out.reason = all[0].what + std::string(all.size() > 1 ? fmt::format(", and {} more places", out.details.size() - 1) : "");
   if (out.details.size() == 1 && !all.empty()) out.reason = all[0].what;

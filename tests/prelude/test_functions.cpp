@@ -210,7 +210,7 @@ TEST_CASE("binary functions") {
 TEST_CASE("integer functions round down like mathematics") {
   std::vector<int32_t> x, y;
   for (int a = -40; a <= 40; ++a) {
-    for (int b : {-7, -3, -2, -1, 1, 2, 3, 5, 16}) x.push_back(a), y.push_back(b);
+    for (int b : {-7, -3, -2, -1, 0, 1, 2, 3, 5, 16}) x.push_back(a), y.push_back(b);
   }
   while (x.size() % 16) x.push_back(5), y.push_back(3);
   for (const Target* target : targets()) {
@@ -223,7 +223,7 @@ TEST_CASE("integer functions round down like mathematics") {
       function.scalars(x.data(), y.data(), scalars.data(), x.size());
       CHECK(lanes == scalars);
       for (size_t i = 0; i < x.size(); ++i) {
-        const int a = x[i], b = y[i], down = static_cast<int>(std::floor(double(a) / b));
+        const int a = x[i], b = y[i], down = b == 0 ? 0 : static_cast<int>(std::floor(double(a) / b));
         int64_t want = name == "floordiv" ? down
                        : name == "mod"    ? a - down * b
                        : name == "max"    ? std::max(a, b)
@@ -237,6 +237,7 @@ TEST_CASE("integer functions round down like mathematics") {
           for (int j = 0; j < std::abs(b) && want != 0; ++j)
             want = static_cast<int32_t>(static_cast<uint32_t>(want) * static_cast<uint32_t>(a));
         }
+        if (b == 0 && (name == "floordiv" || name == "mod")) continue;  // any number: what matters is that the process goes on
         if (lanes[i] != want) FAIL_CHECK(a << ", " << b << ": " << lanes[i] << " instead of " << want);
       }
     }
