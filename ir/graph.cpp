@@ -4,6 +4,7 @@
 #include "ir/op.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <functional>
 #include <string_view>
@@ -357,20 +358,32 @@ NodeId Graph::carry_open(const Axes& axes, DType dtype, const Axis& axis, int64_
 }
 
 std::string with_layer(std::string name, int64_t layer) {
+  constexpr std::string_view kHole = "{layer";
+  for (size_t at = name.find(kHole); at != std::string::npos; at = name.find(kHole, at)) {
+    const size_t end = name.find('}', at);
+    if (end == std::string::npos) break;
+    int64_t first = 0;  // of `{layer+2}`
+    if (name[at + kHole.size()] == '+') std::from_chars(name.data() + at + kHole.size() + 1, name.data() + end, first);
+    name.replace(at, end + 1 - at, std::to_string(first + layer));
+  }
+  return name;
+}
+
+std::string from_layer(std::string name, int64_t first) {
   constexpr std::string_view kHole = "{layer}";
-  for (size_t at = name.find(kHole); at != std::string::npos; at = name.find(kHole, at)) name.replace(at, kHole.size(), std::to_string(layer));
+  const std::string begins = first == 0 ? std::string(kHole) : "{layer+" + std::to_string(first) + "}";
+  for (size_t at = name.find(kHole); at != std::string::npos; at = name.find(kHole, at + begins.size())) name.replace(at, kHole.size(), begins);
   return name;
 }
 
 std::vector<std::string> checkpoint_names(const Node& param) {
   if (with_layer(param.text, 0) == param.text) return {param.text};
-  const int64_t first = param.ints.empty() ? 0 : param.ints[0];
   int64_t layers = 1;
   for (const Axis& a : param.axes) {
     if (a.kind == AxisKind::Layer) layers = a.size;
   }
   std::vector<std::string> names;
-  for (int64_t l = first; l < first + layers; ++l) names.push_back(with_layer(param.text, l));
+  for (int64_t l = 0; l < layers; ++l) names.push_back(with_layer(param.text, l));
   return names;
 }
 

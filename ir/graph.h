@@ -22,7 +22,7 @@ inline constexpr NodeId kNoNode = ~NodeId{0};
 /// One value of the Graph: an operation over values with named axes.  Elementwise operations align their inputs by axis; an
 /// input without an axis is the same along it.  Results have the union of the axes.
 ///
-///   param      text: name in the checkpoint (`{layer}` where axes has a layer axis, whose first layer is ints[0]);
+///   param      text: name in the checkpoint (`{layer}` where axes has a layer axis, `{layer+2}` where that begins with layer 2);
 ///              axes: layer axis, then storage axes
 ///   input      text: "tokens" or "targets" [b, t], Int
 ///   constant   value; no axes
@@ -111,8 +111,10 @@ class Graph {
   std::unordered_multimap<uint64_t, NodeId> by_hash_;
 };
 
-/// The name of one layer's parameter: the number in the place of `{layer}`, if the name has it.
+/// The name of one layer's parameter: its number in the place of `{layer}`, and 2 more in that of `{layer+2}`, if the name has either.
 std::string with_layer(std::string name, int64_t layer);
+/// A name with `{layer}` for layers that are counted from `first`: `{layer+first}` instead.
+std::string from_layer(std::string name, int64_t first);
 /// Names in the checkpoint of what a param node stands for, one for each layer in order.
 std::vector<std::string> checkpoint_names(const Node& param);
 

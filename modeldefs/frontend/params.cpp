@@ -223,11 +223,8 @@ Value Params::tensor(const ParamEntry& entry, const Place& place, const ParamOpt
   Value value;
   ir::Node node;
   node.op = ir::Op::Param;
-  node.text = made.name;
-  if (per_layer) {
-    node.axes.push_back(run.axis);
-    node.ints = {run.first};
-  }
+  node.text = per_layer ? ir::from_layer(made.name, run.first) : made.name;
+  if (per_layer) node.axes.push_back(run.axis);
   for (size_t k = 0; k < made.info.shape.size(); ++k) {
     uint32_t size = static_cast<uint32_t>(made.info.shape[k]);
     ir::Axis axis{ir::AxisKind::Feature, static_cast<uint16_t>(k), size};
@@ -239,16 +236,21 @@ Value Params::tensor(const ParamEntry& entry, const Place& place, const ParamOpt
     bool overlap =
         other.name == made.name && other.run.first < made.run.first + made.run.count && made.run.first < other.run.first + other.run.count;
     if (!overlap) continue;
+    auto fault = [&](const std::string& what) { return Fault{entry.at, what, {{other.at, "its other place"}}}; };
     if (other.info.shape != made.info.shape) {
-      throw Fault{entry.at,
-                  "'" + made.name + "' is " + shape_text(made.info.shape) + " here and " + shape_text(other.info.shape) + " elsewhere",
-                  {{other.at, "its other place"}}};
+      throw fault("'" + made.name + "' is " + shape_text(made.info.shape) + " here and " + shape_text(other.info.shape) + " elsewhere");
+    }
+    if (other.run.first != made.run.first || other.run.count != made.run.count) {
+      throw fault("'" + made.name + "' has other layers here than elsewhere, and both are one tensor; give one of the two blocks another path");
     }
     made.name.clear();
+    if (per_layer) node.axes[0] = other.run.axis;
   }
   nodes_.graph.at = entry.at;
+  const ir::Axes layers = per_layer ? ir::Axes{node.axes[0]} : ir::Axes{};
   value.node = nodes_.graph.add(std::move(node));
   nodes_.graph.set_name(value.node, place.prefix, entry.at);
+  if (per_layer && layers[0] != run.axis) value.node = nodes_.rename(value.node, layers, {run.axis});
   if (!made.name.empty()) made_.push_back(std::move(made));
   return value;
 }

@@ -50,9 +50,8 @@ Finding gradient_paths(const Graph& g, const std::vector<std::string>& trained) 
     for (NodeId id = 0; id < g.size(); ++id) {
       const Node& n = g[id];
       if (n.op != Op::Param) continue;
-      const int64_t first = n.ints.empty() ? 0 : n.ints[0];
       for (int64_t at = 0; at < elements.count(id); ++at) {
-        const std::string name = with_layer(n.text, first + at);
+        const std::string name = with_layer(n.text, at);
         places.emplace(name, n.loc);
         if (seen.count({id, at})) found.insert(name);
       }

@@ -81,7 +81,7 @@ RandomModel random_model(unsigned seed) {
   s.d = widths[pick(4)];
   s.e = others[pick(5)];
   s.H = s.d == 6 && pick(2) ? 3 : 2;
-  s.L = 1 + pick(3);
+  s.L = 1 + pick(4);
   s.V = pick(8) ? 5 + pick(14) : 512 + pick(100);  // now and then one whose logits are used block by block
   const int B = 1 + pick(3);
 

@@ -19,14 +19,11 @@ std::map<std::string, ir::Tensor> outputs(const frontend::Model& model) {
     ir::Tensor& tensor = (node.op == ir::Op::Param ? params : inputs)[node.text];
     tensor.axes = node.axes;
     // Numbers that depend on the name only, that of the layer included.
-    size_t at = node.text.find("{layer}");
-    uint64_t layers = at == std::string::npos ? 1 : node.axes[0].size;
-    for (uint64_t l = 0; l < layers; ++l) {
-      std::string name = node.text;
-      if (at != std::string::npos) name.replace(at, 7, std::to_string(static_cast<uint64_t>(node.ints[0]) + l));
+    const std::vector<std::string> names = node.op == ir::Op::Param ? ir::checkpoint_names(node) : std::vector{node.text};
+    for (const std::string& name : names) {
       uint32_t state = 1;
       for (char c : name) state = state * 31 + static_cast<unsigned char>(c);
-      for (uint64_t i = 0; i < ir::element_count(node.axes) / layers; ++i) {
+      for (uint64_t i = 0; i < ir::element_count(node.axes) / names.size(); ++i) {
         state = state * 1664525u + 1013904223u;
         double v = (state >> 8) / 16777216.0;
         tensor.data.push_back(node.op == ir::Op::Param ? v - 0.5 : std::floor(v * 8));

@@ -42,11 +42,7 @@ std::map<std::string, ir::Tensor> params_of(const ir::Graph& graph, const rt::Sa
     if (node.op != ir::Op::Param) continue;
     ir::Tensor& tensor = out[node.text];
     tensor.axes = node.axes;
-    size_t at = node.text.find("{layer}");
-    int64_t layers = at == std::string::npos ? 1 : node.axes[0].size;
-    for (int64_t l = 0; l < layers; ++l) {
-      std::string name = node.text;
-      if (at != std::string::npos) name.replace(at, 7, std::to_string(node.ints[0] + l));
+    for (const std::string& name : ir::checkpoint_names(node)) {
       std::vector<double> part = file.doubles("param." + name);
       tensor.data.insert(tensor.data.end(), part.begin(), part.end());
     }
