@@ -63,6 +63,23 @@ NodeId read_inverse(Graph& g, NodeId x, const Axis& axis, NodeId j, int64_t stri
   return g.select(on_grid, read, zero_like(g, read));
 }
 
+/// Whether a value depends on nothing but indices.  The first input of a recurrence's carry may not be there yet: it is taken for data.
+bool known_without_data(const Graph& g, NodeId id) {
+  std::vector<NodeId> open{id};
+  std::vector<bool> seen(g.size());
+  while (!open.empty()) {
+    const NodeId at = open.back();
+    open.pop_back();
+    if (at == kNoNode) return false;
+    if (seen[at]) continue;
+    seen[at] = true;
+    const Node& n = g[at];
+    if (n.op == Op::Param || n.op == Op::Input || n.op == Op::Random || n.op == Op::Argmax) return false;
+    open.insert(open.end(), n.inputs.begin(), n.inputs.end());
+  }
+  return true;
+}
+
 }  // namespace
 
 Graph solve_scatters(const Graph& in) {
@@ -105,15 +122,7 @@ Graph solve_scatters(const Graph& in) {
       return kNoNode;
     }
     // the index is known without data: compare with every target
-    std::vector<NodeId> open{index};
-    bool known = true;
-    while (!open.empty() && known) {
-      const Node& m = out[open.back()];
-      open.pop_back();
-      known = m.op != Op::Param && m.op != Op::Input && m.op != Op::Random && m.op != Op::Argmax;
-      open.insert(open.end(), m.inputs.begin(), m.inputs.end());
-    }
-    if (!known) return kNoNode;
+    if (!known_without_data(out, index)) return kNoNode;
     NodeId chosen = out.select(out.binary(Op::Eq, j, index), x, zero_like(out, x));
     return out.reduce(Op::Sum, chosen, n.from);
   });

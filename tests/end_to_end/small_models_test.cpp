@@ -53,6 +53,24 @@ TEST_CASE("quotients rounded down, and remainders, of real numbers") {
                                   "logits = mix(x + y * (1 + seen % 7)) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
 }
 
+TEST_CASE("what a choice leaves out may divide by zero, of integers as well") {
+  const std::string text = model("x = embed[tokens]\nrest[t] = where(t > 0, tokens[t] % t, 0)\ntimes[t] = where(t > 0, tokens[t] // t, 0)\nlogits = mix(x * (1 + rest) + times) @ transpose(embed)\n"
+                                 "'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n");
+  check_against_interpreter(replaced(text, "T = 4", "T = 40"));  // so many that their loop stays a loop
+}
+
+TEST_CASE("a table read where a recurrence says") {
+  check_against_interpreter(replaced(model("x = embed[tokens]\nhigh[t] = max(sum(i: 20 * x[t,i] * start[i]), high[t-1])\ny[t,i] = near[floor(clamp(high[t], 0, 7)),i]\nlogits = mix(x + y + high) @ transpose(embed)\n"
+                                           "'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "[params]", "[params]\nnear = \"table(8, d)\""));
+}
+
+TEST_CASE("layers in two runs, and all of them twice, have the parameters of their names") {
+  const std::string rest = "logits = mix(x) @ transpose(embed)\n'''\n[block]\nrepeat = 4\nforward = 'x = x + tanh(W(x))'\n[block.params]\nW = { kind = \"linear(d, d)\", init = \"normal(0, where(layer >= 2, 0.1, 0.2))\" }\n"
+                           "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  check_against_interpreter(model("x = blocks(embed[tokens])\n" + rest));
+  check_against_interpreter(model("x = blocks(blocks(embed[tokens]))\n" + rest));
+}
+
 TEST_CASE("a product that is summed over two axes begins at zero in every tile") {
   const std::string rest = "'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
   check_against_interpreter(model("x = embed[tokens]\nparts = reshape(mix(x), 3, 4)\ny[t,i] = sum(e, f: parts[t,e,f] * embed[3*e + f,i])\nlogits = mix(x + y) @ transpose(embed)\n" + rest));
