@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +10,7 @@
 #include "runtime/cli/model_options.h"
 #include "runtime/data/bpe_trainer.h"
 #include "runtime/data/strict_json.h"
+#include "runtime/train/checkpoint.h"
 
 namespace cpuflow::cli {
 namespace {
@@ -23,11 +25,24 @@ rt::Tokenizer train_tokenizer(const std::vector<std::string_view>& documents, in
   return rt::train_bpe(documents, options);
 }
 
-/// What a run's folder can still be saved by: a checkpoint takes a copy along.
 [[noreturn]] void damaged(const std::string& dir, const std::string& what) {
-  const std::string path = in(dir, "run.json"), copy = in(dir, "checkpoint/run.json");
-  throw rt::FileError(fmt::format("{}: damaged: {}; {}", path, what,
-                                  std::filesystem::exists(copy) ? fmt::format("{} is a copy of it: put that in its place", copy) : "restore it from a copy, or train again"));
+  throw rt::FileError(fmt::format("{}: damaged: {}; restore it from a copy, or train again", in(dir, "run.json"), what));
+}
+
+constexpr std::array kOwnFiles{"run.json", "model.toml", "tokenizer.json"};
+
+/// The weights of a checkpoint belong to the files that it took along: with others they would be another model, or read other text.
+void check_own_files(const std::string& dir) {
+  const rt::CheckpointFolder checkpoint(dir);
+  for (const char* name : kOwnFiles) {
+    const std::optional<std::string> copy = checkpoint.whole_file(name);
+    const std::string path = in(dir, name), from = in(dir, "checkpoint/") + name;
+    if (!copy || (std::filesystem::exists(path) && rt::read_file(path) == *copy)) continue;
+    const char* what = std::filesystem::exists(path) ? "is not what the weights were trained with" : "is not there any more";
+    const bool model = std::string_view(name) == "model.toml";
+    throw rt::FileError(fmt::format("{}: this file {}; {} is a copy of the right one: put that in its place{}", path, what, from,
+                                    model ? ", or train the other equations in another folder, from these weights: --out OTHER --warm-start " + shell_word(in(dir, "checkpoint/model.safetensors")) : ""));
+  }
 }
 
 /// The value of a key of run.json; `expected` says for people what it must be.
@@ -45,7 +60,7 @@ T value_of(const nlohmann::json& json, const char* key, const char* expected, co
 
 std::string model_path(const std::string& dir) { return in(dir, "model.toml"); }
 std::string tokenizer_path(const std::string& dir) { return in(dir, "tokenizer.json"); }
-bool holds_run(const std::string& dir) { return std::filesystem::exists(in(dir, "run.json")); }
+bool holds_run(const std::string& dir) { return std::filesystem::exists(in(dir, "run.json")) || rt::CheckpointFolder(dir).whole_file("run.json"); }
 
 void write_run(const std::string& dir, const RunRecord& record, const rt::Tokenizer* tokenizer) {
   make_folder(dir);
@@ -65,6 +80,7 @@ RunRecord read_run(const std::string& dir) {
     throw rt::FileError(
         fmt::format("{}: not a run: there is no run.json; `cpuflowc train MODEL --data FILE --out {}` makes one, and --weights FILE goes with "
                     "the name of a model", dir, shell_word(dir)));
+  check_own_files(dir);
   const std::string text = rt::read_file(path);
   nlohmann::json json;
   try {
@@ -90,7 +106,7 @@ rt::TokenData read_ids(const std::string& path, const std::optional<rt::Tokenize
 
 std::map<std::string, std::string> run_files(const std::string& dir) {
   std::map<std::string, std::string> files;
-  for (const char* name : {"model.toml", "run.json", "tokenizer.json"}) {
+  for (const char* name : kOwnFiles) {
     if (std::filesystem::exists(in(dir, name))) files[name] = rt::read_file(in(dir, name));
   }
   return files;

@@ -94,6 +94,17 @@ struct Prepared {
   std::string warning;  // of the audits, said of everything that is printed
 };
 
+/// A run goes on with the precision and the tiles that it began with.
+void keep_choices(const frontend::Model& own, frontend::Model& now, CompileOptions& compile) {
+  const auto keep = [&](const std::string& setting, const std::string& began, const std::string& asked) {
+    if (asked != began && asked != "auto") log_line(fmt::format("note: the run goes on with {} = {}, as it began", setting.substr(setting.find('.') + 1), began));
+    compile.overrides[setting] = began;
+  };
+  keep(kPrecisionSetting, own.precision, now.precision);
+  keep(kTilesSetting, std::to_string(own.tile_rows), std::to_string(now.tile_rows));
+  now.precision = own.precision;
+}
+
 /// Takes the lock of the folder before anything of a run is read or written.
 Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
   if (command.resume) lock.take(command.out);
@@ -103,21 +114,16 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
   std::string run_tokenizer;
   std::optional<RunRecord> began;
   if (command.resume && holds_run(command.out)) {
-    const RunRecord& record = began.emplace(read_run(command.out));
-    if (!user_set_v && record.settings.contains("V")) compile.overrides["V"] = record.settings.at("V");
-    for (const char* name : {kPrecisionSetting, kTilesSetting}) {
-      const auto recorded = record.settings.find(name);
-      if (recorded == record.settings.end()) continue;
-      std::string& asked = compile.overrides[name];
-      if (!asked.empty() && asked != "auto" && asked != recorded->second) {
-        log_line(fmt::format("note: the run goes on with {} = {}, as it began", std::string_view(name).substr(6), recorded->second));
-      }
-      asked = recorded->second;
-    }
-    if (record.has_tokenizer && command.sources.tokenizer.empty()) run_tokenizer = tokenizer_path(command.out);
+    began = read_run(command.out);
+    for (const auto& [name, value] : began->settings) compile.overrides.try_emplace(name, value);
+    if (began->has_tokenizer && command.sources.tokenizer.empty()) run_tokenizer = tokenizer_path(command.out);
   }
-  const frontend::Model loaded_model = load(compile);
-  if (began) check_same_equations(command.out, *began, compile, loaded_model);
+  frontend::Model loaded_model = load(compile);
+  if (began) {
+    const frontend::Model own = own_model(command.out, *began);
+    check_same_equations(command.out, *began, own, compile, loaded_model);
+    keep_choices(own, loaded_model, compile);
+  }
   const int64_t V = loaded_model.V;
   Prepared out;
   out.phases = phases_of(command, loaded_model);

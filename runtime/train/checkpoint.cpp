@@ -107,8 +107,8 @@ TrainState state_from(const Json& j) {
   return s;
 }
 
-/// Reads and checks one checkpoint.  Throws FileError.
-Checkpoint read(const std::string& folder, bool optimizer) {
+/// state.json of a checkpoint, whose own checksum is right.  Throws FileError.
+Json read_state(const std::string& folder) {
   const std::string path = folder + "/" + kState;
   Json json = Json::parse(read_file(path), nullptr, false);
   if (!json.is_object() || !json.contains("checksum"))
@@ -120,6 +120,13 @@ Checkpoint read(const std::string& folder, bool optimizer) {
     throw FileError(fmt::format("{}: format {} is not known here (expected {}); use the version that wrote it", path,
                                 json.value("format", 0), kFormat));
   }
+  return json;
+}
+
+/// Reads and checks one checkpoint.  Throws FileError.
+Checkpoint read(const std::string& folder, bool optimizer) {
+  const std::string path = folder + "/" + kState;
+  const Json json = read_state(folder);
   Checkpoint out;
   out.folder = folder;
   try {
@@ -178,6 +185,17 @@ Checkpoint CheckpointFolder::open(bool optimizer) const {
   for (const std::string& fault : faults)
     best->warnings.push_back(fmt::format("{}; using {} of step {} instead", fault, best->folder, best->state.step));
   return std::move(*best);
+}
+
+std::optional<std::string> CheckpointFolder::whole_file(const std::string& name) const {
+  const std::string folder = name_in(dir_, "");
+  try {
+    const std::string content = read_file(folder + "/" + name);
+    const Json files = read_state(folder).value("files", Json::object());
+    if (files.contains(name) && files[name].value("xxh3", "") == checksum(content)) return content;
+  } catch (const FileError&) {
+  }
+  return std::nullopt;
 }
 
 void CheckpointFolder::recover() const {

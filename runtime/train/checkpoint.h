@@ -59,6 +59,8 @@ class CheckpointFolder {
   /// The newest complete checkpoint of DIR, or the one that DIR itself is.  With `optimizer`, its tensors must be whole too.  Throws
   /// FileError that says for each checkpoint what is wrong.
   Checkpoint open(bool optimizer = true) const;
+  /// What DIR/checkpoint has of one of the `extra` files; nothing where it is not there, or damaged.
+  std::optional<std::string> whole_file(const std::string& name) const;
   /// Arranges what a process that was killed has left: the newest complete checkpoint gets its name, half-written ones go.
   void recover() const;
   /// Throws FileError (disk full, no permission); the checkpoints that were there stay.

@@ -147,6 +147,46 @@ TEST_CASE("a run goes on with its own equations only") {
   CHECK(contains(same.err, "changed on resuming: train.lr was 0.01, now 0.02"));
 }
 
+TEST_CASE("settings that a run began with hold when it goes on, and equations stay what they were") {
+  TemporaryFolder& folder = prepared();
+  folder.write("kept.toml", replaced(replaced(kTinyModel, "[params]", "[constants]\npart = 0.5\n[params]"), "cumsum(x)", "part * cumsum(x)"));
+  auto kept = [&](const std::string& run, const std::string& more) {
+    const Result result = cpuflowc(words("train " + folder / "kept.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / run + " --threads 1 " + more));
+    INFO(result.err);
+    return result;
+  };
+  CHECK(kept("cut", "--steps 3 --set part=0.25 --set train.lr=3e-2").status == 0);
+  const Result resumed = kept("cut", "--steps 6 --resume");
+  CHECK(resumed.status == 0);
+  CHECK(!contains(resumed.err, "changed on resuming: train."));
+  const Result other = kept("cut", "--steps 9 --set part=0.75 --resume");
+  CHECK(other.status == 4);
+  CHECK(contains(other.err, "--set part=0.75; the run began with 0.25"));
+  const Result range = cpuflowc(words("train " + folder.write("kept.toml", replaced(text_of(folder / "kept.toml"), "\"linear(d, d)\"", "{ kind = \"linear(d, d)\", trainable = false }")) + " --data " +
+                                      folder / "tiny.txt" + " --out " + folder / "cut" + " --steps 9 --resume"));
+  CHECK(range.status == 4);
+  CHECK(contains(range.err, "the parameter mix.weight has another 'trainable'"));
+}
+
+TEST_CASE("a run's own files are those that its weights were trained with") {
+  TemporaryFolder& folder = prepared();
+  for (const char* name : {"model.toml", "run.json", "tokenizer.json"}) {
+    fs::remove_all(folder / "edited");
+    fs::copy(folder / "whole", folder / "edited", fs::copy_options::recursive);
+    const std::string path = folder / "edited/" + std::string(name), copy = folder / "edited/checkpoint/" + std::string(name);
+    folder.write("edited/" + std::string(name), text_of(path) + " ");
+    for (const char* what : {"is not what the weights were trained with", "is not there any more"}) {
+      for (const std::vector<std::string>& command : {std::vector<std::string>{"sample", folder / "edited", "Once"}, train(folder, "edited", "--steps 30 --resume")}) {
+        const Result result = cpuflowc(command);
+        INFO(result.err);
+        CHECK(result.status == 4);
+        CHECK(contains(result.err, path + ": this file " + what + "; " + copy + " is a copy"));
+      }
+      fs::remove(path);
+    }
+  }
+}
+
 TEST_CASE("one process at a time trains in a folder, and others may read it") {
   TemporaryFolder& folder = prepared();
   Process first(train(folder, "busy", "--steps 100000000 --threads 1"));
@@ -250,7 +290,8 @@ TEST_CASE("a damaged checkpoint is refused") {
 TEST_CASE("a damaged run.json is named with what is wrong in it") {
   TemporaryFolder& folder = prepared();
   fs::copy(folder / "whole", folder / "unreadable", fs::copy_options::recursive);
-  const std::string path = folder / "unreadable/run.json", good = text_of(path);
+  const std::string path = folder / "unreadable/run.json", good = text_of(path), checkpoint = folder / "unreadable/checkpoint";
+  fs::rename(checkpoint, folder / "taken_away");  // with it, its copy of run.json is compared
   const std::vector<std::pair<std::string, std::string>> faults{
       {"", "not valid JSON at byte 1"},
       {"{", "not valid JSON at byte 2"},
@@ -267,11 +308,12 @@ TEST_CASE("a damaged run.json is named with what is wrong in it") {
       const Result result = cpuflowc(command);
       INFO(result.err);
       CHECK(result.status == 4);
-      CHECK(contains(result.err, path + ": damaged: " + message + "; " + folder / "unreadable/checkpoint/run.json" + " is a copy of it"));
+      CHECK(contains(result.err, path + ": damaged: " + message + "; restore it"));
       CHECK(!contains(result.err, "json.exception"));
     }
   }
-  fs::copy(folder / "unreadable/checkpoint/run.json", path, fs::copy_options::overwrite_existing);
+  fs::rename(folder / "taken_away", checkpoint);
+  fs::copy(checkpoint + "/run.json", path, fs::copy_options::overwrite_existing);
   CHECK(cpuflowc({"sample", folder / "unreadable", "Once", "--tokens", "2"}).status == 0);
 }
 
