@@ -72,6 +72,7 @@ class ShownText {
       : command_(command), tokenizer_(tokenizer), show_(std::move(show)), ids_(std::move(prompt)), prompt_(ids_.size()), text_(command.prompt), stops_(command.stop), options_(command.options) {
     options_.seed = seed;
     options_.prompt_tokens = static_cast<int64_t>(prompt_);
+    options_.ids = tokenizer.vocab_size();
     if (!command.ignore_end) options_.end_token = tokenizer.end_of_document();
   }
 

@@ -138,6 +138,8 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
       log_line(fmt::format("vocabulary: {} has {} ids, the model file says V = {}: V is {} here (--set V={} keeps it)",
                            out.data.tokenizer_name, ids, V, ids, V));
       compile.overrides["V"] = std::to_string(ids);
+    } else if (ids < V && !command.resume) {
+      log_line(fmt::format("note: V is {}, and {} has {} ids: the others stand for no text and are never sampled; --set V={} saves their parameters", V, out.data.tokenizer_name, ids, ids));
     }
   }
   if (command.resume) {

@@ -24,6 +24,7 @@ struct SampleOptions {
   uint64_t seed = 0;
   int64_t max_tokens = 256;           // beyond the prompt
   int64_t prompt_tokens = -1;         // of the ids that are continued, so many are the prompt; -1: all of them
+  uint32_t ids = 0;                   // only those below it are chosen, since the others stand for no text; 0: all of the model's
   std::optional<uint32_t> end_token;  // ends the text; it is not part of the result
 };
 

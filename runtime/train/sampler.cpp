@@ -156,6 +156,7 @@ bool Sampler::ended(Text& text, const std::atomic<int>* stop) const {
 
 uint32_t Sampler::choose(const Text& text, std::span<const float> given) {
   const SampleOptions& options = *text.options;
+  if (options.ids > 0) given = given.first(std::min<size_t>(given.size(), options.ids));
   std::vector<float> logits(given.begin(), given.end());
   penalise(logits, text.ids, text.prompt, options);
   if (options.look_ahead > 0 && static_cast<int64_t>(text.ids.size()) < exe_.manifest.T) return look_ahead(text.ids, logits, options);

@@ -43,6 +43,14 @@ TEST_CASE("several texts have the seeds that follow each other") {
   CHECK(many[0]["ids"] != many[2]["ids"]);
 }
 
+TEST_CASE("ids that stand for no text are not chosen") {
+  TemporaryFolder& folder = trained();
+  const Result run = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / "padded" + " --steps 1 --set V=900"));
+  REQUIRE(run.status == 0);
+  CHECK(contains(run.err, "the others stand for no text and are never sampled"));
+  for (const char* more : {"--tokens 12 --temperature 5", "--tokens 12 --samples 3"}) CHECK_FALSE(sampled("padded", words(more)).empty());
+}
+
 TEST_CASE("texts depend neither on how many are made together nor on the number of threads") {
   // beyond the positions, where each goes on with a longer model, and with products that are large enough to be shared
   TemporaryFolder& folder = trained();
