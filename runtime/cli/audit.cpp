@@ -279,9 +279,14 @@ std::string audit_warning(const AuditReport& report) {
 
 std::string audit_notes(const AuditReport& report) {
   std::string out;
+  auto note = [&](const std::string& text) { out += (out.empty() ? "note: " : "\nnote: ") + text; };
   for (const auto& [name, finding] : report.findings) {
-    if (finding.verdict != Verdict::Refuted || (name != "gradient" && name != "range") || allowed(report, name)) continue;
-    out += fmt::format("{}note: the audit of {} is refuted: {} (cpuflowc audit shows where)", out.empty() ? "" : "\n", name, finding.reason);
+    if (allowed(report, name)) continue;
+    if (finding.verdict == Verdict::Unknown && forbids_training(name)) {
+      note(fmt::format("{} is not proved, and no numbers refute it: a model that reads what it is to predict has losses that are too good", name));
+      for (const passes::audit::Link& link : finding.chain) out += fmt::format("\n    {}", link_text(link));
+    }
+    if (finding.verdict == Verdict::Refuted && (name == "gradient" || name == "range")) note(fmt::format("the audit of {} is refuted: {} (cpuflowc audit shows where)", name, finding.reason));
   }
   return out;
 }

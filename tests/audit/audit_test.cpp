@@ -167,6 +167,20 @@ TEST_CASE("a refuted position, range or gradient stops no training; the last two
   CHECK_FALSE(contains(trained.err, "position"));
 }
 
+TEST_CASE("training says that causality is not proved, and where the proof stops") {
+  const TemporaryFolder folder;
+  AuditModel model = honest();
+  // reads ahead where two tokens happen to be there, which few drawn texts have
+  model.block = "r[t,i] = sum(s: where(tokens[s] == 11, 1, 0) * where(tokens[t] == 7, 1, 0) * relu(sum(j: x[t,j]) - 1e6) * x[s,i])\nx = x + W(r)";
+  folder.write("model.toml", model.text());
+  folder.write("text.txt", "Once upon a time there was a text to learn from. " + std::string(4000, 'a'));
+  const Result trained = cpuflowc({"train", folder / "model.toml", "--data", folder / "text.txt", "--steps", "2", "--set", "V=300", "train.batch=2", "--out", folder / "run"});
+  INFO(trained.err);
+  CHECK(trained.status == 0);
+  CHECK(contains(trained.err, "note: causality is not proved"));
+  CHECK(contains(trained.err, "model.toml:14:1: "));
+}
+
 TEST_CASE("a refuted causality stops training unless the model file allows it; then everything says so") {
   const TemporaryFolder folder;
   const std::string leaking = audit_models()[0].text();
