@@ -45,7 +45,7 @@ std::vector<LayerRun> Evaluator::layer_runs(const BlockDef& def, int64_t count) 
     sizes["layer"] = single_size(layer);
     std::string structure = params_.structure(def.params, sizes);
     for (const Statement& s : def.forward) {
-      if (!s.when.empty()) structure += evaluate_integer(s.when[0], sizes) != 0 ? "1" : "0";
+      if (!s.when.empty()) structure += holds(s.when[0], sizes) ? "1" : "0";
     }
     if (runs.empty() || structure != last) runs.push_back({layer, 0, def.repeat.has_value(), {}});
     ++runs.back().count;

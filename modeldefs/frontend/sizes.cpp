@@ -131,6 +131,13 @@ int64_t evaluate_integer(const Expr& e, const SizeMap& sizes, const SizeHook& ho
   return static_cast<int64_t>(v.value);
 }
 
+bool holds(const Expr& when, const SizeMap& sizes) {
+  return evaluate_integer(when, sizes, [&](const Expr& part) -> std::optional<Number> {
+    if (!part.is(Kind::Name) || sizes.count(part.name) > 0) return std::nullopt;
+    throw Fault{part.at, "'if' decides once whether a statement is there, by sizes and 'layer', and '" + part.name + "' is none; to choose between values, write where(condition, a, b)"};
+  }) != 0;
+}
+
 namespace {
 
 class SizeEvaluator {

@@ -40,6 +40,8 @@ SizeMap evaluate_sizes(const std::vector<SizeEntry>& entries, const TokenId& tok
 Number evaluate_number(const Expr& expr, const SizeMap& sizes, const SizeHook& hook = nullptr);
 /// The same, of a whole number.
 int64_t evaluate_integer(const Expr& expr, const SizeMap& sizes, const SizeHook& hook = nullptr);
+/// Whether the statement is made whose `if` this is.  Throws Fault, also for names of positions and values: `if` is decided once.
+bool holds(const Expr& when, const SizeMap& sizes);
 
 SizeValue single_size(int64_t value);
 

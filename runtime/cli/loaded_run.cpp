@@ -24,22 +24,24 @@ std::string shown(const rt::Tokenizer& tokenizer, uint32_t id) {
 
 /// A model knows the ids that it was trained on: text in others is another text to it.
 void warn_of_other_ids(const std::string& given, const std::string& own) {
-  std::string difference;
-  const rt::Tokenizer now = rt::Tokenizer::load(given);
-  try {
-    const rt::Tokenizer began = rt::Tokenizer::load(own);
-    const uint32_t ids = std::min(now.vocab_size(), began.vocab_size());
-    for (uint32_t id = 0; id < ids && difference.empty(); ++id) {
-      if (now.token_bytes(id) != began.token_bytes(id)) difference = fmt::format("id {} is {} in it, and {} in the run's", id, shown(now, id), shown(began, id));
-    }
-    if (difference.empty() && now.vocab_size() != began.vocab_size()) difference = fmt::format("it has {} ids, and the run's has {}", now.vocab_size(), began.vocab_size());
-  } catch (const std::runtime_error& e) {
-    difference = fmt::format("which cannot be compared: {}", e.what());  // the one that is given may be there to replace it
-  }
+  const std::string difference = id_difference(rt::Tokenizer::load(given), own);
   if (!difference.empty()) warn(fmt::format("{}: this is not the run's own tokenizer ({}): {}; without --tokenizer the run's is used", given, own, difference));
 }
 
 }  // namespace
+
+std::string id_difference(const rt::Tokenizer& now, const std::string& other) {
+  try {
+    const rt::Tokenizer then = rt::Tokenizer::load(other);
+    const uint32_t ids = std::min(now.vocab_size(), then.vocab_size());
+    for (uint32_t id = 0; id < ids; ++id) {
+      if (now.token_bytes(id) != then.token_bytes(id)) return fmt::format("id {} is {} in it, and {} in the other", id, shown(now, id), shown(then, id));
+    }
+    return now.vocab_size() == then.vocab_size() ? "" : fmt::format("it has {} ids, and the other has {}", now.vocab_size(), then.vocab_size());
+  } catch (const std::runtime_error& e) {
+    return fmt::format("they cannot be compared: {}", e.what());
+  }
+}
 
 TrainedModel::TrainedModel(const WeightOptions& options) : tokenizer(options.tokenizer), options_(options) {
   if (!options.weights.empty()) {

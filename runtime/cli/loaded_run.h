@@ -17,6 +17,10 @@ struct WeightOptions {
 };
 void add_weight_options(CLI::App& app, WeightOptions& options);
 
+/// Where the ids of a tokenizer and of the one in the file `other` first differ, for people: `id 7 is "a" in it, and "b" in the other`, or why they
+/// cannot be compared; "" where they are the same.
+std::string id_difference(const rt::Tokenizer& now, const std::string& other);
+
 /// A model to compile, and where its weights are.
 class TrainedModel {
  public:

@@ -105,6 +105,15 @@ void keep_choices(const frontend::Model& own, frontend::Model& now, CompileOptio
   now.precision = own.precision;
 }
 
+/// Embeddings are those of the ids that they were trained with: the tokenizer beside the weights is theirs.
+void warn_of_other_ids(const std::string& weights, const TrainingData& data) {
+  const std::string beside = (std::filesystem::path(weights).parent_path() / "tokenizer.json").string();
+  if (weights.empty() || !data.tokenizer || !std::filesystem::exists(beside)) return;
+  const std::string difference = id_difference(*data.tokenizer, beside);
+  if (difference.empty()) return;
+  warn(fmt::format("{}: these weights were trained with the ids of {}, and {} has others: {}; --tokenizer {} keeps them", weights, beside, data.tokenizer_name, difference, shell_word(beside)));
+}
+
 /// Takes the lock of the folder before anything of a run is read or written.
 Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
   if (command.resume) lock.take(command.out);
@@ -146,6 +155,8 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
     const rt::CheckpointFolder folder(command.out);
     if (folder.exists()) out.phase = std::min(static_cast<size_t>(folder.open(true).state.phase), out.phases.size() - 1);
   }
+  if (command.resume && !(command.init.empty() && command.warm_start.empty())) log_line("note: no weights are read with --resume: the run goes on from its checkpoint");
+  if (!command.resume) warn_of_other_ids(command.init.empty() ? command.warm_start : command.init, out.data);
   if (command.resume && !command.tune.empty()) log_line("note: nothing is measured for --tune: the run goes on as it began");
   measure_choices(compile.overrides, loaded_model.precision, in_phase(compile, out.phases[out.phase]), command.threads, command.tune.empty() || command.resume ? 0 : parse_time("--tune", command.tune));
   out.compile = compile;

@@ -133,7 +133,7 @@ TEST_CASE("calls") {
   CHECK(block("y = exp(x, base = 2)") == Lines{"17:19 error 'exp' has no argument named 'base'"});
   CHECK(block("y = dropout(x, 1)").at(0) == "17:16 error the probability is a constant of at least 0 and less than 1");
   CHECK(block("y = 'text'") == Lines{"17:5 error a text is not a value"});
-  CHECK(block("y = x if q") == Lines{"17:10 error unknown size 'q'"});
+  CHECK(block("y = x if q > 3") == Lines{"17:10 error 'if' decides once whether a statement is there, by sizes and 'layer', and 'q' is none; to choose between values, write where(condition, a, b)"});
 }
 
 TEST_CASE("losses") {
