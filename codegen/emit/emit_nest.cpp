@@ -119,11 +119,13 @@ std::string Names::offset(const Place& place, const Axis* skip, const std::map<E
     if (i.computed != kNone) add("(" + computed.at(i.computed) + ")", stride);
   }
   if (b.rows == Rows::Block) add("first", -1);
+  int64_t reach = 0;  // of the products, which are made with 32 bits where that is enough
+  for (size_t d = 0; d < b.axes.size(); ++d) reach += std::abs(b.strides[d]) * b.axes[d].size;
   std::string out;
   for (const std::string& v : order) {
     int64_t c = terms[v];
     if (c == 0) continue;
-    std::string size = std::abs(c) == 1 ? v : fmt::format("{}{} * {}", std::abs(c), b.elements() > INT32_MAX ? "L" : "", v);
+    std::string size = std::abs(c) == 1 ? v : fmt::format("{}{} * {}", std::abs(c), reach > INT32_MAX ? "L" : "", v);
     out += out.empty() ? (c < 0 ? "-" + size : size) : (c < 0 ? " - " : " + ") + size;
   }
   if (constant != 0 || out.empty()) out += out.empty() ? std::to_string(constant) : fmt::format(" {} {}", constant < 0 ? '-' : '+', std::abs(constant));
