@@ -18,7 +18,7 @@ constexpr uint32_t stream_number(std::string_view name) {
 /// Uniform in [0, 1): what kernel::uniform (codegen/prelude/loops.h) draws for the run's seed, the number of the micro-batch, the
 /// sequence in it, the stream and the element.
 constexpr double uniform_draw(uint64_t seed, uint64_t counter, uint64_t sequence, uint32_t stream, uint32_t element) {
-  uint64_t z = seed + 0x9e3779b97f4a7c15ull * (counter * 1024 + sequence + 1);
+  uint64_t z = seed + 0x9e3779b97f4a7c15ull * ((counter << 32) + sequence + 1);
   z ^= (static_cast<uint64_t>(stream) << 32) | element;
   for (int round = 0; round < 2; ++round) {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;

@@ -98,7 +98,7 @@ inline __attribute__((always_inline)) int_of<V> gatheri(const int32_t* base, int
 
 /// Uniform in [0, 1): a hash of the run's seed, the micro-batch, the sequence, the stream and the element (SplitMix64 finaliser).
 inline float uniform(const cpuflow_call* call, uint32_t stream, uint32_t element) {
-  uint64_t z = call->seed + 0x9e3779b97f4a7c15ull * (call->counter * 1024 + static_cast<uint64_t>(call->sequence) + 1);
+  uint64_t z = call->seed + 0x9e3779b97f4a7c15ull * ((call->counter << 32) + static_cast<uint64_t>(call->sequence) + 1);
   z ^= (static_cast<uint64_t>(stream) << 32) | element;
   for (int round = 0; round < 2; ++round) {
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
