@@ -118,7 +118,8 @@ class Interpreter {
         out.data = n.values;
         return;
       case Op::Random:
-        return draw(n, out);
+        out = drawn(n, 0, 0);
+        return;
       case Op::Reshape:
         return reshape(id);
       case Op::Concat:
@@ -134,25 +135,6 @@ class Interpreter {
       default:
         if (!plans_[id]) plans_[id] = std::make_unique<Plan>(g_, id, stored_, fixed_);
         plans_[id]->run(values_, fixed_);
-    }
-  }
-
-  /// The draws of the first micro-batch of a run with the seed 0.
-  static void draw(const Node& n, Tensor& out) {
-    const uint32_t stream = stream_number(n.text);
-    for (size_t i = 0; i < out.data.size(); ++i) {
-      size_t rest = i, sequence = 0, element = 0, scale = 1;
-      for (size_t d = n.axes.size(); d-- > 0;) {
-        const size_t at = rest % n.axes[d].size;
-        rest /= n.axes[d].size;
-        if (n.axes[d].kind == AxisKind::Batch) {
-          sequence = at;
-        } else {
-          element += scale * at;
-          scale *= n.axes[d].size;
-        }
-      }
-      out.data[i] = uniform_draw(0, 0, sequence, stream, static_cast<uint32_t>(element));
     }
   }
 
@@ -284,6 +266,26 @@ class Interpreter {
 std::map<std::string, Tensor> interpret(const Graph& graph, const std::map<std::string, Tensor>& params,
                                         const std::map<std::string, Tensor>& inputs) {
   return Interpreter(graph, params, inputs).run();
+}
+
+Tensor drawn(const Node& random, uint64_t seed, uint64_t counter, std::optional<uint64_t> sequence) {
+  Tensor out{random.axes, std::vector<double>(element_count(random.axes))};
+  const uint32_t stream = stream_number(random.text);
+  for (size_t i = 0; i < out.data.size(); ++i) {
+    size_t rest = i, own = 0, element = 0, scale = 1;
+    for (size_t d = random.axes.size(); d-- > 0;) {
+      const size_t at = rest % random.axes[d].size;
+      rest /= random.axes[d].size;
+      if (random.axes[d].kind == AxisKind::Batch) {
+        own = at;
+      } else {
+        element += scale * at;
+        scale *= random.axes[d].size;
+      }
+    }
+    out.data[i] = uniform_draw(seed, counter, sequence.value_or(own), stream, static_cast<uint32_t>(element));
+  }
+  return out;
 }
 
 }  // namespace cpuflow::ir

@@ -47,17 +47,16 @@ int64_t index_along(const ir::Tensor& tensor, ir::AxisKind kind, size_t at, bool
 
 }  // namespace
 
-std::string first_nonfinite(const CompiledModel& model, const float* params, const std::vector<int32_t>& tokens,
-                            const std::vector<int32_t>& targets) {
+std::string first_nonfinite(const CompiledModel& model, const rt::NonfiniteContext& context) {
   const codegen::Manifest& m = model.exe.manifest;
   PassInputs inputs;
   inputs.B = m.B;
   inputs.T = m.T;
   for (int64_t b = 0; b < m.B; ++b) {  // every sequence of the micro-batch is the one at fault
-    inputs.tokens.insert(inputs.tokens.end(), tokens.begin(), tokens.end());
-    inputs.targets.insert(inputs.targets.end(), targets.begin(), targets.end());
+    inputs.tokens.insert(inputs.tokens.end(), context.tokens.begin(), context.tokens.end());
+    inputs.targets.insert(inputs.targets.end(), context.targets.begin(), context.targets.end());
   }
-  for (const codegen::ParamInfo& p : m.params) inputs.params[p.name].assign(params + p.offset, params + p.offset + p.count);
+  for (const codegen::ParamInfo& p : m.params) inputs.params[p.name].assign(context.params + p.offset, context.params + p.offset + p.count);
 
   ir::Graph graph = model.parsed;  // the model's own operations, without gradients
   for (ir::NodeId id = 0; id < graph.size(); ++id) {
@@ -67,6 +66,9 @@ std::string first_nonfinite(const CompiledModel& model, const float* params, con
       graph.outputs.push_back({fmt::format("node.{}", id), id});
   }
   InterpreterInputs given = interpreter_inputs(graph, inputs);
+  for (ir::NodeId id = 0; id < graph.size(); ++id) {
+    if (graph[id].op == ir::Op::Random) given.ids[graph[id].text] = ir::drawn(graph[id], context.seed, context.counter, context.sequence);
+  }
   const std::map<std::string, ir::Tensor> values = ir::interpret(graph, given.params, given.ids);
   bool recurrent = false;  // else positions are computed together
   for (ir::NodeId id = 0; id < graph.size(); ++id) recurrent = recurrent || (graph[id].op == ir::Op::Carry && graph[id].from[0].kind == ir::AxisKind::Position);

@@ -240,8 +240,13 @@ void train(const TrainCommand& command, Status& status) {
   options.eval_every = command.eval_every;
   options.save_seconds = command.save_every;
   if (!command.resume || holds_run(command.out)) options.checkpoint_files = run_files(command.out);
-  options.explain_nonfinite = [&](const rt::NonfiniteContext& context) {
-    return context.tokens.empty() ? "" : first_nonfinite(prepared.model, context.params, context.tokens, context.targets);
+  options.explain_nonfinite = [&](const rt::NonfiniteContext& context) -> std::string {
+    if (context.tokens.empty()) return "";
+    try {
+      return first_nonfinite(prepared.model, context);
+    } catch (const std::exception& e) {  // what went wrong is told, also where the operation cannot be
+      return fmt::format("the operation could not be found: {}", e.what());
+    }
   };
   const rt::StopSignals signals;
   options.stop = &rt::StopSignals::flag();

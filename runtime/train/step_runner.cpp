@@ -124,7 +124,7 @@ std::optional<StepRunner::Fault> StepRunner::first_fault(int64_t step) {
     std::fill_n(c.grads, grad_floats, 0.0f);
     exe_.train_sequence(&c);
     if (all_finite(c.grads, grad_floats) && all_finite(c.losses, m.loss_floats)) continue;
-    Fault fault{s / m.B, s % m.B, order_.window(static_cast<uint64_t>(step), static_cast<uint64_t>(s)), {}, {}, {}};
+    Fault fault{s / m.B, s % m.B, order_.window(static_cast<uint64_t>(step), static_cast<uint64_t>(s)), c.counter, {}, {}, {}};
     fault.tokens.assign(c.tokens, c.tokens + m.T);
     fault.targets.assign(c.targets, c.targets + m.T);
     if (exe_.finish) exe_.finish(&c);

@@ -29,7 +29,7 @@ class StepRunner {
   /// The first sequence of a step whose losses or gradients are not finite on their own.
   struct Fault {
     int64_t call = 0, sequence = 0;  // of the step, of the call
-    uint64_t window = 0;
+    uint64_t window = 0, counter = 0;
     std::vector<std::string> params;  // whose gradients are not finite, at most three
     std::vector<int32_t> tokens, targets;
   };

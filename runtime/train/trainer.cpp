@@ -202,30 +202,32 @@ class Trainer {
     }
     if (!std::isfinite(norm)) facts.push_back(fmt::format("the gradient's norm is {}", std::isnan(norm) ? std::nan("") : norm));
     text += fmt::format("{}", fmt::join(facts, ", "));
-    NonfiniteContext context{state_.step, arrays_.params, {}, {}};
+    NonfiniteContext context{state_.step, arrays_.params, {}, {}, options_.seed, 0, 0};
     if (const std::optional<StepRunner::Fault> fault = runner_.first_fault(state_.step)) {
       text += fmt::format("; first in window {} of the text (sequence {} of micro-batch {})", fault->window, fault->sequence, fault->call);
       if (!fault->params.empty()) text += fmt::format(", gradient of {}", fmt::join(fault->params, ", "));
       context.tokens = fault->tokens;
       context.targets = fault->targets;
+      context.counter = fault->counter;
+      context.sequence = static_cast<uint64_t>(fault->sequence);
     } else {
       text += "; every sequence is finite on its own, their sum is not";
     }
-    if (options_.explain_nonfinite) {
-      if (const std::string more = options_.explain_nonfinite(context); !more.empty()) text += "; " + more;
-    }
-    warn(metrics_->event(state_.step, "diverged", text));
     state_.elapsed_s = elapsed();
     std::string saved = fmt::format("saved in {}/checkpoint", options_.dir);
     try {
       save_at_the_end();
-    } catch (const FileError& e) {
-      saved = fmt::format("could not be saved: {}", e.what());
+    } catch (const FileError& error) {
+      saved = fmt::format("could not be saved: {}", error.what());
     }
-    throw Diverged(state_.step, text +
-                                    "\na smaller train.lr, a longer warm-up or train.clip helps, or the operation needs a guard; the "
-                                    "weights before this step are " +
-                                    saved);
+    // After saving: what looks for the operation takes memory and time.
+    if (options_.explain_nonfinite) {
+      if (const std::string more = options_.explain_nonfinite(context); !more.empty()) text += "; " + more;
+    }
+    warn(metrics_->event(state_.step, "diverged", text));
+    const char* remedy = state_.step == 0 ? "nothing has been learned yet: the operation needs a guard, or the parameters smaller first values"
+                                          : "a smaller train.lr, a longer warm-up or train.clip helps, or the operation needs a guard";
+    throw Diverged(state_.step, fmt::format("{}\n{}; the weights before this step are {}", text, remedy, saved));
   }
 
   bool evaluate_weights() {

@@ -19,6 +19,7 @@ struct NonfiniteContext {
   int64_t step = 0;
   const float* params = nullptr;         // [param_floats], before the step
   std::vector<int32_t> tokens, targets;  // of the sequence; empty when no single sequence is at fault
+  uint64_t seed = 0, counter = 0, sequence = 0;  // of its random draws: of the run, the number of the micro-batch, the place in that
 };
 
 struct TrainOptions {
