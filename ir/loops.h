@@ -2,6 +2,7 @@
 #include "ir/graph.h"
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -84,6 +85,12 @@ struct Store {
   bool accumulate = false;
   NodeId node = kNoNode;
 };
+
+/// What combining begins with: it changes nothing.
+constexpr double neutral_element(Store::How how) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  return how == Store::How::Max ? -infinity : how == Store::How::Min ? infinity : how == Store::How::Prod ? 1 : 0;
+}
 
 /// Loops over `loops`, outermost first.  Those from `reduced` on are reduction loops.  The loop `lane` (-1: none) runs in vector lanes.
 struct Nest {

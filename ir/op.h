@@ -42,6 +42,10 @@ struct Sample {
   std::function<NodeId(Graph& g, const std::vector<NodeId>& params)> build;
 };
 
+/// What stands for infinity where a condition leaves elements out of a maximum or a minimum: more than any score that a model computes, and
+/// finite in float32.
+inline constexpr double kNoScore = 1e30;
+
 /// What there is to know about an operation: one file (ops/<name>.cpp) and one line (ops.def) each.
 struct OpDef {
   Required<const char*> name;

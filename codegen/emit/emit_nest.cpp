@@ -446,10 +446,6 @@ class NestEmitter {
     return how == Store::How::Max ? "kernel::MaxOf" : how == Store::How::Min ? "kernel::MinOf" : how == Store::How::Prod ? "kernel::ProdOf" : "kernel::SumOf";
   }
 
-  static std::string identity(Store::How how) {
-    return how == Store::How::Max ? "-__builtin_inff()" : how == Store::How::Min ? "__builtin_inff()" : how == Store::How::Prod ? "1.0f" : "0.0f";
-  }
-
   static std::string combine(Store::How how, const std::string& a, const std::string& b) {
     switch (how) {
       case Store::How::Max:
@@ -486,8 +482,8 @@ class NestEmitter {
       const Store& s = nest_.stores[i];
       if (reduce_depth(s) != depth || depth == all) continue;
       if (lane_ && !inside_lane && !scalar_) line(depth, fmt::format("{} sum{};", accumulator(s.how), i));
-      else if (inside_lane && !scalar_) line(depth, fmt::format("V sum{} = kernel::splat<V>({});", i, identity(s.how)));
-      else line(depth, fmt::format("float sum{} = {};", i, identity(s.how)));
+      else if (inside_lane && !scalar_) line(depth, fmt::format("V sum{} = kernel::splat<V>({});", i, float_literal(neutral_element(s.how))));
+      else line(depth, fmt::format("float sum{} = {};", i, float_literal(neutral_element(s.how))));
     }
     if (depth == all) {
       for (size_t i = 0; i < nest_.stores.size(); ++i) {

@@ -4,9 +4,9 @@ namespace cpuflow::ir {
 
 extern const OpDef kRelu{
     .name = "relu",
-    .doc = "x where it is positive, else 0; the gradient at 0 is 0",
+    .doc = "x where it is positive, else 0; NaN stays NaN; the gradient at 0 is 0",
     .infer = infer_real_unary,
-    .scalar = [](const double* in) -> double { return in[0] > 0 ? in[0] : 0; },
+    .scalar = [](const double* in) -> double { return 0 > in[0] ? 0 : in[0]; },
     .cpp = "relu({0})",
     .flops = 1,
     .vjp =

@@ -1,6 +1,8 @@
 // Indices: equations with indices on their left side, and reductions that bind indices.
 #include "modeldefs/frontend/evaluator.h"
 
+#include "ir/op.h"
+
 #include <algorithm>
 #include <set>
 
@@ -20,8 +22,6 @@ namespace {
 // Ordinals of bound indices; feature axes have lower ones.
 constexpr unsigned kBound = 16;
 constexpr unsigned kMostBound = 40;
-// Scores outside a condition: less than any that a model computes, and finite in float32.
-constexpr double kLowest = -1e30;
 
 /// The index of `i` or `i in 0..8`.
 const Expr& word_of(const Expr& written) { return written.is(Kind::In) ? written.args[0] : written; }
@@ -330,11 +330,11 @@ Value Evaluator::reduced(const Expr& e, const Value& body, const Axes& over, int
     return out;
   }
   if (name == "softmax") {
-    NodeId scores = nodes_.select(inner, x, nodes_.real(kLowest));
+    NodeId scores = nodes_.select(inner, x, nodes_.real(-ir::kNoScore));
     NodeId most = nodes_.unary(Op::Stop, nodes_.reduce(Op::Max, scores, over));
     // over nothing the maximum is 0 and the shares are 0 / 1: infinite powers and 0 / 0 would spoil gradients
     const bool empty = may_be_empty(inner, over);
-    if (empty) most = nodes_.select(nodes_.compare(Op::Eq, most, nodes_.real(kLowest)), zero, most);
+    if (empty) most = nodes_.select(nodes_.compare(Op::Eq, most, nodes_.real(-ir::kNoScore)), zero, most);
     // what the condition excludes has the power 0, not an infinite one that is left out: infinity times 0 would spoil gradients
     NodeId powers = nodes_.select(inner, nodes_.unary(Op::Exp, nodes_.sub(scores, most)), zero);
     NodeId total = nodes_.reduce(Op::Sum, powers, over);
@@ -356,7 +356,7 @@ Value Evaluator::reduced(const Expr& e, const Value& body, const Axes& over, int
     if (std::any_of(t->data.begin(), t->data.end(), [](double v) { return v != 0; }))
       throw Fault{e.at, name + " over nothing: its condition excludes every element somewhere"};
   }
-  NodeId limit = nodes_.real(name == "min" ? -kLowest : kLowest);
+  NodeId limit = nodes_.real(name == "min" ? ir::kNoScore : -ir::kNoScore);
   NodeId limited = nodes_.select(inner, x, limit);
   NodeId value = nodes_.reduce(name == "min" ? Op::Min : Op::Max, limited, over);
   if (name == "logsumexp") {

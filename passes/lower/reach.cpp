@@ -1,4 +1,5 @@
 // Which positions a call for new rows looks at: windows that conditions leave, as far as what lies outside of them is not read.
+#include "ir/op.h"
 #include "passes/lower/function_lowering.h"
 #include "passes/rewrite.h"
 #include "passes/windows.h"
@@ -10,9 +11,6 @@ namespace cpuflow::passes::lower {
 using namespace ir;
 
 namespace {
-
-// What stands for minus infinity where a maximum leaves positions out; numbers beyond it are no scores.
-constexpr double kNoScore = 1e30;
 
 /// Where elements of what is reduced can change the result.
 Limits effect(const Graph& g, const Node& n, const Axis& s) {

@@ -155,7 +155,7 @@ void FunctionLowering::build_nest(Statement& s, const Axes& out, const Axes& ove
     Step fill;
     fill.kind = Step::Kind::Fill;
     fill.fill.place = store.place;
-    fill.fill.value = how == Store::How::Max ? -3.4028234663852886e38 : how == Store::How::Min ? 3.4028234663852886e38 : how == Store::How::Prod ? 1 : 0;
+    fill.fill.value = neutral_element(how);
     s.before.push_back(fill);
   }
   s.steps.push_back(std::move(step));
