@@ -11,14 +11,15 @@ using namespace ir;
 
 namespace {
 
-constexpr uint32_t kWide = 512;  // columns: rows of fewer stay in the first cache until they are read
+constexpr uint32_t kWide = 512;        // columns: rows of fewer stay in the first cache until they are read
+constexpr uint32_t kMostInner = 8192;  // inner steps: the left operands of a block are copied to the stack, 2 MB of these
 
 }  // namespace
 
 /// Whether a nest can run for one row of a block of columns of the product's result: its one loop counts the columns, and it neither reads
 /// other columns nor what `made` holds: values that are made after the product.
 bool FunctionLowering::runs_on_blocks(const Nest& nest, const Product& product, const Axis& row, const std::set<BufferId>& made) const {
-  if (nest.loops.size() != 1 || nest.loops[0].size != product.n.size || nest.lane != 0) return false;
+  if (nest.loops.size() != 1 || nest.loops[0].size != product.n.size || nest.lane != 0 || product.k.size > kMostInner) return false;
   const Axis& column = nest.loops[0];
   std::set<BufferId> own;
   auto here = [&](const Place& p) {

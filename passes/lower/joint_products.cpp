@@ -9,13 +9,21 @@ using namespace ir;
 
 namespace {
 
+constexpr uint64_t kMostInner = 1 << 15;  // inner steps of all of them: their left operands are copied to the stack, 2 MB of these
+
+uint64_t inner_steps(const Product& product) {
+  uint64_t steps = product.k.size;
+  for (const auto& more : product.more) steps += more.k.size;
+  return steps;
+}
+
 /// Whether both steps are products of transposed left operands that are added to the same matrix.
 bool add_to_one(const LoopProgram& p, const Step& first, const Step& later) {
   for (const Step* s : {&first, &later}) {
     if (s->kind != Step::Kind::Product || !s->reaches.empty() || !s->product.accumulate || !s->product.loops.empty() || stride_along(p, s->product.a, s->product.m) != 1) return false;
   }
   const Product &x = first.product, &y = later.product;
-  return x.c == y.c && x.m == y.m && x.n == y.n && x.bf16 == y.bf16;
+  return x.c == y.c && x.m == y.m && x.n == y.n && x.bf16 == y.bf16 && inner_steps(x) + inner_steps(y) <= kMostInner;
 }
 
 }  // namespace
