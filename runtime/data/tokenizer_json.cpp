@@ -141,6 +141,7 @@ Tokenizer Tokenizer::from_json(const nlohmann::json& json, const std::string& na
     Tokenizer out;
     if (json.contains("normalizer")) check_normalizer(json["normalizer"], "normalizer");
     out.model_ = read_model(json);
+    out.model_.build();  // merges are between texts, which added tokens may replace below
     out.added_ = read_added(json);
     for (size_t i = 0; i < out.added_.size(); ++i) {
       const AddedToken& token = out.added_[i];
@@ -159,7 +160,6 @@ Tokenizer Tokenizer::from_json(const nlohmann::json& json, const std::string& na
     for (const auto& [key, value] : json.items()) {
       if (key != "model" && key != "added_tokens" && key != "version") out.kept_[key] = value;
     }
-    out.model_.build();
     return out;
   } catch (const DataError& error) {
     throw DataError(fmt::format("{}: {}", name, error.what()));
