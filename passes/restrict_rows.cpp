@@ -111,7 +111,7 @@ class Restriction {
 Graph restrict_rows(const Graph& in) {
   const auto users = users_of(in);
   return rewrite(in, [&](Graph& out, const Node& n, NodeId id, const std::vector<NodeId>& map) -> NodeId {
-    if (n.op != Op::Sum) return kNoNode;
+    if (n.op != Op::Sum || n.dtype != DType::Real) return kNoNode;
     NodeId body = in[id].inputs[0];
     std::vector<NodeId> conditions;
     NodeId inner = body;

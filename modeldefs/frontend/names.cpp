@@ -254,6 +254,8 @@ Value Evaluator::call(const Expr& e, Frame& f) {
   if (f.params != nullptr) {
     for (const auto& [name, item] : f.params->items) known.push_back(name);
   }
+  const auto inner = std::find_if(known.begin(), known.end(), [&](const std::string& name) { return name.starts_with(e.name + "."); });
+  if (inner != known.end()) throw Fault{e.at, "'" + e.name + "' is a group of parameters, one of them '" + *inner + "'; a layer with options is a table with its 'kind', as in W = { kind = \"linear(d, d)\" }"};
   throw Fault{e.at, "unknown function or layer '" + e.name + "'" + suggestion(e.name, known)};
 }
 

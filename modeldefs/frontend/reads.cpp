@@ -129,8 +129,8 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
     const ReadDim& dim = dims[k];
     plan.index = k < given.size() && given[k] ? *given[k] : evaluate(*indices[k], f);
     NodeId w = plan.index.node;
-    if (!plan.index.features.empty() || !nodes_.is(w, DType::Int))
-      throw Fault{indices[k]->at, "an index is an integer, without axes of its own"};
+    if (!plan.index.features.empty()) throw Fault{indices[k]->at, "an index is one number, and this has axes of its own"};
+    if (!nodes_.is(w, DType::Int)) throw Fault{indices[k]->at, "an index is an integer, and this is real: floor(..) makes an integer of it"};
     for (const std::string& lead : plan.index.lead) add_lead(lead);
     std::optional<Affine> affine = nodes_.statics.affine(w);
     bool one = affine && affine->terms.size() == 1;
@@ -139,6 +139,7 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
     if (affine) {
       low = high = affine->offset;
       for (const auto& [axis, by] : affine->terms) (by < 0 ? low : high) += by * (axis.size - 1.0);
+      if (affine->terms.empty() && high < 0 && start == nullptr) throw Fault{indices[k]->at, "there is nothing before index 0, so this is always 0; the last one has the index " + std::to_string(dim.size - 1)};
     } else if (const Table* t = nodes_.statics.table(w)) {
       low = *std::min_element(t->data.begin(), t->data.end());
       high = *std::max_element(t->data.begin(), t->data.end());

@@ -42,7 +42,9 @@ TomlReader::TomlReader(std::shared_ptr<const ir::SourceText> source, ir::Diagnos
   try {
     root_ = toml::parse(std::string_view(text));
   } catch (const toml::parse_error& e) {
-    diagnostics_.error({source_, offset(e.source().begin), 1}, "this is not TOML: " + std::string(e.description()));
+    const std::string what(e.description());
+    const bool bare = what.find("could not determine value type") != std::string::npos;
+    diagnostics_.error({source_, offset(e.source().begin), 1}, "this is not TOML: " + what + (bare ? "; texts stand in quotes, as in W = \"linear(d, d)\"" : ""));
   }
 }
 

@@ -29,7 +29,7 @@ TEST_CASE("compiled code equals the golden files on every target that runs here,
   for (const std::string& target : cpuflow::ir::target_names()) {
     if (cpuflow::ir::target_by_name(target).fast_bf16) continue;  // their float32 code is that of avx512
     if (!cpuflow::ir::runs_here(cpuflow::ir::target_by_name(target))) {
-      WARN("this machine cannot run " << target << ": compiled only");
+      WARN("skipped: this machine cannot run " << target << ", it is compiled only");
       for (const char* unfused : {"", " --unfused"}) {
         const Result result = cpuflowc(words("compile v5ln --emit asm --target " + target + unfused + " " + kSmall));
         INFO(result.err);
@@ -122,7 +122,7 @@ TEST_CASE("generated code compiles on its own without a warning, by clang and by
     folder.write("model.cpp", text.out);
     for (const char* compiler : {"clang++-19", "g++"}) {
       if (std::system((std::string("command -v ") + compiler + " > /dev/null").c_str()) != 0) {
-        WARN(compiler << " is not installed");
+        WARN("skipped: " << compiler << " is not installed");
         continue;
       }
       for (const std::string& flags : {std::string(), avx512, avx512 + " -mavx512bf16 -mamx-tile -mamx-bf16"}) {

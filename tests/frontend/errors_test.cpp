@@ -78,7 +78,10 @@ TEST_CASE("indices") {
   CHECK(block("y[b,t,i] = x[t,i]") == Lines{"17:3 error a block sees one sequence: 'b' is no index here"});
   CHECK(block("y[t,i,i] = x[t,i]") == Lines{"17:7 error index 'i' stands twice on the left side"});
   CHECK(block("y[t] = x[t,0,1]") == Lines{"17:8 error 'x' has 2 axes here, not 3: it is [b, t, 4]"});
-  CHECK(block("y[t] = x[t,1.5]") == Lines{"17:12 error an index is an integer, without axes of its own"});
+  CHECK(block("y[t] = x[t,1.5]") == Lines{"17:12 error an index is an integer, and this is real: floor(..) makes an integer of it"});
+  CHECK(block("y[t] = x[t,g]").at(0) == "17:12 error an index is one number, and this has axes of its own");
+  CHECK(block("y = x[-1]").at(0) == "17:7 error there is nothing before index 0, so this is always 0; the last one has the index 5");
+  CHECK(block("y[t,i] = sum(x[t,i])").at(0) == "17:10 error sum without indices acts on the last axis, and [b, t, i] has none; name the index, as in sum(i: x[t,i])");
   CHECK(block("y[t,i] = sum(j: M[i,j] * tokens[j])") ==
         Lines{"17:33 error index 'j' runs over 6 here and over 4 before", "17:21 note over 4 here"});
   CHECK(block("y[t] = x[t]") == Lines{"17:8 error the right side has axes without an index: [b, t, 4]"});
