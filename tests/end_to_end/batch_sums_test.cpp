@@ -94,11 +94,12 @@ TEST_CASE("a term of parameters only counts as much whatever the micro-batches a
   SECTION("where it meets the sequences before something that both pass") {
     loss = "where = 'table[v,i] = tanh(3 * embed[v,i])'\ntotal = 'ce + 20 * mean(v, i: table[v,i]^2) + mean(b, t, i: table[tokens[b,t],i])'";
   }
-  folder.write("tiny.toml", replaced(kTinyModel, "total = \"ce\"", loss));
+  const std::string same_draws = replaced(kTinyModel, "dropout(mix(tanh(cumsum(x) / (t + 1))), 0.1)", "mix(tanh(cumsum(x) / (t + 1)))");  // those of dropout are other ones in other micro-batches
+  folder.write("tiny.toml", replaced(same_draws, "total = \"ce\"", loss));
   folder.write("tiny.txt", tiny_text());
   const double whole = gradient_norm_of_first_step(folder, "--set B=4 train.batch=8 train.micro=8");
   const double parts = gradient_norm_of_first_step(folder, "--set B=1 train.batch=8 train.micro=2");
-  CHECK(parts == Approx(whole).epsilon(1e-4));
+  CHECK(parts == Approx(whole).epsilon(1e-6));
 }
 
 TEST_CASE("the sequence that is not finite is named where sequences read sums over all") {
