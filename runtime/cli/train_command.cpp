@@ -16,6 +16,7 @@
 #include "runtime/cli/tune.h"
 #include "runtime/data/corpus.h"
 #include "runtime/train/folder_lock.h"
+#include "runtime/train/resume.h"
 #include "runtime/train/signals.h"
 #include "runtime/train/trainer.h"
 
@@ -116,7 +117,9 @@ void warn_of_other_ids(const std::string& weights, const TrainingData& data) {
 
 /// Takes the lock of the folder before anything of a run is read or written.
 Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
-  if (command.resume) lock.take(command.out);
+  const bool there = std::filesystem::is_directory(command.out);
+  if (there) lock.take(command.out);
+  rt::check_place(command.out, command.resume);
   CompileOptions compile = command.model->compile_options("train");
   compile.rows = false;
   const bool user_set_v = compile.overrides.contains("V");
@@ -167,11 +170,8 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
     record.settings = compile.overrides;
     record.text = *command.text;
     make_folder(command.out);
-    lock.take(command.out);
-    if (rt::CheckpointFolder(command.out).exists()) {
-      throw rt::RunError(
-          fmt::format("{}: holds a run already; --resume continues it, another folder (--out) begins a new one", command.out));
-    }
+    if (!there) lock.take(command.out);
+    rt::check_place(command.out, false);
     write_run(command.out, record, out.data.tokenizer ? &*out.data.tokenizer : nullptr);
   }
   return out;

@@ -78,8 +78,14 @@ Json schedule_json(const Schedule& schedule) {
   return {};
 }
 
+void check_place(const std::string& dir, bool resume) {
+  const bool there = CheckpointFolder(dir).exists();
+  if (resume && !there) throw RunError(fmt::format("{}: there is no checkpoint to resume from; without --resume a new run begins", dir));
+  if (!resume && there) throw RunError(fmt::format("{}: holds a run already; --resume continues it, another folder (--out) begins a new one", dir));
+}
+
 Checkpoint open_to_resume(const CheckpointFolder& folder, const std::string& dir) {
-  if (!folder.exists()) throw RunError(fmt::format("{}: there is no checkpoint to resume from; without --resume a new run begins", dir));
+  check_place(dir, true);
   return folder.open(true);
 }
 

@@ -20,4 +20,7 @@ std::vector<std::string> check_resume(const TrainState& saved, const TrainState&
 /// Throws DataError that names the first id that is not below V, and its position.
 void check_ids(const TokenData& data, int64_t V);
 
+/// Throws RunError unless DIR holds a checkpoint where a run is to go on, and none where one is to begin.
+void check_place(const std::string& dir, bool resume);
+
 }  // namespace cpuflow::rt

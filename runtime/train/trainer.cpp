@@ -144,9 +144,7 @@ class Trainer {
       sink_.note(fmt::format("resuming after step {} ({} tokens)", state_.step, short_count(static_cast<double>(state_.tokens))));
       return;
     }
-    if (folder_.exists()) {
-      throw RunError(fmt::format("{}: holds a run already; --resume continues it, another folder (--out) begins a new one", options_.dir));
-    }
+    check_place(options_.dir, false);
     if (options_.init_file.empty()) {
       init_params(pool_, m_, options_.seed, arrays_.params);
       if (!options_.warm_file.empty()) sink_.note(warm_start(*open_tensor_file(options_.warm_file), m_, arrays_.params));
