@@ -1,3 +1,4 @@
+#include "ir/op.h"
 #include "ir/schedule.h"
 #include "passes/audit/audits.h"
 #include "passes/audit/numbers.h"
@@ -116,18 +117,21 @@ class SideBySide {
     return it->second;
   }
 
-  /// Leaves out terms that change nothing: zeros of a sum, and what conditions exclude from a maximum.
+  /// Leaves out terms that change nothing: zeros of a sum, and what conditions exclude from a product or a maximum.
   void drop_neutral(const Elements& in, const Node& n, Reads& reads) const {
     if (n.op == Op::Sum || n.op == Op::Cumsum) std::erase_if(reads, [&](const auto& read) { return vanishes(in, read.second, 8); });
-    if (n.op == Op::Max || n.op == Op::Min) std::erase_if(reads, [&](const auto& read) { return excluded(in, read.second); });
+    if (n.op == Op::Prod || n.op == Op::Max || n.op == Op::Min) std::erase_if(reads, [&](const auto& read) { return excluded(in, n.op, read.second); });
   }
 
-  /// A condition that is known chooses a constant.
-  static bool excluded(const Elements& in, const Element& e) {
+  /// A condition that is known chooses the number that stands for nothing.
+  static bool excluded(const Elements& in, Op op, const Element& e) {
     if (in.graph()[e.node].op != Op::Select) return false;
-    bool constant = true;
-    in.reads(e, [&](size_t i, const Element& from) { constant = constant && i != 0 && in.known(from.node); });
-    return constant;
+    bool nothing = true;
+    in.reads(e, [&](size_t i, const Element& from) {
+      double v = 0;
+      nothing = nothing && i != 0 && in.known(from.node) && in.value(from, v) && (op == Op::Prod ? v == 1 : op == Op::Max ? v <= -kNoScore : v >= kNoScore);
+    });
+    return nothing;
   }
 
   bool vanishes(const Elements& in, const Element& e, int depth) const {

@@ -60,6 +60,8 @@ inline const std::vector<AuditModel>& audit_models() {
       {"a sum of what is one behind", "c = cumsum(x)\nx = x + W(c[t-1])", "proved"},
       {"convolution", "c[t,i] = sum(j in 0..4: M[j,i] * x[t-3+j,i])\nx = x + c", "proved"},
       {"the largest so far", "m[t,i] = max(s | s <= t: x[s,i])\nx = x + W(m)", "proved"},
+      {"the product so far", "p[t,i] = prod(s | s <= t: sigmoid(x[s,i]))\nx = x + W(p)", "proved"},
+      {"a number in the place of what comes", "m[t,i] = max(s: where(s <= t, x[s,i], 5))\nx = x + W(m)", "proved"},
       {"a window", "c[t,i] = sum(s | s > t - 4, s <= t: x[s,i])\nx = x + W(c)", "proved"},
       {"recurrence with a matrix state", "S[t,i,j] = 0.9 * S[t-1,i,j] + x[t,i] * x[t,j]\no[t,i] = sum(j: S[t,i,j] * x[t,j])\nx = x + W(o)", "proved"},
       {"the future times nothing", "c[t,i] = sum(s | s > t: x[s,i])\nx = x + 0 * c", "proved"},

@@ -82,7 +82,7 @@ TEST_CASE("horizon: which token the logits learn") {
 
 TEST_CASE("sequence end: what changes in a longer sequence") {
   // reads that are cut at the last position make the end another function than the middle
-  const std::set<std::string> cut{"s <= t + 1 of something one behind", "ahead by two, of something three behind"};
+  const std::set<std::string> cut{"a number in the place of what comes", "s <= t + 1 of something one behind", "ahead by two, of something three behind"};
   const std::set<std::string> open{"hidden by a large number", "all minus what comes, which is the past"};  // true, and beyond this proof
   const std::set<std::string> whole{"reversed sum", "centred over time", "softmax over all positions", "all minus the past", "only the divisor sees the future"};
   for (const AuditModel& model : audit_models()) {
