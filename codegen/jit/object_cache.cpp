@@ -76,8 +76,12 @@ bool make_private_folders(const std::string& path) {
   for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
     std::string prefix = path.substr(0, slash);
     if (::mkdir(prefix.c_str(), 0700) != 0 && errno != EEXIST) {
+      const int error = errno;  // what stands in the way; that it is not there is known
       struct stat status;
-      if (::stat(prefix.c_str(), &status) != 0) return false;
+      if (::stat(prefix.c_str(), &status) != 0) {
+        errno = error;
+        return false;
+      }
     }
     if (slash == std::string::npos) return true;
   }
