@@ -2,6 +2,7 @@
 
 #include "modeldefs/frontend/evaluator.h"
 #include "modeldefs/frontend/train_settings.h"
+#include "modeldefs/frontend/unused.h"
 
 #include <cstdlib>
 #include <filesystem>
@@ -195,6 +196,7 @@ Model load_model_text(const std::string& text, const std::string& name, const st
   program.file = read_model_file(source, false, diagnostics);
   diagnostics.stop_if_errors();
   apply_overrides(program.file, overrides, diagnostics);
+  if (options.warn_of_unused) warn_of_unused(program.file, diagnostics);
   check_train(program.file, diagnostics);
   program.sizes = evaluate_sizes(program.file.sizes, options.token_id, diagnostics);
   diagnostics.stop_if_errors();

@@ -37,6 +37,7 @@ struct LoadOptions {
   std::function<int64_t(const std::string&)> token_id;
   /// The sizes are not those that were asked for: what [train] and phases say of layers that are not there now is no mistake.
   bool other_sizes = false;
+  bool warn_of_unused = false;  // of sizes and constants that nothing reads
 };
 
 /// Reads, checks and builds the model file at `path`.  `overrides`: sizes, constants and `train.` settings by name, as --set gives

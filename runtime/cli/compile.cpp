@@ -123,7 +123,7 @@ void fill_manifest(CompiledModel& c, const frontend::Model& model) {
 frontend::Model read_model(const CompileOptions& options, CompiledModel& c) {
   const auto start = std::chrono::steady_clock::now();
   ir::Diagnostics diagnostics;
-  frontend::Model model = frontend::load_model(c.path, options.overrides, diagnostics, {options.head, {}});
+  frontend::Model model = frontend::load_model(c.path, options.overrides, diagnostics, {.head = options.head, .token_id = {}, .warn_of_unused = options.warn_of_unused});
   diagnostics.stop_if_errors();
   if (!diagnostics.all().empty()) c.warnings.push_back(diagnostics.format());
   c.times.push_back({"front end", since(start), true});

@@ -107,6 +107,7 @@ void print_report(const CompileCommand& command, CompileOptions options) {
     options.run = true;
   else
     options.run = ir::runs_here(ir::target_by_name(options.target));
+  options.warn_of_unused = true;
   const bool elsewhere = !options.run;
   CompiledModel model = compile_and_warn(options);
   if (!options.stop_after.empty()) {

@@ -163,7 +163,9 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
   if (command.resume && !command.tune.empty()) log_line("note: nothing is measured for --tune: the run goes on as it began");
   measure_choices(compile.overrides, loaded_model.precision, in_phase(compile, out.phases[out.phase]), command.threads, command.tune.empty() || command.resume ? 0 : parse_time("--tune", command.tune));
   out.compile = compile;
-  out.model = compile_and_warn(in_phase(compile, out.phases[out.phase]));
+  CompileOptions first = in_phase(compile, out.phases[out.phase]);
+  first.warn_of_unused = !command.resume;
+  out.model = compile_and_warn(first);
   if (!command.resume) {
     RunRecord record;
     record.model_text = out.model.text;

@@ -1,0 +1,81 @@
+#include "modeldefs/frontend/unused.h"
+
+#include <algorithm>
+#include <set>
+
+namespace cpuflow::frontend {
+namespace {
+
+/// The names in a model file's expressions.
+class Names {
+ public:
+  explicit Names(const ModelFile& file) {
+    for (const SizeEntry& size : file.sizes) all(size.values);
+    params(file.params);
+    for (const LayerDef& layer : file.layers) {
+      for (const auto& [name, standard] : layer.sizes) maybe(standard);
+      params(layer.params);
+      statements(layer.forward);
+    }
+    for (const FunctionDef& function : file.functions) {
+      one(function.head);
+      statements(function.body);
+    }
+    for (const BlockDef& block : file.blocks) {
+      maybe(block.repeat);
+      params(block.params);
+      statements(block.forward);
+    }
+    statements(file.forward);
+    statements(file.loss_shared);
+    for (const std::vector<TermDef>* terms : {&file.losses, &file.watch}) {
+      for (const TermDef& term : *terms) statements(term.statements);
+    }
+  }
+  bool has(const std::string& name) const { return names_.count(name) > 0; }
+
+ private:
+  void one(const Expr& e) {
+    e.walk([&](const Expr& part) {
+      if (part.is(Expr::Kind::Name)) names_.insert(part.name);
+    });
+  }
+  void all(const std::vector<Expr>& list) {
+    for (const Expr& e : list) one(e);
+  }
+  void maybe(const std::optional<Expr>& e) {
+    if (e) one(*e);
+  }
+  void statements(const std::vector<Statement>& list) {
+    for (const Statement& s : list) {
+      all(s.targets);
+      one(s.value);
+      all(s.when);
+    }
+  }
+  void params(const std::vector<ParamEntry>& list) {
+    for (const ParamEntry& p : list) {
+      maybe(p.kind);
+      maybe(p.when);
+      for (const InitEntry& init : p.init) one(init.value);
+      all(p.range);
+      params(p.inner);
+    }
+  }
+
+  std::set<std::string> names_;
+};
+
+}  // namespace
+
+void warn_of_unused(const ModelFile& file, ir::Diagnostics& diagnostics) {
+  const Names names(file);
+  const bool once = std::any_of(file.blocks.begin(), file.blocks.end(), [](const BlockDef& block) { return !block.repeat; });
+  for (const SizeEntry& size : file.sizes) {
+    if (size.name == "B" || size.name == "T" || size.name == "V" || names.has(size.name)) continue;
+    const bool layers = once && size.name == "L";  // the usual name of their number
+    diagnostics.warning(size.at, "nothing reads '" + size.name + "'" + (layers ? "; a block runs once unless it says repeat = \"L\"" : ""));
+  }
+}
+
+}  // namespace cpuflow::frontend
