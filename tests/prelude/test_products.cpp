@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/cpu_target.h"
+#include "ir/loops.h"
 #include "tests/catch.h"
 #include "tests/prelude/target.h"
 
@@ -206,6 +207,20 @@ void check_packing(const Target& target, Operands operands, int K, int N, Random
 }
 
 }  // namespace
+
+TEST_CASE("packed matrices have the size that programs plan for them") {
+  for_targets([](const Target& target) {
+    cpuflow::ir::LoopProgram program;
+    program.panel = target.panel;
+    for (int K : {1, 2, 16, 31, 32, 33, 64, 90, 257}) {
+      for (int N : {1, 7, 8, 16, 31, 32, 33, 192, 700}) {
+        INFO(target.name << ", " << K << " x " << N);
+        CHECK(target.fp32.packed(K, N) == cpuflow::ir::panel_floats(program, K, N, false));
+        CHECK(target.bf16.packed(K, N) == cpuflow::ir::panel_floats(program, K, N, true));
+      }
+    }
+  });
+}
 
 TEST_CASE("packing lays out panels, for every stride") {
   Random random;
