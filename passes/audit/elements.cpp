@@ -95,7 +95,7 @@ bool renamed(const Node& n, size_t i, const Axis& a, Axis& out) {
 
 }  // namespace
 
-Elements::Elements(const Graph& graph, Apart apart) : g_(graph), known_(graph.size()), axes_(graph.size()), count_(graph.size(), 1), values_(graph.size()) {
+Elements::Elements(const Graph& graph, Apart apart) : g_(graph), known_(graph.size()), axes_(graph.size()), count_(graph.size(), 1), values_(graph.size()), decided_(graph.size()) {
   for (NodeId id = 0; id < g_.size(); ++id) {
     const Node& n = g_[id];
     known_[id] = n.op != Op::Param && n.op != Op::Input && n.op != Op::Random;
@@ -115,6 +115,33 @@ void Elements::evaluate() {
     if (known_[id] && element_count(g_[id].axes) <= static_cast<uint64_t>(kMostElements)) known.outputs.push_back({std::to_string(id), id});
   }
   for (auto& [name, tensor] : interpret(known, {}, {})) values_[std::stoul(name)] = std::move(tensor);
+  for (NodeId id = 0; id < g_.size(); ++id) decided_[id] = !values_[id].data.empty() && same_in_batch(values_[id]) && same_in_float(id);
+}
+
+/// Whether all sequences have the same numbers: elements have no index along the batch.
+bool Elements::same_in_batch(const Tensor& t) {
+  size_t inner = t.data.size();
+  for (const Axis& a : t.axes) {
+    const size_t outer = inner;
+    inner /= a.size;
+    if (a.kind != AxisKind::Batch) continue;
+    for (size_t i = 0; i < t.data.size(); ++i) {
+      if (t.data[i] != t.data[i / outer * outer + i % inner]) return false;
+    }
+  }
+  return true;
+}
+
+/// Whether a comparison of real numbers says the same of their float32 values, which generated code compares.
+bool Elements::same_in_float(NodeId id) const {
+  const Node& n = g_[id];
+  if (n.op != Op::Lt && n.op != Op::Le && n.op != Op::Eq && n.op != Op::Ne) return true;
+  for (const NodeId in : n.inputs) {
+    if (g_[in].dtype != DType::Real) continue;
+    const std::vector<double>& v = values_[in].data;
+    if (std::any_of(v.begin(), v.end(), [](double x) { return std::isfinite(x) && static_cast<double>(static_cast<float>(x)) != x; })) return false;
+  }
+  return true;
 }
 
 /// Whether a known value chooses: an index, a condition, or a mask of zeros and ones.
@@ -175,8 +202,8 @@ int64_t Elements::count(NodeId id) const {
 
 bool Elements::value(const Element& e, double& value) const {
   const Tensor& t = values_[e.node];
-  if (t.data.empty() || e.at == Element::kMixed) return false;
-  // known values have no batch axis that matters, and their axes are in the tensor's order
+  if (!decided_[e.node] || e.at == Element::kMixed) return false;
+  // their axes are in the tensor's order
   int64_t offset = 0, rest = e.at, stride = 1;
   for (size_t i = t.axes.size(); i-- > 0;) {
     if (contains(axes_[e.node], t.axes[i])) {
@@ -296,7 +323,7 @@ void Elements::reads(const Element& e, const std::function<void(size_t, const El
         begin += n.from[i].size;
         if (kept(e.node, n.to[0]) && (index < 0 || index >= n.from[i].size)) continue;
         Coordinates in = at;
-        set(in, n.from[i], index);
+        if (kept(e.node, n.to[0])) set(in, n.from[i], index);  // else the reader tells its elements apart in vain: they are mixed
         read(i, locate(n.inputs[i], in));
       }
       return;

@@ -50,6 +50,8 @@ class Elements {
  private:
   using Coordinates = std::vector<std::pair<ir::Axis, int64_t>>;
   void evaluate();
+  static bool same_in_batch(const ir::Tensor& t);
+  bool same_in_float(ir::NodeId id) const;
   bool is_index(ir::NodeId id) const;
   void tell_apart(Apart apart);
   Coordinates coordinates(const Element& e) const;
@@ -62,6 +64,7 @@ class Elements {
   std::vector<ir::Axes> axes_;
   std::vector<int64_t> count_;
   std::vector<ir::Tensor> values_;  // of known nodes
+  std::vector<bool> decided_;       // for each node: values_ are those that generated code finds, in every sequence
 };
 
 }  // namespace cpuflow::passes::audit

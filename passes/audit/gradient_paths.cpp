@@ -19,7 +19,11 @@ std::set<Element> reached(const Elements& elements, NodeId from) {
   while (!open.empty()) {
     const Element e = open.front();
     open.pop_front();
-    if (g[e.node].op == Op::Stop || g[e.node].dtype != DType::Real) continue;
+    const Op op = g[e.node].op;
+    if (op == Op::Stop || op == Op::Round || g[e.node].dtype != DType::Real) continue;
+    bool nothing = false;  // a factor is zero
+    if (op == Op::Mul) elements.reads(e, [&](size_t, const Element& in) { nothing = nothing || elements.zero(in); });
+    if (nothing) continue;
     elements.reads(e, [&](size_t, const Element& in) {
       if (g[in.node].dtype == DType::Real && !elements.zero(in) && seen.insert(in).second) open.push_back(in);
     });
@@ -50,8 +54,9 @@ Finding gradient_paths(const Graph& g, const std::vector<std::string>& trained) 
     for (NodeId id = 0; id < g.size(); ++id) {
       const Node& n = g[id];
       if (n.op != Op::Param) continue;
+      const auto layers = std::find_if(n.axes.begin(), n.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Layer; });
       for (int64_t at = 0; at < elements.count(id); ++at) {
-        const std::string name = with_layer(n.text, at);
+        const std::string name = with_layer(n.text, layers == n.axes.end() ? 0 : elements.index({id, at}, *layers));
         places.emplace(name, n.loc);
         if (seen.count({id, at})) found.insert(name);
       }

@@ -1,5 +1,6 @@
 #include "passes/audit/intervals.h"
 
+#include "ir/op.h"
 #include "ir/schedule.h"
 #include "passes/audit/audits.h"
 #include "passes/audit/numbers.h"
@@ -22,6 +23,8 @@ Interval between(double low, double high, bool positive = false) {
   return out;
 }
 
+bool above_zero(const Interval& x) { return x.low >= 0 && !x.has_zero(); }
+
 double product(double a, double b) { return a == 0 || b == 0 ? 0 : a * b; }
 
 Interval times(const Interval& a, const Interval& b) {
@@ -36,23 +39,38 @@ Interval join(const Interval& a, const Interval& b) {
   return between(std::min(a.low, b.low), std::max(a.high, b.high), !a.has_zero() && !b.has_zero() && a.low >= 0 && b.low >= 0);
 }
 
-/// The value without stops and renames.
+/// The value without stops.
 NodeId plain(const Graph& g, NodeId id) {
-  while (g[id].op == Op::Stop || g[id].op == Op::Rename) id = g[id].inputs[0];
+  while (g[id].op == Op::Stop) id = g[id].inputs[0];
   return id;
 }
 
-/// x where a condition holds, and a constant elsewhere: x; else the value itself.
+/// x where a condition holds, and elsewhere a constant that no maximum is: x; else the value itself.
 NodeId chosen(const Graph& g, NodeId id) {
   id = plain(g, id);
-  return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant ? plain(g, g[id].inputs[1]) : id;
+  return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value <= -kNoScore ? plain(g, g[id].inputs[1]) : id;
+}
+
+/// x where a condition holds, and 0 elsewhere: x; else the value itself.
+NodeId added(const Graph& g, NodeId id) {
+  id = plain(g, id);
+  return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value == 0 ? plain(g, g[id].inputs[1]) : id;
+}
+
+/// The condition of a value that is chosen; kNoNode: it is always there.
+NodeId condition_of(const Graph& g, NodeId id) {
+  id = plain(g, id);
+  return g[id].op == Op::Select ? g[id].inputs[0] : kNoNode;
 }
 
 /// Whether `top` is max(x), taken over at least the element itself; a constant may stand where there is no element.
 bool is_maximum_of(const Graph& g, NodeId top, NodeId x) {
   top = plain(g, top);
   if (g[top].op == Op::Select && g[g[top].inputs[1]].op == Op::Constant) top = plain(g, g[top].inputs[2]);
-  return g[top].op == Op::Max && chosen(g, g[top].inputs[0]) == chosen(g, x);
+  if (g[top].op != Op::Max) return false;
+  const NodeId over = plain(g, g[top].inputs[0]);
+  const bool renamed = g[over].op == Op::Rename && g[over].to == g[top].from;  // all elements along an axis, by another name
+  return chosen(g, over) == chosen(g, x) || (renamed && plain(g, g[over].inputs[0]) == plain(g, x));
 }
 
 /// x - max(x).
@@ -122,12 +140,13 @@ class Analysis {
     if (n.op != Op::Sum) return n.op == Op::Prod ? between(-kInf, kInf) : x;
     Interval out = sum(x, count);
     // one term of exp(x - max(x)) is 1
-    const NodeId term = chosen(g_, n.inputs[0]);
+    const NodeId term = added(g_, n.inputs[0]);
     if (g_[term].op == Op::Exp && below_its_maximum(g_, g_[term].inputs[0])) {
       const Node& difference = g_[plain(g_, g_[term].inputs[0])];
       NodeId top = plain(g_, difference.inputs[1]);
       if (g_[top].op == Op::Select) top = plain(g_, g_[top].inputs[2]);
-      if (g_[top].from == n.from) out.low = std::max(out.low, 1.0);
+      const NodeId of_maximum = condition_of(g_, g_[top].inputs[0]), of_sum = condition_of(g_, n.inputs[0]);
+      if (g_[top].from == n.from && (of_sum == kNoNode || of_sum == of_maximum)) out.low = std::max(out.low, 1.0);
     }
     return out;
   }
@@ -172,7 +191,7 @@ class Analysis {
         return times(in(n, 0), between(d.high == 0 ? -kInf : 1 / d.high, d.low == 0 ? kInf : 1 / d.low, true));
       }
       case Op::Max2:
-        return between(std::max(in(n, 0).low, in(n, 1).low), std::max(in(n, 0).high, in(n, 1).high), !in(n, 0).has_zero() || !in(n, 1).has_zero());
+        return between(std::max(in(n, 0).low, in(n, 1).low), std::max(in(n, 0).high, in(n, 1).high), above_zero(in(n, 0)) || above_zero(in(n, 1)));
       case Op::Min2:
         return between(std::min(in(n, 0).low, in(n, 1).low), std::min(in(n, 0).high, in(n, 1).high), !in(n, 0).has_zero() && !in(n, 1).has_zero());
       case Op::Neg:
@@ -200,7 +219,7 @@ class Analysis {
       case Op::Cos:
         return between(-1, 1);
       case Op::Round:
-        return monotone(n, std::round);
+        return monotone(n, std::nearbyint);
       case Op::Floor:
         return monotone(n, std::floor);
       case Op::Ceil:

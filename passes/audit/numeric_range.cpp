@@ -17,36 +17,29 @@ constexpr double kLargestExponent = 88;  // exp of more is no float32
 struct Doubt {
   NodeId node, argument;
   const char* what;
+  bool (*leaves)(double);  // whether the operation is not defined for the argument
 };
 
 bool divides(Op op) { return op == Op::Div || op == Op::FloorDiv || op == Op::Mod; }
 
-bool leaves(Op op, double x) {
-  if (divides(op)) return x == 0;
-  switch (op) {
-    case Op::Log:
-      return x <= 0;
-    case Op::Exp:
-      return x > kLargestExponent;
-    default:
-      return x < 0;
-  }
-}
+bool is_zero(double x) { return x == 0; }
+bool is_negative(double x) { return x < 0; }
 
 std::vector<Doubt> doubts(const Graph& g) {
   const std::vector<Interval> range = intervals(g);
   std::vector<Doubt> out;
   for (NodeId id = 0; id < g.size(); ++id) {
     const Node& n = g[id];
-    if (divides(n.op) && range[n.inputs[1]].has_zero()) out.push_back({id, n.inputs[1], "a division can meet zero"});
+    if (divides(n.op) && range[n.inputs[1]].has_zero()) out.push_back({id, n.inputs[1], "a division can meet zero", is_zero});
     if (n.inputs.empty()) continue;
     const Interval& x = range[n.inputs[0]];
-    if (n.op == Op::Log && (x.low < 0 || x.has_zero())) out.push_back({id, n.inputs[0], "a logarithm can meet a number that is not positive"});
-    if (n.op == Op::Sqrt && x.low < 0) out.push_back({id, n.inputs[0], "a square root can meet a negative number"});
-    if (n.op == Op::Exp && x.high > kLargestExponent) out.push_back({id, n.inputs[0], "an exponential can overflow"});
-    if (n.op == Op::Pow && x.low < 0) {
+    if (n.op == Op::Log && (x.low < 0 || x.has_zero())) out.push_back({id, n.inputs[0], "a logarithm can meet a number that is not positive", [](double v) { return v <= 0; }});
+    if (n.op == Op::Sqrt && x.low < 0) out.push_back({id, n.inputs[0], "a square root can meet a negative number", is_negative});
+    if (n.op == Op::Exp && x.high > kLargestExponent) out.push_back({id, n.inputs[0], "an exponential can overflow", [](double v) { return v > kLargestExponent; }});
+    if (n.op == Op::Pow) {
       const Interval& p = range[n.inputs[1]];
-      if (p.low != p.high || std::floor(p.low) != p.low) out.push_back({id, n.inputs[0], "a broken power can meet a negative number"});
+      if (x.low < 0 && (p.low != p.high || std::floor(p.low) != p.low)) out.push_back({id, n.inputs[0], "a broken power can meet a negative number", is_negative});
+      else if (p.low < 0 && x.has_zero()) out.push_back({id, n.inputs[0], "a negative power can meet zero", is_zero});
     }
   }
   return out;
@@ -109,7 +102,7 @@ Finding numeric_range(const Graph& g, const Graph* numbers) {
     for (const auto& [node, value] : values_of(*numbers, nodes, drawn_parameters(*numbers, deviation, 1), drawn_text(*numbers, V, 1))) {
       const Doubt& doubt = all[wanted[node]];
       for (double x : value.data) {
-        if (!leaves(g[doubt.node].op, x)) continue;
+        if (!doubt.leaves(x)) continue;
         out.verdict = Verdict::Refuted;
         out.reason = doubt.what;
         out.witness = fmt::format("{}: the argument is {:.6g} with {}", g[doubt.node].loc.str(), x,

@@ -45,6 +45,7 @@ inline const std::vector<AuditModel>& audit_models() {
       {"all minus the past", "all[i] = sum(s: x[s,i])\nx = x + W(all - cumsum(x))", "refuted"},
       {"the next chunk's first token", "c[t,i] = sum(s | s == (t // 4 + 1) * 4: x[s,i])\nx = x + c", "refuted"},
       {"targets as input", "x = x + W(x)", "refuted", "cross_entropy(logits, targets)", "x = blocks(embed[tokens] + 0.1 * embed[targets])\nlogits = x @ transpose(embed)"},
+      {"a gate of a ramp beside nothing", "f[t,i] = sum(s | s > t, s <= t + 1: x[s,i])\nz[t,i] = x[t-100,i]\nramp[i in d] = 1.5 * i\nc = concat(ramp, z)\na, rest = split(c, 2)\nx = x + a * f", "refuted"},
       {"one feature leaks", "c[t,i] = sum(s | s >= t: x[s,i])\nx[t,i] = where(i == 0, c[t,i], x[t,i])", "refuted"},
 
       // honest, some of them against the first look
@@ -72,6 +73,7 @@ inline const std::vector<AuditModel>& audit_models() {
       {"mean over features", "x = x - mean(x)\nx = x + W(x)", "proved"},
       {"odd positions look at their pair", "n[t,i] = sum(s | s == t - t % 2: x[s,i])\nx = x + n", "proved"},
       {"a loss that looks ahead", "x = x + W(cumsum(x))", "proved", "cross_entropy(logits, targets) + 0.1 * bag_of_future(logits, targets, window = 3, every = 2, pos_weight = 2)"},
+      {"a condition that float32 does not see", "f[t,i] = sum(s | s > t, s <= t + 1: x[s,i])\nx = where(1 + 1e-9 * (t + 1) > 1, x, x + f)", "unknown"},
       {"all minus what comes, which is the past", "all[i] = sum(s: x[s,i])\nc[t,i] = sum(s | s > t: x[s,i])\nx = x + W(all - c)", "unknown"},
   };
   return models;
