@@ -10,14 +10,14 @@ namespace {
 
 bool is_dropout(const Node& n) { return n.op == Op::Random && n.text.starts_with(kDropoutStream); }
 
+}  // namespace
+
 bool has_dropout(const Graph& graph) {
   for (NodeId id = 0; id < graph.size(); ++id) {
     if (is_dropout(graph[id])) return true;
   }
   return false;
 }
-
-}  // namespace
 
 Graph separate_evaluation(const Graph& in, bool training) {
   if (!has_dropout(in)) return in;

@@ -7,4 +7,7 @@ namespace cpuflow::passes {
 /// `training` are needed too, as outputs of their own: "eval.loss.".  A graph without dropout stays as it is.
 ir::Graph separate_evaluation(const ir::Graph& in, bool training);
 
+/// Whether training drops what evaluations keep.
+bool has_dropout(const ir::Graph& graph);
+
 }  // namespace cpuflow::passes

@@ -8,6 +8,7 @@
 
 #include "ir/diagnostics.h"
 #include "modeldefs/frontend/build_graph.h"
+#include "passes/audit/few_positions.h"
 #include "passes/rewrite.h"
 #include "passes/separate_evaluation.h"
 
@@ -20,21 +21,27 @@ using passes::audit::Verdict;
 using Overrides = std::map<std::string, std::string>;
 
 constexpr int64_t kFewPositions = 24;
+constexpr int64_t kMostPositions = 512;  // more are not looked at, where fewer do not show everything
 
-/// The model as it is evaluated: audits ask about the text that it writes.
-Model load_evaluated(const std::string& path, const Overrides& overrides, ir::Diagnostics& diagnostics, bool other_sizes = false) {
+/// A model file as it is evaluated (audits ask about the text that it writes), or as it is trained.
+struct Source {
+  std::string path;
+  bool trained = false;
+};
+
+Model load(const Source& source, const Overrides& overrides, ir::Diagnostics& diagnostics, bool other_sizes = false) {
   frontend::LoadOptions options;
   options.other_sizes = other_sizes;
-  Model model = frontend::load_model(path, overrides, diagnostics, options);
-  model.graph = passes::separate_evaluation(model.graph, false);
+  Model model = frontend::load_model(source.path, overrides, diagnostics, options);
+  if (!source.trained) model.graph = passes::separate_evaluation(model.graph, false);
   return model;
 }
 
 /// The model at other sizes, or nothing where it does not exist at these.
-std::optional<Model> try_load(const std::string& path, const Overrides& overrides) {
+std::optional<Model> try_load(const Source& source, const Overrides& overrides) {
   ir::Diagnostics diagnostics;
   try {
-    Model model = load_evaluated(path, overrides, diagnostics, true);
+    Model model = load(source, overrides, diagnostics, true);
     if (diagnostics.has_errors()) return std::nullopt;
     return model;
   } catch (const ir::ModelError&) {
@@ -45,33 +52,6 @@ std::optional<Model> try_load(const std::string& path, const Overrides& override
 Overrides with(Overrides overrides, const std::string& name, int64_t value) {
   overrides[name] = std::to_string(value);
   return overrides;
-}
-
-/// Whole numbers in equations, whatever T is, and how many positions show what they do.
-using Reach = std::map<int64_t, int64_t>;
-
-Reach reach_of(const ir::Graph& g) {
-  Reach out;
-  for (ir::NodeId id = 0; id < g.size(); ++id) {
-    const ir::Node& n = g[id];
-    for (ir::NodeId i : n.inputs) {
-      if (g[i].op != ir::Op::Constant || g[i].dtype != ir::DType::Int) continue;
-      const int64_t value = static_cast<int64_t>(g[i].value);
-      const bool chunks = n.op == ir::Op::FloorDiv || n.op == ir::Op::Mod;
-      out[value] = std::max(out[value], chunks ? 2 * value + 3 : value + 8);
-    }
-  }
-  return out;
-}
-
-/// Positions that show every chunk and window that does not depend on T.
-int64_t enough_positions(const Model& a, const Model& b) {
-  const Reach left = reach_of(a.graph), right = reach_of(b.graph);
-  int64_t enough = kFewPositions;
-  for (const auto& [value, positions] : left) {
-    if (right.count(value)) enough = std::max(enough, positions);
-  }
-  return enough;
 }
 
 /// The next number that is no size of the model: an axis of another meaning would be the same axis.
@@ -92,6 +72,7 @@ struct Sizes {
   std::optional<Model> loss;                     // few positions, as losses need them
   std::optional<Model> model, longer;              // few positions, as logits need them
   std::optional<Model> numbers, longer_numbers;    // the same at sizes that are quick to evaluate
+  bool loss_shows = true, model_shows = true;      // everything that the equations say of positions
 };
 
 /// The equations of the logits alone.
@@ -102,7 +83,7 @@ Model logits_of(Model model) {
 }
 
 /// Sizes of 32 and more divided, as far as the model file allows it.
-Overrides quick_sizes(const std::string& path, const Overrides& overrides, const Model& model) {
+Overrides quick_sizes(const Source& source, const Overrides& overrides, const Model& model) {
   for (const int64_t divisor : {16, 8, 4, 2}) {
     for (const bool few_tokens : {true, false}) {
       Overrides quick = overrides;
@@ -111,42 +92,45 @@ Overrides quick_sizes(const std::string& path, const Overrides& overrides, const
         if (size >= 32 && size % divisor == 0) quick[name] = std::to_string(size / divisor);
       }
       if (few_tokens && model.V > 32) quick["V"] = "32";
-      if (try_load(path, quick)) return quick;
+      if (try_load(source, quick)) return quick;
     }
   }
   return overrides;
 }
 
-Sizes load_sizes(const std::string& path, const Overrides& overrides) {
+Sizes load_sizes(const Source& source, const Overrides& overrides) {
   ir::Diagnostics diagnostics;
-  Sizes out{load_evaluated(path, overrides, diagnostics), {}, {}, {}, {}, {}};
-  std::optional<Model> unused;
+  Sizes out{load(source, overrides, diagnostics), {}, {}, {}, {}, {}};
   diagnostics.stop_if_errors();
   const int64_t T = out.full.T;
-  const Overrides pair = with(overrides, "B", 2);
-  const Overrides sized = try_load(path, pair) ? pair : overrides;
-  auto at = [&](const Overrides& sizes, int64_t positions) { return try_load(path, with(sizes, "T", positions)); };
-  // what does not change with T
-  std::optional<Model> a = at(sized, T), b = at(sized, T + 1);
-  if (!a || !b) a = at(sized, kFewPositions), b = at(sized, kFewPositions + 1);
-  auto choose = [&](int64_t enough, std::optional<Model>& model, std::optional<Model>& longer, int64_t& few, int64_t& more) {
-    few = free_size(*a, std::min(T, enough));
-    more = free_size(*a, few + enough / 2 + 1);
-    model = at(sized, few);
-    if (!model) model = at(sized, few = T), more = T + enough / 2 + 1;
-    longer = at(sized, more);
-  };
-  if (!a || !b) {
+  Overrides sized = with(overrides, "B", 2);
+  const std::optional<Model> pair = try_load(source, sized);
+  if (!pair || (out.full.B > 2 && !passes::audit::same_but_for_size(out.full.graph, pair->graph))) sized = overrides;
+  auto at = [&](const Overrides& sizes, int64_t positions) { return try_load(source, with(sizes, "T", positions)); };
+  const std::optional<Model> all = at(sized, T);
+  if (!all) {
     out.loss = out.model = out.full;
     return out;
   }
-  int64_t few = T, more = T + 1;
-  choose(enough_positions(*a, *b), out.loss, unused, few, more);
-  choose(enough_positions(logits_of(*a), logits_of(*b)), out.model, out.longer, few, more);
+  const std::optional<Model> start = at(sized, free_size(*all, std::min(T, kFewPositions)));
+  // How many positions are looked at, for what `part` takes of a model; `shows`: whether these are enough.
+  auto positions = [&](auto&& part, bool& shows) -> int64_t {
+    const std::optional<int64_t> enough = start ? passes::audit::positions_that_show(part(*all).graph, part(*start).graph) : std::nullopt;
+    if (enough && std::max(*enough, kFewPositions) < T) return free_size(*all, std::max(*enough, kFewPositions));
+    if (T <= kMostPositions) return T;
+    shows = enough.has_value();
+    return shows ? T : free_size(*all, kFewPositions);
+  };
+  const int64_t few_loss = positions([](const Model& m) { return m; }, out.loss_shows), few = positions(logits_of, out.model_shows);
+  const int64_t more = free_size(*all, few + few / 2 + 1);
+  const bool grows = at(sized, T + 1).has_value();
+  out.loss = at(sized, few_loss);
+  out.model = at(sized, few);
+  if (grows) out.longer = at(sized, more);
   if (!out.model || !out.loss) out.loss = out.model = out.full;
-  const Overrides quick = quick_sizes(path, with(sized, "T", few), *out.model);
+  const Overrides quick = quick_sizes(source, with(sized, "T", few), *out.model);
   out.numbers = at(quick, few);
-  out.longer_numbers = at(quick, more);
+  if (grows) out.longer_numbers = at(quick, more);
   for (std::optional<Model>* m : {&out.model, &out.longer}) {
     if (*m) *m = logits_of(std::move(**m));
   }
@@ -169,10 +153,7 @@ std::string link_text(const passes::audit::Link& link) {
                      passes::audit::statement_text(link.at));
 }
 
-}  // namespace
-
-AuditReport audit_model(const std::string& path, const Overrides& overrides) {
-  const Sizes sizes = load_sizes(path, overrides);
+AuditReport audit_sizes(const std::string& path, const Sizes& sizes) {
   const ir::Graph* numbers = sizes.numbers ? &sizes.numbers->graph : nullptr;
   AuditReport out;
   out.path = path;
@@ -188,6 +169,11 @@ AuditReport audit_model(const std::string& path, const Overrides& overrides) {
       finding = find();
     } catch (const ir::ModelError& e) {
       finding.reason = e.what();
+    }
+    const bool shows = name == "horizon" ? sizes.loss_shows : sizes.model_shows || (name != "causality" && name != "sequence_end");
+    if (finding.verdict == Verdict::Proved && !shows) {
+      finding.verdict = Verdict::Unknown;
+      finding.reason = fmt::format("it holds for {} positions, and what the equations say of later ones cannot be told from these", out.positions);
     }
     out.findings.push_back({name, std::move(finding)});
   };
@@ -207,6 +193,40 @@ AuditReport audit_model(const std::string& path, const Overrides& overrides) {
     unknown.reason = "the model does not exist with more positions";
     return unknown;
   });
+  return out;
+}
+
+/// Takes the findings of `other` that are worse, for those of `audits`; `when` says what is other there.
+void take_worse(AuditReport& report, const AuditReport& other, const std::set<std::string>& audits, const std::string& when) {
+  const auto severity = [](Verdict v) { return v == Verdict::Proved ? 0 : v == Verdict::Unknown ? 1 : 2; };
+  for (size_t i = 0; i < report.findings.size(); ++i) {
+    auto& [name, finding] = report.findings[i];
+    const Finding& found = other.findings[i].second;
+    if (!audits.count(name) || severity(found.verdict) <= severity(finding.verdict)) continue;
+    finding = found;
+    finding.reason += fmt::format(" ({})", when);
+  }
+}
+
+}  // namespace
+
+AuditReport audit_model(const std::string& path, const Overrides& overrides) {
+  const Sizes sizes = load_sizes({path, false}, overrides);
+  AuditReport out = audit_sizes(path, sizes);
+  ir::Diagnostics ignored;
+  if (passes::has_dropout(load({path, true}, overrides, ignored).graph)) {
+    take_worse(out, audit_sizes(path, load_sizes({path, true}, overrides)), {"causality", "horizon"}, "in training, which drops");
+  }
+  for (size_t i = 0; i < sizes.full.phases.size(); ++i) {
+    Overrides in_phase = overrides;
+    std::string constants;
+    for (const auto& [name, value] : sizes.full.phases[i].constants) {
+      if (!in_phase.try_emplace(name, fmt::format("{}", value)).second) continue;
+      constants += fmt::format(", {} = {}", name, value);
+    }
+    if (constants.empty()) continue;
+    take_worse(out, audit_sizes(path, load_sizes({path, false}, in_phase)), {"causality", "horizon", "sequence_end", "range"}, fmt::format("in phase {}{}", i + 1, constants));
+  }
   return out;
 }
 

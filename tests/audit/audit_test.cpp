@@ -53,6 +53,43 @@ TEST_CASE("leaks are refuted, honest models are proved") {
   }
 }
 
+TEST_CASE("what leaks at later positions only, or at one size, is no proof") {
+  const std::string ahead = "f[t,i] = sum(s | s > t, s <= t + 1: x[s,i])\n";
+  for (const std::string& block :
+       {ahead + "x = x + where(t > 60.5, f, 0)", ahead + "x = x + where(t - 20 - 20 - 20 > 0, f, 0)", ahead + "x = x + where(t // 10 > 7, f, 0)", ahead + "x = x + relu(0.1 * t - 5) * f",
+        ahead + "x = x + floor(0.02 * t) * f", ahead + "n = cumsum(where(t > 15, 1, 0))\nx = x + where(n > 15, f, 0)", ahead + "x = x + f if T > 64",
+        ahead + "x = x + where(t % 5 + t % 7 == 10, f, 0)", std::string("f[t,i] = sum(s | s // 4 // 8 == t // 4 // 8 + 1: x[s,i])\nx = x + f"),
+        std::string("f[t,i] = sum(k in 60..62, s | s == t + k: x[s,i])\nx = x + f"), std::string("f[t,i] = sum(s | s >= t, s <= t + late: x[s,i])\nx = x + f")}) {
+    INFO(block);
+    AuditModel model = honest();
+    model.block = block.c_str();
+    std::string text = model.text();
+    text.insert(text.find("[params]"), "[constants]\nlate = \"max(T - 60, 0)\"\n");
+    text.replace(text.find("T = 16"), 6, "T = 96");
+    CHECK(finding(audited(text), "causality").verdict != Verdict::Proved);
+    text.replace(text.find("T = 96"), 6, "T = 2000");
+    CHECK(finding(audited(text), "causality").verdict != Verdict::Proved);
+  }
+  AuditModel batch = honest();
+  batch.block = "f[t,i] = sum(s | s > t: x[s,i])\nx = x + f if B > 2";
+  std::string text = batch.text();
+  text.replace(text.find("B = 2"), 5, "B = 4");
+  CHECK(finding(audited(text), "causality").verdict == Verdict::Refuted);
+}
+
+TEST_CASE("phases and what draws in training are audited as well") {
+  AuditModel model = honest();
+  model.block = "f[t,i] = sum(s | s > t, s <= t + 1: x[s,i])\nx = x + part * f";
+  const std::string phases = "[constants]\npart = 0\n[[phase]]\nshare = 0.5\n[[phase]]\nshare = 0.5\nconstants = { part = 1 }\n";
+  const Finding found = finding(audited(model.text() + phases), "causality");
+  CHECK(found.verdict == Verdict::Refuted);
+  CHECK(contains(found.reason, "part = 1"));
+  model.block = "f[t,i] = sum(s | s > t, s <= t + 1: x[s,i])\nm = dropout(1, 0.5)\nx = where(m == 1, x, x + f)";
+  CHECK(verdict(model, "causality") != "proved");
+  model.block = "x = x + dropout(W(cumsum(x)), 0.1)";
+  CHECK(verdict(model, "causality") == "proved");
+}
+
 TEST_CASE("the chain names the statement that reads ahead") {
   const Finding found = finding(audited(audit_models()[0].text()), "causality");
   CHECK(std::any_of(found.chain.begin(), found.chain.end(), [](const auto& link) { return link.at.text() == "c[t,i] = sum(s | s >= t: x[s,i])"; }));
