@@ -11,14 +11,18 @@ using namespace ir;
 
 namespace {
 
-/// Logits that are compared with a token: `x` is read where `token` says, or multiplied with its one-hot form.
+/// Logits that are compared with a token: `x` is read where `token` says, or multiplied with its one-hot form, or taken apart from it.
 struct Comparison {
   NodeId node, x, token;
 };
 
-/// iota == token, with other values in between that only change its type; the token, or kNoNode.
+/// iota == token, with other values in between that only change its type or choose one number there; the token, or kNoNode.
 NodeId one_hot_of(const Graph& g, NodeId id) {
-  while (g[id].op == Op::ToReal || g[id].op == Op::Rename || g[id].op == Op::Stop) id = g[id].inputs[0];
+  auto passes = [&](const Node& n) {
+    const bool numbers = n.op == Op::Select && g[n.inputs[1]].op == Op::Constant && g[n.inputs[2]].op == Op::Constant;
+    return numbers || n.op == Op::ToReal || n.op == Op::Rename || n.op == Op::Stop;
+  };
+  while (passes(g[id])) id = g[id].inputs[0];
   if (g[id].op != Op::Eq) return kNoNode;
   for (size_t side = 0; side < 2; ++side) {
     NodeId counter = g[id].inputs[side];
@@ -33,7 +37,7 @@ std::vector<Comparison> comparisons(const Graph& g, const std::vector<NodeId>& n
   for (NodeId id : nodes) {
     const Node& n = g[id];
     if (n.op == Op::Gather && n.from[0].kind == AxisKind::Feature) out.push_back({id, n.inputs[0], n.inputs[1]});
-    if (n.op != Op::Mul && n.op != Op::Select) continue;
+    if (n.op != Op::Mul && n.op != Op::Select && n.op != Op::Add && n.op != Op::Sub) continue;
     for (size_t side = 0; side < 2; ++side) {
       if (n.op == Op::Select && side == 1) break;
       const NodeId token = one_hot_of(g, n.inputs[side]);
@@ -76,7 +80,7 @@ Finding horizon(const Graph& g) {
         if (g[e.node].op == Op::Input) return {T + t + (g[e.node].text == "targets")};
         return {};
       },
-      [&](NodeId id) { return model[id]; });
+      [&](NodeId id) { return model[id] && g[id].dtype == DType::Real; });  // tokens, also those that the model reads elsewhere, are followed
   const std::set<Element> live = live_elements(elements, total, model);
   std::map<int, std::pair<int64_t, SourceLoc>> steps;  // tokens ahead: a position, the statement
   std::vector<NodeId> loss_nodes;

@@ -107,6 +107,9 @@ TEST_CASE("horizon: which token the logits learn") {
       {"mean(b, t: logsumexp(v: logits[b,t,v]) - sum(v: (v == targets[b,t]) * logits[b,t,v]))", "proved"},
       {"mean(b, t | t < T - 2: logsumexp(v: logits[b,t,v]) - sum(v: where(v == targets[b,t+2], logits[b,t,v], 0)))", "refuted"},
       {"mean(b, t, v: logits[b,t,v]^2)", "unknown"},
+      {"mean(b, t: logsumexp(v: logits[b,t,v]) - sum(v: where(v == tokens[b,t], 1, 0) * logits[b,t,v]))", "refuted"},
+      {"mean(b, t, v: (logits[b,t,v] - (v == targets[b,t]))^2)", "proved"},
+      {"mean(b, t | t < T - 1: sum(v: abs(logits[b,t,v] - (targets[b,t+1] == v))))", "refuted"},
       {"cross_entropy(logits, targets) + 0.1 * mean(b, t | t < T - 1: nll(logits[b,t], targets[b,t+1]))", "refuted"},
   };
   for (const auto& [loss, expected] : cases) {
