@@ -1,6 +1,7 @@
 #pragma once
 #include "ir/graph.h"
 #include "passes/audit/dependence.h"
+#include "passes/audit/intervals.h"
 
 #include <string>
 #include <vector>
@@ -41,8 +42,8 @@ Finding sequence_end(const ir::Graph& model, const ir::Graph& longer, const ir::
 Finding gradient_paths(const ir::Graph& model, const std::vector<std::string>& trained);
 
 /// Can an argument of a division, logarithm, square root or power leave its domain, or an exponential overflow?  Refuted where some
-/// parameters make it so.  `numbers` as above.
-Finding numeric_range(const ir::Graph& model, const ir::Graph* numbers);
+/// parameters in their ranges make it so, and what comes of it reaches the logits or the loss.  `numbers` as above.
+Finding numeric_range(const ir::Graph& model, const ir::Graph* numbers, const ParamRanges& ranges);
 
 /// Are there values for positions beyond T?  Refuted by a parameter whose shape grows with T.
 Finding position_range(const ir::Graph& model, const ir::Graph& longer);

@@ -81,7 +81,7 @@ bool below_its_maximum(const Graph& g, NodeId id) {
 
 class Analysis {
  public:
-  explicit Analysis(const Graph& g) : g_(g), out_(g.size()) {}
+  Analysis(const Graph& g, const ParamRanges& ranges) : g_(g), ranges_(ranges), out_(g.size()) {}
 
   std::vector<Interval> run() {
     std::vector<NodeId> all(g_.size());
@@ -158,9 +158,12 @@ class Analysis {
       if (!carried && in(n, i).empty) return {};
     }
     switch (n.op) {
-      case Op::Param:
+      case Op::Param: {
+        const auto range = ranges_.find(n.text);
+        return range == ranges_.end() ? between(-kInf, kInf) : between(range->second.first, range->second.second);
+      }
       case Op::Pow:
-        return n.op == Op::Pow ? power(n) : between(-kInf, kInf);
+        return power(n);
       case Op::Input:
         return between(0, static_cast<double>(vocabulary_of(g_) - 1));
       case Op::Constant:
@@ -285,11 +288,12 @@ class Analysis {
   }
 
   const Graph& g_;
+  const ParamRanges& ranges_;
   std::vector<Interval> out_;
 };
 
 }  // namespace
 
-std::vector<Interval> intervals(const Graph& graph) { return Analysis(graph).run(); }
+std::vector<Interval> intervals(const Graph& graph, const ParamRanges& ranges) { return Analysis(graph, ranges).run(); }
 
 }  // namespace cpuflow::passes::audit

@@ -1,6 +1,9 @@
 #pragma once
 #include "ir/graph.h"
 
+#include <map>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace cpuflow::passes::audit {
@@ -13,8 +16,11 @@ struct Interval {
   bool has_zero() const { return !empty && low <= 0 && high >= 0 && !(positive && low == 0); }
 };
 
-/// Interval of each node, in real arithmetic, for any parameters, tokens and random numbers.  Reference: Moore, "Interval Analysis", 1966;
+/// The lowest and highest value that training leaves to parameters, by the text of their nodes; those that are missing may be any number.
+using ParamRanges = std::map<std::string, std::pair<double, double>>;
+
+/// Interval of each node, in real arithmetic, for any parameters in their ranges, tokens and random numbers.  Reference: Moore, "Interval Analysis", 1966;
 /// cycles are widened as in Cousot and Cousot, "Abstract interpretation", 1977.
-std::vector<Interval> intervals(const ir::Graph& graph);
+std::vector<Interval> intervals(const ir::Graph& graph, const ParamRanges& ranges = {});
 
 }  // namespace cpuflow::passes::audit

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace cpuflow::passes::audit {
@@ -18,15 +19,19 @@ struct Doubt {
   NodeId node, argument;
   const char* what;
   bool (*leaves)(double);  // whether the operation is not defined for the argument
+  bool overflows = false;  // it is, but its value is no float32
 };
 
 bool divides(Op op) { return op == Op::Div || op == Op::FloorDiv || op == Op::Mod; }
 
+bool all_finite(const Tensor& t) {
+  return std::all_of(t.data.begin(), t.data.end(), [](double x) { return std::isfinite(x); });
+}
 bool is_zero(double x) { return x == 0; }
 bool is_negative(double x) { return x < 0; }
 
-std::vector<Doubt> doubts(const Graph& g) {
-  const std::vector<Interval> range = intervals(g);
+std::vector<Doubt> doubts(const Graph& g, const ParamRanges& ranges) {
+  const std::vector<Interval> range = intervals(g, ranges);
   std::vector<Doubt> out;
   for (NodeId id = 0; id < g.size(); ++id) {
     const Node& n = g[id];
@@ -35,7 +40,7 @@ std::vector<Doubt> doubts(const Graph& g) {
     const Interval& x = range[n.inputs[0]];
     if (n.op == Op::Log && (x.low < 0 || x.has_zero())) out.push_back({id, n.inputs[0], "a logarithm can meet a number that is not positive", [](double v) { return v <= 0; }});
     if (n.op == Op::Sqrt && x.low < 0) out.push_back({id, n.inputs[0], "a square root can meet a negative number", is_negative});
-    if (n.op == Op::Exp && x.high > kLargestExponent) out.push_back({id, n.inputs[0], "an exponential can overflow", [](double v) { return v > kLargestExponent; }});
+    if (n.op == Op::Exp && x.high > kLargestExponent) out.push_back({id, n.inputs[0], "an exponential can overflow", [](double v) { return v > kLargestExponent; }, true});
     if (n.op == Op::Pow) {
       const Interval& p = range[n.inputs[1]];
       if (x.low < 0 && (p.low != p.high || std::floor(p.low) != p.low)) out.push_back({id, n.inputs[0], "a broken power can meet a negative number", is_negative});
@@ -70,7 +75,7 @@ NodeId counterpart(const Graph& g, NodeId id, const Graph& other) {
 
 }  // namespace
 
-Finding numeric_range(const Graph& g, const Graph* numbers) {
+Finding numeric_range(const Graph& g, const Graph* numbers, const ParamRanges& ranges) {
   Finding out;
   if (const NodeId id = infinite_constant(g); id != kNoNode) {
     out.verdict = Verdict::Refuted;
@@ -79,7 +84,7 @@ Finding numeric_range(const Graph& g, const Graph* numbers) {
     out.chain.push_back({g[id].loc, -1});
     return out;
   }
-  const std::vector<Doubt> all = doubts(g);
+  const std::vector<Doubt> all = doubts(g, ranges);
   out.verdict = all.empty() ? Verdict::Proved : Verdict::Unknown;
   std::map<NodeId, size_t> wanted;  // argument in `numbers`: which doubt
   for (size_t i = 0; i < all.size(); ++i) {
@@ -95,20 +100,29 @@ Finding numeric_range(const Graph& g, const Graph* numbers) {
   if (!all.empty()) out.reason = all[0].what + std::string(all.size() > 1 ? fmt::format(", and {} more places", out.details.size() - 1) : "");
   if (out.details.size() == 1 && !all.empty()) out.reason = all[0].what;
   if (wanted.empty()) return out;
-  std::vector<NodeId> nodes;
+  const NodeId logits = output_node(*numbers, "logits"), total = output_node(*numbers, "loss.total");
+  std::vector<NodeId> nodes{logits, total};
   for (const auto& [node, i] : wanted) nodes.push_back(node);
   const int64_t V = vocabulary_of(*numbers);
   for (const double deviation : {0.0, 0.3, 3.0, 100.0}) {
-    for (const auto& [node, value] : values_of(*numbers, nodes, drawn_parameters(*numbers, deviation, 1), drawn_text(*numbers, V, 1))) {
-      const Doubt& doubt = all[wanted[node]];
-      for (double x : value.data) {
-        if (!doubt.leaves(x)) continue;
-        out.verdict = Verdict::Refuted;
-        out.reason = doubt.what;
-        out.witness = fmt::format("{}: the argument is {:.6g} with {}", g[doubt.node].loc.str(), x,
-                                  deviation == 0 ? "all parameters 0" : fmt::format("parameters drawn from normal(0, {:g})", deviation));
-        return out;
-      }
+    Tensors parameters = drawn_parameters(*numbers, deviation, 1);
+    for (auto& [text, tensor] : parameters) {
+      const auto range = ranges.find(text);
+      if (range == ranges.end()) continue;
+      for (double& x : tensor.data) x = std::clamp(x, range->second.first, range->second.second);
+    }
+    const std::map<NodeId, Tensor> values = values_of(*numbers, nodes, parameters, drawn_text(*numbers, V, 1));
+    const bool finite = all_finite(values.at(logits)) && all_finite(values.at(total));
+    for (const auto& [node, i] : wanted) {
+      const Doubt& doubt = all[i];
+      if (finite && !doubt.overflows) continue;  // a choice left it out
+      const std::vector<double>& arguments = values.at(node).data;
+      const auto x = std::find_if(arguments.begin(), arguments.end(), doubt.leaves);
+      if (x == arguments.end()) continue;
+      out.verdict = Verdict::Refuted;
+      out.reason = doubt.what;
+      out.witness = fmt::format("{}: the argument is {:.6g} with {}", g[doubt.node].loc.str(), *x, deviation == 0 ? "all parameters 0" : fmt::format("parameters drawn from normal(0, {:g})", deviation));
+      return out;
     }
   }
   return out;

@@ -153,6 +153,22 @@ std::string link_text(const passes::audit::Link& link) {
                      passes::audit::statement_text(link.at));
 }
 
+/// What [params] leaves to parameters, for each of their nodes.
+passes::audit::ParamRanges param_ranges(const Model& model) {
+  std::map<std::string, const codegen::ParamInfo*> by_name;
+  for (const codegen::ParamInfo& p : model.params) by_name[p.name] = &p;
+  passes::audit::ParamRanges out;
+  for (ir::NodeId id = 0; id < model.graph.size(); ++id) {
+    if (model.graph[id].op != ir::Op::Param) continue;
+    for (const std::string& name : ir::checkpoint_names(model.graph[id])) {
+      const codegen::ParamInfo& p = *by_name.at(name);
+      auto [range, fresh] = out.try_emplace(model.graph[id].text, p.low, p.high);
+      range->second = {std::min(range->second.first, p.low), std::max(range->second.second, p.high)};
+    }
+  }
+  return out;
+}
+
 AuditReport audit_sizes(const std::string& path, const Sizes& sizes) {
   const ir::Graph* numbers = sizes.numbers ? &sizes.numbers->graph : nullptr;
   AuditReport out;
@@ -186,7 +202,7 @@ AuditReport audit_sizes(const std::string& path, const Sizes& sizes) {
     return unknown;
   });
   add("gradient", [&] { return passes::audit::gradient_paths(sizes.full.graph, trained); });
-  add("range", [&] { return passes::audit::numeric_range(sizes.full.graph, numbers); });
+  add("range", [&] { return passes::audit::numeric_range(sizes.full.graph, numbers, param_ranges(sizes.full)); });
   add("position", [&] {
     if (sizes.longer) return passes::audit::position_range(sizes.model->graph, sizes.longer->graph);
     Finding unknown;
