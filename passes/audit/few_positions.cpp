@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <utility>
 #include <vector>
 
 namespace cpuflow::passes::audit {
@@ -13,7 +15,7 @@ using namespace ir;
 
 namespace {
 
-constexpr int64_t kNear = 8;  // what is said of so many positions at either end shows at few positions as well
+constexpr int64_t kNear = 8;  // positions beside those that a condition speaks of, to see both sides of it
 
 int64_t batch_size(const Graph& g) {
   for (NodeId id = 0; id < g.size(); ++id) {
@@ -42,13 +44,23 @@ struct Form {
 
 class Forms {
  public:
-  Forms(const Graph& g, const Graph& fewer)
-      : g_(g), fewer_(fewer), few_(fewer, Elements::Apart::Positions), range_(intervals(g)), form_(g.size()), T_(static_cast<double>(time_axis(g).size)) {}
+  /// `there`: for each node of `g`, that of `fewer`; kNoNode where nothing needs it.
+  Forms(const Graph& g, const Graph& fewer, std::vector<NodeId> there)
+      : g_(g),
+        fewer_(fewer),
+        there_(std::move(there)),
+        few_(fewer, Elements::Apart::Positions),
+        range_(intervals(g)),
+        few_range_(intervals(fewer)),
+        form_(g.size()),
+        T_(static_cast<double>(time_axis(g).size)),
+        few_T_(static_cast<double>(time_axis(fewer).size)) {}
 
   std::optional<int64_t> run() {
     for (NodeId id = 0; id < g_.size(); ++id) {
-      if (few_.known(id)) form_[id] = of(id);
-      else if (g_[id].op == Op::Gather && few_.known(g_[id].inputs[1])) looks_at(form_[g_[id].inputs[1]]);
+      if (there_[id] == kNoNode) continue;
+      if (known(id)) form_[id] = of(id);
+      else if (g_[id].op == Op::Gather && known(g_[id].inputs[1])) looks_at(form_[g_[id].inputs[1]]);
       if (form_[id].kind == Form::Kind::Other || often_zero(id)) return std::nullopt;
     }
     return reach_;  // nothing where something looked at cannot be told
@@ -57,18 +69,19 @@ class Forms {
  private:
   using Kind = Form::Kind;
   const Form& in(const Node& n, size_t i) const { return form_[n.inputs[i]]; }
+  bool known(NodeId id) const { return few_.known(there_[id]); }
 
-  /// The size of a number that does not depend on positions; one that is near T counts from the end.
+  /// The size of a number that does not depend on positions; one that grows as T does counts from the end.
   double magnitude(NodeId id) const {
-    const double low = range_[id].low, high = range_[id].high;
-    if (std::abs(low - T_) <= kNear && std::abs(high - T_) <= kNear) return kNear;
-    return std::max(std::abs(low), std::abs(high));
+    const Interval &here = range_[id], &there = few_range_[there_[id]];
+    const bool from_end = T_ != few_T_ && here.low - there.low == T_ - few_T_ && here.high - there.high == T_ - few_T_;
+    return from_end ? std::max(std::abs(here.low - T_), std::abs(here.high - T_)) : std::max(std::abs(here.low), std::abs(here.high));
   }
 
   /// A real number that is zero at most of few positions may be none later.
   bool often_zero(NodeId id) const {
     if (form_[id].kind != Kind::Number) return false;
-    const Tensor* t = few_.tensor(id);
+    const Tensor* t = few_.tensor(there_[id]);
     if (!t) return true;
     const auto zeros = std::count(t->data.begin(), t->data.end(), 0.0);
     return 2 * zeros > static_cast<int64_t>(t->data.size());
@@ -155,7 +168,7 @@ class Forms {
   Form of(NodeId id) {
     const Node& n = g_[id];
     if (n.op == Op::Iota) {
-      const bool grows = n.axes[0].kind == AxisKind::Position || n.axes[0].size != fewer_[id].axes[0].size;
+      const bool grows = n.axes[0].kind == AxisKind::Position || n.axes[0].size != fewer_[there_[id]].axes[0].size;
       return grows ? Form{Kind::Place, std::abs(n.value), 1, 1} : Form{};
     }
     if (std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return form_[i].kind == Kind::Free; })) return {};
@@ -175,37 +188,67 @@ class Forms {
   }
 
   const Graph &g_, &fewer_;
+  const std::vector<NodeId> there_;
   const Elements few_;
-  const std::vector<Interval> range_;
+  const std::vector<Interval> range_, few_range_;
   std::vector<Form> form_;
-  double T_;
+  const double T_, few_T_;
   std::optional<int64_t> reach_ = 0;
   bool cannot_ = false;
 };
 
-/// Whether a number is the same, or says the same of both sizes.
-bool alike(double a, double b, DType dtype, double A, double B, double batch_a, double batch_b) {
-  if (a == b) return true;
-  if (dtype == DType::Real) return a != 0 && b != 0 && (a < 0) == (b < 0);  // a scale: what it chooses is another matter
-  return (std::abs(a - A) <= kNear && a - A == b - B) || (batch_a != batch_b && a - batch_a == b - batch_b && std::abs(a - batch_a) <= 2);
-}
+/// Two Graphs of a model at other sizes, side by side from their outputs.
+class Pairs {
+ public:
+  Pairs(const Graph& a, const Graph& b)
+      : a_(a), b_(b), A_(time_axis(a).size), B_(time_axis(b).size), batch_a_(static_cast<double>(batch_size(a))), batch_b_(static_cast<double>(batch_size(b))), partner_(a.size(), kNoNode) {}
+
+  /// For each node of `a` that an output needs, its partner; nothing where they differ in more than sizes.
+  std::optional<std::vector<NodeId>> run() {
+    if (a_.outputs.size() != b_.outputs.size()) return std::nullopt;
+    for (size_t i = 0; i < a_.outputs.size(); ++i) {
+      if (a_.outputs[i].name != b_.outputs[i].name) return std::nullopt;
+      open_.push_back({a_.outputs[i].node, b_.outputs[i].node});
+    }
+    while (!open_.empty()) {
+      const auto [x, y] = open_.back();
+      open_.pop_back();
+      if (!seen_.insert({x, y}).second) continue;
+      if (!alike(a_[x], b_[y])) return std::nullopt;
+      if (partner_[x] == kNoNode) partner_[x] = y;
+      for (size_t i = 0; i < a_[x].inputs.size(); ++i) open_.push_back({a_[x].inputs[i], b_[y].inputs[i]});
+    }
+    return std::move(partner_);
+  }
+
+ private:
+  bool alike(const Node& x, const Node& y) const {
+    return x.op == y.op && x.dtype == y.dtype && x.inputs.size() == y.inputs.size() && x.text == y.text && x.ints == y.ints && x.values == y.values && x.axes.size() == y.axes.size() &&
+           alike(x.value, y.value, x.op == Op::Iota ? DType::Int : x.dtype);
+  }
+
+  /// Whether a number is the same, or says the same of both sizes: something of both ends of the shorter one, or of the number of sequences.
+  bool alike(double a, double b, DType dtype) const {
+    if (a == b) return true;
+    if (dtype == DType::Real) return a != 0 && b != 0 && (a < 0) == (b < 0);  // a scale: what it chooses is another matter
+    return (a - A_ == b - B_ && std::abs(b - B_) <= B_ / 2) || (batch_a_ != batch_b_ && a - batch_a_ == b - batch_b_ && std::abs(a - batch_a_) <= 2);
+  }
+
+  const Graph &a_, &b_;
+  const double A_, B_, batch_a_, batch_b_;
+  std::vector<NodeId> partner_;
+  std::vector<std::pair<NodeId, NodeId>> open_;
+  std::set<std::pair<NodeId, NodeId>> seen_;
+};
 
 }  // namespace
 
-bool same_but_for_size(const Graph& a, const Graph& b) {
-  if (a.size() != b.size()) return false;
-  const double A = time_axis(a).size, B = time_axis(b).size, batch_a = static_cast<double>(batch_size(a)), batch_b = static_cast<double>(batch_size(b));
-  for (NodeId id = 0; id < a.size(); ++id) {
-    const Node &x = a[id], &y = b[id];
-    if (x.op != y.op || x.dtype != y.dtype || x.inputs != y.inputs || x.text != y.text || x.ints != y.ints || x.values != y.values || x.axes.size() != y.axes.size()) return false;
-    if (!alike(x.value, y.value, x.op == Op::Iota ? DType::Int : x.dtype, A, B, batch_a, batch_b)) return false;
-  }
-  return true;
-}
+bool same_but_for_size(const Graph& a, const Graph& b) { return Pairs(a, b).run().has_value(); }
 
 std::optional<int64_t> positions_that_show(const Graph& model, const Graph& fewer) {
-  if (!same_but_for_size(model, fewer)) return std::nullopt;
-  return Forms(model, fewer).run();
+  std::optional<std::vector<NodeId>> there = Pairs(model, fewer).run();
+  if (!there) return std::nullopt;
+  return Forms(model, fewer, std::move(*there)).run();
 }
 
 }  // namespace cpuflow::passes::audit

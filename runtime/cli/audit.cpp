@@ -112,14 +112,17 @@ Sizes load_sizes(const Source& source, const Overrides& overrides) {
     out.loss = out.model = out.full;
     return out;
   }
-  const std::optional<Model> start = at(sized, free_size(*all, std::min(T, kFewPositions)));
   // How many positions are looked at, for what `part` takes of a model; `shows`: whether these are enough.
   auto positions = [&](auto&& part, bool& shows) -> int64_t {
-    const std::optional<int64_t> enough = start ? passes::audit::positions_that_show(part(*all).graph, part(*start).graph) : std::nullopt;
-    if (enough && std::max(*enough, kFewPositions) < T) return free_size(*all, std::max(*enough, kFewPositions));
+    const Model whole = part(*all);
+    for (int64_t fewer = kFewPositions; fewer < T; fewer *= 2) {  // a chunk or a window of more positions than there are is another equation
+      const std::optional<Model> start = at(sized, free_size(*all, fewer));
+      const std::optional<int64_t> enough = start ? passes::audit::positions_that_show(whole.graph, part(*start).graph) : std::nullopt;
+      if (enough && std::max(*enough, fewer) < T) return free_size(*all, std::max(*enough, fewer));
+    }
     if (T <= kMostPositions) return T;
-    shows = enough.has_value();
-    return shows ? T : free_size(*all, kFewPositions);
+    shows = false;
+    return free_size(*all, kFewPositions);
   };
   const int64_t few_loss = positions([](const Model& m) { return m; }, out.loss_shows), few = positions(logits_of, out.model_shows);
   const int64_t more = free_size(*all, few + few / 2 + 1);
