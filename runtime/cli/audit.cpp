@@ -189,29 +189,25 @@ AuditReport audit_sizes(const std::string& path, const Sizes& sizes) {
     } catch (const ir::ModelError& e) {
       finding.reason = e.what();
     }
-    const bool shows = name == "horizon" ? sizes.loss_shows : sizes.model_shows || (name != "causality" && name != "sequence_end");
-    if (finding.verdict == Verdict::Proved && !shows) {
+    const bool of_model = name == "causality" || name == "sequence_end";
+    const bool hides = (of_model && !sizes.model_shows) || (name == "horizon" && !sizes.loss_shows);
+    if (finding.verdict == Verdict::Proved && hides) {
       finding.verdict = Verdict::Unknown;
       finding.reason = fmt::format("it holds for {} positions, and what the equations say of later ones cannot be told from these", out.positions);
     }
     out.findings.push_back({name, std::move(finding)});
   };
+  Finding no_longer;
+  no_longer.reason = "the model does not exist with more positions";
   add("causality", [&] { return passes::audit::causality(sizes.model->graph, numbers); });
   add("horizon", [&] { return passes::audit::horizon(sizes.loss->graph); });
   add("sequence_end", [&] {
-    if (sizes.longer) return passes::audit::sequence_end(sizes.model->graph, sizes.longer->graph, numbers, sizes.longer_numbers ? &sizes.longer_numbers->graph : nullptr);
-    Finding unknown;
-    unknown.reason = "the model does not exist with more positions";
-    return unknown;
+    if (!sizes.longer) return no_longer;
+    return passes::audit::sequence_end(sizes.model->graph, sizes.longer->graph, numbers, sizes.longer_numbers ? &sizes.longer_numbers->graph : nullptr);
   });
   add("gradient", [&] { return passes::audit::gradient_paths(sizes.full.graph, trained); });
   add("range", [&] { return passes::audit::numeric_range(sizes.full.graph, numbers, param_ranges(sizes.full)); });
-  add("position", [&] {
-    if (sizes.longer) return passes::audit::position_range(sizes.model->graph, sizes.longer->graph);
-    Finding unknown;
-    unknown.reason = "the model does not exist with more positions";
-    return unknown;
-  });
+  add("position", [&] { return sizes.longer ? passes::audit::position_range(sizes.model->graph, sizes.longer->graph) : no_longer; });
   return out;
 }
 
