@@ -216,6 +216,23 @@ bool Elements::value(const Element& e, double& value) const {
   return true;
 }
 
+/// A truth value that is known, or follows from parts that are.
+std::optional<bool> Elements::truth(const Element& e) const {
+  double v = 0;
+  if (value(e, v)) return v != 0;
+  const Node& n = g_[e.node];
+  if (e.at == Element::kMixed || (n.op != Op::And && n.op != Op::Or && n.op != Op::Not)) return std::nullopt;
+  const Coordinates at = coordinates(e);
+  std::optional<bool> out = n.op != Op::Or;
+  for (const NodeId in : n.inputs) {
+    const std::optional<bool> part = truth(locate(in, at));
+    if (n.op == Op::Not) return part ? std::optional<bool>(!*part) : std::nullopt;
+    if (part && *part != (n.op == Op::And)) return part;
+    if (!part) out.reset();
+  }
+  return out;
+}
+
 bool Elements::zero(const Element& e) const {
   double v = 1;
   return value(e, v) && v == 0;
@@ -284,11 +301,10 @@ void Elements::reads(const Element& e, const std::function<void(size_t, const El
   switch (n.op) {
     case Op::Select: {
       const Element condition = locate(n.inputs[0], at);
-      double v = 0;
-      const bool decided = value(condition, v);
-      if (!decided) read(0, condition);
-      if (!decided || v != 0) plain(1);
-      if (!decided || v == 0) plain(2);
+      const std::optional<bool> holds = truth(condition);
+      if (!holds) read(0, condition);
+      if (holds != false) plain(1);
+      if (holds != true) plain(2);
       return;
     }
     case Op::Rename: {

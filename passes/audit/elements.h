@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <vector>
 
 namespace cpuflow::passes::audit {
@@ -53,6 +54,7 @@ class Elements {
   static bool same_in_batch(const ir::Tensor& t);
   bool same_in_float(ir::NodeId id) const;
   bool is_index(ir::NodeId id) const;
+  std::optional<bool> truth(const Element& e) const;
   void tell_apart(Apart apart);
   Coordinates coordinates(const Element& e) const;
   Element locate(ir::NodeId id, const Coordinates& at) const;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 #include <utility>
 #include <vector>
@@ -30,16 +31,21 @@ int64_t batch_size(const Graph& g) {
 struct Form {
   enum class Kind {
     Free,    // none
-    Place,   // an integer: a position, or the difference of two, shifted by up to `shift`
-    Chunk,   // an integer: the number of a position's chunk of `size` positions, or the place in it, shifted by up to `shift`
+    Place,   // a position, or the difference of two, shifted by up to `shift`
+    Chunk,   // the number of a position's chunk, shifted by up to `shift`
+    Rest,    // the place in the chunk, shifted
     Choice,  // a truth value
     Count,   // how many elements of a choice there are
     Number,  // a real number that chooses nothing
     Other
   } kind = Kind::Free;
   double shift = 0;
-  int64_t size = 1;  // of chunks, within `shift` too
+  int64_t size = 1;  // of chunks: positions
   int places = 0;    // whose difference it is
+  int64_t unit = 1;  // positions of a step
+
+  bool is_place() const { return kind == Kind::Place || kind == Kind::Chunk || kind == Kind::Rest; }
+  double positions() const { return shift * static_cast<double>(kind == Kind::Chunk ? size : unit); }
 };
 
 class Forms {
@@ -53,21 +59,30 @@ class Forms {
         range_(intervals(g)),
         few_range_(intervals(fewer)),
         form_(g.size()),
+        shift_(g.size()),
+        differs_(g.size()),
         T_(static_cast<double>(time_axis(g).size)),
         few_T_(static_cast<double>(time_axis(fewer).size)) {}
 
+  /// Conditions and reads meet, one after the other and together: their shifts add up, and their chunks begin together at common multiples only.
   std::optional<int64_t> run() {
     for (NodeId id = 0; id < g_.size(); ++id) {
       if (there_[id] == kNoNode) continue;
+      differs_[id] = g_[id].op == Op::Constant && g_[id].dtype == DType::Real && g_[id].value != fewer_[there_[id]].value;
+      for (const NodeId i : g_[id].inputs) differs_[id] = differs_[id] || (known(id) && differs_[i]);
       if (known(id)) form_[id] = of(id);
-      else if (g_[id].op == Op::Gather && known(g_[id].inputs[1])) looks_at(form_[g_[id].inputs[1]]);
-      if (form_[id].kind == Form::Kind::Other || often_zero(id)) return std::nullopt;
+      else if (g_[id].op == Op::Gather && known(g_[id].inputs[1])) look_at(id, g_[id].inputs[1]);
+      else if (g_[id].op == Op::Carry && g_[id].from[0].kind == AxisKind::Position) shift_[id] = 1;
+      if (form_[id].kind == Kind::Other || may_be_zero(id)) return std::nullopt;
     }
-    return reach_;  // nothing where something looked at cannot be told
+    const double sum = std::accumulate(shift_.begin(), shift_.end(), 0.0), reach = sum + 3 * static_cast<double>(chunks_) + kNear;
+    if (cannot_ || chunks_ > kMostChunk || reach > 1e9) return std::nullopt;
+    return static_cast<int64_t>(reach);
   }
 
  private:
   using Kind = Form::Kind;
+  static constexpr int64_t kMostChunk = 4096;
   const Form& in(const Node& n, size_t i) const { return form_[n.inputs[i]]; }
   bool known(NodeId id) const { return few_.known(there_[id]); }
 
@@ -75,23 +90,28 @@ class Forms {
   double magnitude(NodeId id) const {
     const Interval &here = range_[id], &there = few_range_[there_[id]];
     const bool from_end = T_ != few_T_ && here.low - there.low == T_ - few_T_ && here.high - there.high == T_ - few_T_;
-    return from_end ? std::max(std::abs(here.low - T_), std::abs(here.high - T_)) : std::max(std::abs(here.low), std::abs(here.high));
+    if (from_end) return std::max(std::abs(here.low - T_), std::abs(here.high - T_));
+    const bool same = here.low == there.low && here.high == there.high;
+    return same ? std::max(std::abs(here.low), std::abs(here.high)) : 1e12;
   }
 
-  /// A real number that is zero at most of few positions may be none later.
-  bool often_zero(NodeId id) const {
+  /// A real number that is zero at few positions may be none later; but at one position, or where two meet, log and sin may be.
+  bool may_be_zero(NodeId id) const {
     if (form_[id].kind != Kind::Number) return false;
     const Tensor* t = few_.tensor(there_[id]);
     if (!t) return true;
-    const auto zeros = std::count(t->data.begin(), t->data.end(), 0.0);
-    return 2 * zeros > static_cast<int64_t>(t->data.size());
+    const double zeros = static_cast<double>(std::count(t->data.begin(), t->data.end(), 0.0));
+    const Op op = g_[id].op;
+    const bool bent = op == Op::Relu || op == Op::Max2 || op == Op::Min2 || op == Op::Select || op == Op::Round || op == Op::Mod;
+    return zeros > 0 && (bent || zeros * few_T_ > static_cast<double>(t->data.size()));
   }
 
-  /// What is compared with it, or read there, is seen with so many positions.
-  void looks_at(const Form& f) {
-    if (f.kind == Kind::Number || f.kind == Kind::Other) reach_.reset(), cannot_ = true;
-    const double positions = f.kind == Kind::Chunk ? static_cast<double>(f.size) * (f.shift + 2) + 3 : f.shift + static_cast<double>(f.size) + kNear;
-    if (!cannot_) reach_ = std::max(reach_.value_or(0), static_cast<int64_t>(std::min(positions, 1e9)));
+  /// What is compared with the form, or read there, is another matter on its other side.
+  void look_at(NodeId id, NodeId at) {
+    const Form& f = form_[at];
+    if (f.kind == Kind::Number || f.kind == Kind::Other) cannot_ = true;
+    shift_[id] += (f.positions() + static_cast<double>(f.unit - 1)) * layers(at);
+    chunks_ = std::min(std::lcm(chunks_, std::lcm(f.size, f.unit)), 2 * kMostChunk);
   }
 
   Form shifted(Form f, NodeId by) const {
@@ -99,19 +119,24 @@ class Forms {
     return f;
   }
 
-  Form compared(const Node& n) {
+  Form compared(NodeId id, const Node& n) {
     const Form &a = in(n, 0), &b = in(n, 1);
     for (const Form* f : {&a, &b}) {
       if (f->kind == Kind::Number || f->kind == Kind::Other) return {Kind::Other};
     }
-    if (a.kind == Kind::Choice || b.kind == Kind::Choice) return {Kind::Choice};
-    if (a.kind == Kind::Count || b.kind == Kind::Count) return {a.kind == Kind::Free || b.kind == Kind::Free ? Kind::Choice : Kind::Other};
-    if (a.kind == Kind::Chunk && b.kind == Kind::Chunk && a.size != b.size) return {Kind::Other};
-    if (a.places + b.places > 2) return {Kind::Other};
-    Form both{a.kind == Kind::Chunk || b.kind == Kind::Chunk ? Kind::Chunk : Kind::Place, a.shift + b.shift, std::max(a.size, b.size), 0};
-    if (a.kind == Kind::Free) both.shift += magnitude(n.inputs[0]);
-    if (b.kind == Kind::Free) both.shift += magnitude(n.inputs[1]);
-    looks_at(both);
+    const double free = (a.kind == Kind::Free ? magnitude(n.inputs[0]) : 0) + (b.kind == Kind::Free ? magnitude(n.inputs[1]) : 0);
+    const bool whole = a.is_place() || b.is_place();
+    if (!whole && (a.kind == Kind::Choice || b.kind == Kind::Choice)) return {Kind::Choice};
+    if (!whole) {  // how many there are, against a number
+      if (a.kind != Kind::Free && b.kind != Kind::Free) return {Kind::Other};
+      shift_[id] = free * layers(id);
+      return {Kind::Choice};
+    }
+    if (a.places + b.places > 2 || (a.kind != Kind::Free && !a.is_place()) || (b.kind != Kind::Free && !b.is_place())) return {Kind::Other};
+    const double step = static_cast<double>(std::max({a.kind == Kind::Chunk ? a.size : a.unit, b.kind == Kind::Chunk ? b.size : b.unit}));
+    look_at(id, n.inputs[0]);
+    look_at(id, n.inputs[1]);
+    shift_[id] += free * step * layers(id);
     return {Kind::Choice};
   }
 
@@ -119,13 +144,23 @@ class Forms {
     const Form &a = in(n, 0), &b = in(n, 1);
     if (b.kind == Kind::Free) return shifted(a, n.inputs[1]);
     if (a.kind == Kind::Free) return shifted(b, n.inputs[0]);
-    const bool difference = n.op == Op::Sub && a.kind == b.kind && a.places == 1 && b.places == 1 && a.size == b.size;
+    const bool difference = n.op == Op::Sub && a.kind == b.kind && a.places == 1 && b.places == 1 && a.size == b.size && a.unit == b.unit;
     if (!difference) return {Kind::Other};
-    return {a.kind, a.shift + b.shift, a.size, 2};
+    return {a.kind, a.shift + b.shift, a.size, 2, a.unit};
+  }
+
+  /// One or the other of two forms.
+  static Form either(const Form& a, const Form& b) {
+    if (!a.is_place() || !b.is_place()) return {Kind::Other};
+    const Kind kind = a.kind == b.kind ? a.kind : a.kind == Kind::Chunk || b.kind == Kind::Chunk ? Kind::Chunk : Kind::Rest;
+    return {kind, a.shift + b.shift, std::lcm(a.size, b.size), std::max(a.places, b.places), std::max(a.unit, b.unit)};
   }
 
   Form integer(const Node& n) const {
     const Form& a = in(n, 0);
+    const bool choices = std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return form_[i].kind == Kind::Choice || form_[i].kind == Kind::Free; });
+    if (choices && (n.op == Op::Max2 || n.op == Op::Min2 || n.op == Op::Mul || n.op == Op::Select || n.op == Op::Rename || n.op == Op::Stop)) return {Kind::Choice};
+    if (!std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return form_[i].kind == Kind::Free || form_[i].is_place() || (n.op == Op::Select && form_[i].kind == Kind::Choice); })) return {Kind::Other};
     switch (n.op) {
       case Op::Neg:
         return a;
@@ -135,8 +170,10 @@ class Forms {
       case Op::FloorDiv:
       case Op::Mod: {
         const Interval& by = range_[n.inputs[1]];
-        if (a.kind != Kind::Place || a.places != 1 || a.size != 1 || in(n, 1).kind != Kind::Free || by.low != by.high || by.low < 1) return {Kind::Other};
-        return {Kind::Chunk, std::ceil(a.shift / by.low), static_cast<int64_t>(by.low), 1};
+        if (a.kind != Kind::Place || a.size != 1 || a.unit != 1 || in(n, 1).kind != Kind::Free || by.low != by.high || by.low < 1) return {Kind::Other};
+        const int64_t size = static_cast<int64_t>(by.low);
+        if (n.op == Op::Mod) return {Kind::Rest, a.shift, size, a.places};
+        return {Kind::Chunk, std::ceil(a.shift / by.low), size, a.places};
       }
       case Op::Mul: {  // the place where a chunk begins
         const size_t chunk = a.kind == Kind::Chunk ? 0 : 1;
@@ -149,13 +186,12 @@ class Forms {
       case Op::Min2:
         if (in(n, 1).kind == Kind::Free) return shifted(a, n.inputs[1]);
         if (a.kind == Kind::Free) return shifted(in(n, 1), n.inputs[0]);
-        return {Kind::Other};
+        return either(a, in(n, 1));
       case Op::Select: {
         const Form &x = in(n, 1), &y = in(n, 2);
-        if (in(n, 0).kind != Kind::Choice && in(n, 0).kind != Kind::Free) return {Kind::Other};
+        if (a.kind != Kind::Choice && a.kind != Kind::Free) return {Kind::Other};
         if (y.kind == Kind::Free) return x.kind == Kind::Free ? Form{Kind::Other} : shifted(x, n.inputs[2]);
-        if (x.kind == Kind::Free) return shifted(y, n.inputs[1]);
-        return {Kind::Other};
+        return x.kind == Kind::Free ? shifted(y, n.inputs[1]) : either(x, y);
       }
       case Op::Rename:
       case Op::Stop:
@@ -168,23 +204,39 @@ class Forms {
   Form of(NodeId id) {
     const Node& n = g_[id];
     if (n.op == Op::Iota) {
-      const bool grows = n.axes[0].kind == AxisKind::Position || n.axes[0].size != fewer_[there_[id]].axes[0].size;
-      return grows ? Form{Kind::Place, std::abs(n.value), 1, 1} : Form{};
+      if (n.axes[0].kind == AxisKind::Position) return {Kind::Place, std::abs(n.value), 1, 1};
+      if (n.axes[0].size == fewer_[there_[id]].axes[0].size) return {};
+      return {Kind::Place, std::abs(n.value), 1, 1, static_cast<int64_t>(std::ceil(T_ / n.axes[0].size))};  // chunks
     }
-    if (std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return form_[i].kind == Kind::Free; })) return {};
+    if (std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return form_[i].kind == Kind::Free; })) {
+      return differs_[id] && n.dtype != DType::Real ? Form{Kind::Other} : Form{};  // chosen by a number that is another one here
+    }
     if (n.dtype == DType::Int) return integer(n);
     if (n.dtype == DType::Bool) {
-      if (n.op == Op::Lt || n.op == Op::Le || n.op == Op::Eq || n.op == Op::Ne) return compared(n);
+      if (n.op == Op::Lt || n.op == Op::Le || n.op == Op::Eq || n.op == Op::Ne) return compared(id, n);
       const bool choices = std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return form_[i].kind == Kind::Choice || form_[i].kind == Kind::Free; });
       const bool logic = n.op == Op::And || n.op == Op::Or || n.op == Op::Not || n.op == Op::Select || n.op == Op::Rename;
       return {choices && logic ? Kind::Choice : Kind::Other};
     }
     const bool choice = in(n, 0).kind == Kind::Choice || in(n, 0).kind == Kind::Count;
     if (n.op == Op::ToReal && choice) return {Kind::Count};
+    if (n.op == Op::ToReal && in(n, 0).is_place()) return in(n, 0);
+    const bool places = std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return form_[i].kind == Kind::Free || form_[i].is_place(); });
+    if (places && (n.op == Op::Add || n.op == Op::Sub)) return sum(n);
+    if (places && (n.op == Op::Neg || n.op == Op::Rename || n.op == Op::Stop)) return in(n, 0);
+    const bool counts = std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return form_[i].kind == Kind::Free || form_[i].kind == Kind::Choice || form_[i].kind == Kind::Count; });
+    if (counts && (n.op == Op::Max2 || n.op == Op::Min2 || n.op == Op::Mul)) return {Kind::Count};
     if (choice && (n.op == Op::Sum || n.op == Op::Rename || n.op == Op::Stop)) return {Kind::Count};
     if (n.op == Op::Gather) return {Kind::Other};
     if (n.op == Op::Select && in(n, 0).kind == Kind::Choice && in(n, 1).kind == Kind::Free && in(n, 2).kind == Kind::Free) return {Kind::Count};  // a mask
     return {Kind::Number};
+  }
+
+  /// What says other things in other layers says them one after the other.
+  double layers(NodeId id) const {
+    double out = 1;
+    for (const Axis& a : g_[id].axes) out = a.kind == AxisKind::Layer ? out * a.size : out;
+    return out;
   }
 
   const Graph &g_, &fewer_;
@@ -192,8 +244,10 @@ class Forms {
   const Elements few_;
   const std::vector<Interval> range_, few_range_;
   std::vector<Form> form_;
+  std::vector<double> shift_;   // of what a node compares or reads
+  std::vector<bool> differs_;   // known values that depend on a real number about T
   const double T_, few_T_;
-  std::optional<int64_t> reach_ = 0;
+  int64_t chunks_ = 1;  // their sizes' least common multiple
   bool cannot_ = false;
 };
 

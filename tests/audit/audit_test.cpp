@@ -2,6 +2,7 @@
 #include "tests/catch.h"
 #include "tests/audit/audit_models.h"
 #include "tests/end_to_end/process.h"
+#include "tests/end_to_end/tiny_model.h"
 
 #include "runtime/cli/audit.h"
 
@@ -59,6 +60,12 @@ TEST_CASE("what leaks at later positions only, or at one size, is no proof") {
        {ahead + "x = x + where(t > 60.5, f, 0)", ahead + "x = x + where(t - 20 - 20 - 20 > 0, f, 0)", ahead + "x = x + where(t // 10 > 7, f, 0)", ahead + "x = x + relu(0.1 * t - 5) * f",
         ahead + "x = x + floor(0.02 * t) * f", ahead + "n = cumsum(where(t > 15, 1, 0))\nx = x + where(n > 15, f, 0)", ahead + "x = x + f if T > 64",
         ahead + "x = x + where(t % 5 + t % 7 == 10, f, 0)", std::string("f[t,i] = sum(s | s // 4 // 8 == t // 4 // 8 + 1: x[s,i])\nx = x + f"),
+        std::string("f[t,i] = sum(s | t > 40, s > t + 40: x[s,i])\nx = x + f"),  // conditions meet
+        std::string("a[t,i] = sum(s | s == t + 31: x[s,i])\nc[t,i] = sum(s | s == t + 30: a[s,i])\ng = c[t-30]\nf = g[t-30]\nx = x + f"),  // reads follow each other
+        std::string("f[t,i] = sum(s | t % 9 == 0, s % 10 == 2, s > t, s < t + 2: x[s,i])\nx = x + f"),  // chunks of two lengths
+        std::string("w[t,s in 0..T] = relu(max(t + 0.5 - s, t - 60.5))\nf[t,i] = sum(s: w[t,s] * x[s,i])\nx = x + f"),
+        std::string("f[t,i] = sum(s | t == 5, s == (t % 16) * 16: x[s,i])\nx = x + f"),
+        std::string("n[t] = sum(s in 0..T | s <= t: 1.0)\nf[t,i] = sum(s | n[t] > 20, s > t + 20: x[s,i])\nx = x + f"),
         std::string("f[t,i] = sum(k in 60..62, s | s == t + k: x[s,i])\nx = x + f"), std::string("f[t,i] = sum(s | s >= t, s <= t + late: x[s,i])\nx = x + f")}) {
     INFO(block);
     AuditModel model = honest();
@@ -75,6 +82,21 @@ TEST_CASE("what leaks at later positions only, or at one size, is no proof") {
   std::string text = batch.text();
   text.replace(text.find("B = 2"), 5, "B = 4");
   CHECK(finding(audited(text), "causality").verdict == Verdict::Refuted);
+}
+
+TEST_CASE("ordinary conditions show everything at few positions") {
+  const std::string attend = "a[t,s] = softmax(s | s <= t, {}: sum(i: x[t,i] * x[s,i]))\no[t,i] = sum(s | s <= t: a[t,s] * x[s,i])\nx = x + W(o)";
+  for (const char* condition : {"t - s < 32", "s // 16 == t // 16", "tokens[s] == tokens[t]", "max(s > t - 32, s < 4)", "(t - s) % 16 == 0", "x[s,0] > x[t,0]", "s > t - 20.5"}) {
+    INFO(condition);
+    const std::string block = replaced(attend, "{}", condition);
+    AuditModel model = honest();
+    model.block = block.c_str();
+    std::string text = model.text();
+    text.replace(text.find("T = 16"), 6, "T = 1000");
+    const cli::AuditReport report = audited(text);
+    CHECK(report.positions < 200);
+    for (const char* audit : {"causality", "sequence_end"}) CHECK(finding(report, audit).verdict == Verdict::Proved);
+  }
 }
 
 TEST_CASE("phases and what draws in training are audited as well") {
