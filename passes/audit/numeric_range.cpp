@@ -73,6 +73,39 @@ NodeId counterpart(const Graph& g, NodeId id, const Graph& other) {
   return kNoNode;
 }
 
+/// The condition under which the value of a node is chosen, where one choice alone reads it; kNoNode: it may be read anywhere.
+NodeId read_where(const Graph& g, NodeId id) {
+  for (;;) {
+    NodeId reader = kNoNode;
+    for (NodeId user = id + 1; user < g.size(); ++user) {
+      if (std::find(g[user].inputs.begin(), g[user].inputs.end(), id) == g[user].inputs.end()) continue;
+      if (reader != kNoNode) return kNoNode;
+      reader = user;
+    }
+    if (reader == kNoNode || !is_elementwise(g[reader].op)) return kNoNode;
+    if (g[reader].op == Op::Select) return g[reader].inputs[1] == id && g[reader].inputs[0] != id ? g[reader].inputs[0] : kNoNode;
+    id = reader;
+  }
+}
+
+/// An element of `arguments` that leaves the operation's domain where `condition` holds (null: everywhere), or null.
+const double* found(const Tensor& arguments, const Tensor* condition, bool (*leaves)(double)) {
+  for (const double& x : arguments.data) {
+    if (!leaves(x)) continue;
+    if (!condition) return &x;
+    size_t rest = static_cast<size_t>(&x - arguments.data.data()), offset = 0, stride = 1;
+    std::vector<size_t> at(arguments.axes.size());
+    for (size_t i = arguments.axes.size(); i-- > 0; rest /= arguments.axes[i].size) at[i] = rest % arguments.axes[i].size;
+    for (size_t i = condition->axes.size(); i-- > 0; stride *= condition->axes[i].size) {
+      const int there = index_of(arguments.axes, condition->axes[i]);
+      if (there < 0) return &x;
+      offset += at[static_cast<size_t>(there)] * stride;
+    }
+    if (condition->data[offset] != 0) return &x;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 Finding numeric_range(const Graph& g, const Graph* numbers, const ParamRanges& ranges) {
@@ -86,7 +119,8 @@ Finding numeric_range(const Graph& g, const Graph* numbers, const ParamRanges& r
   }
   const std::vector<Doubt> all = doubts(g, ranges);
   out.verdict = all.empty() ? Verdict::Proved : Verdict::Unknown;
-  std::map<NodeId, size_t> wanted;  // argument in `numbers`: which doubt
+  std::map<NodeId, size_t> wanted;      // argument in `numbers`: which doubt
+  std::map<NodeId, NodeId> conditions;  // argument: where the operation's value is read
   for (size_t i = 0; i < all.size(); ++i) {
     const Node& n = g[all[i].node];
     const std::string where = fmt::format("{}: {}", n.loc.str(), all[i].what);
@@ -95,7 +129,10 @@ Finding numeric_range(const Graph& g, const Graph* numbers, const ParamRanges& r
       out.chain.push_back({n.loc, -1});
     }
     const NodeId there = numbers ? counterpart(g, all[i].node, *numbers) : kNoNode;
-    if (there != kNoNode) wanted[(*numbers)[there].inputs[divides(n.op) ? 1 : 0]] = i;
+    if (there == kNoNode) continue;
+    const NodeId argument = (*numbers)[there].inputs[divides(n.op) ? 1 : 0];
+    wanted[argument] = i;
+    conditions[argument] = read_where(*numbers, there);
   }
   if (!all.empty()) out.reason = all[0].what + std::string(all.size() > 1 ? fmt::format(", and {} more places", out.details.size() - 1) : "");
   if (out.details.size() == 1 && !all.empty()) out.reason = all[0].what;
@@ -103,6 +140,9 @@ Finding numeric_range(const Graph& g, const Graph* numbers, const ParamRanges& r
   const NodeId logits = output_node(*numbers, "logits"), total = output_node(*numbers, "loss.total");
   std::vector<NodeId> nodes{logits, total};
   for (const auto& [node, i] : wanted) nodes.push_back(node);
+  for (const auto& [node, condition] : conditions) {
+    if (condition != kNoNode) nodes.push_back(condition);
+  }
   const int64_t V = vocabulary_of(*numbers);
   for (const double deviation : {0.0, 0.3, 3.0, 100.0}) {
     Tensors parameters = drawn_parameters(*numbers, deviation, 1);
@@ -116,9 +156,9 @@ Finding numeric_range(const Graph& g, const Graph* numbers, const ParamRanges& r
     for (const auto& [node, i] : wanted) {
       const Doubt& doubt = all[i];
       if (finite && !doubt.overflows) continue;  // a choice left it out
-      const std::vector<double>& arguments = values.at(node).data;
-      const auto x = std::find_if(arguments.begin(), arguments.end(), doubt.leaves);
-      if (x == arguments.end()) continue;
+      const NodeId condition = conditions.at(node);
+      const double* x = found(values.at(node), condition == kNoNode ? nullptr : &values.at(condition), doubt.leaves);
+      if (!x) continue;
       out.verdict = Verdict::Refuted;
       out.reason = doubt.what;
       out.witness = fmt::format("{}: the argument is {:.6g} with {}", g[doubt.node].loc.str(), *x, deviation == 0 ? "all parameters 0" : fmt::format("parameters drawn from normal(0, {:g})", deviation));

@@ -184,6 +184,7 @@ TEST_CASE("range: divisions by zero and arguments outside of the domain are name
       {"x = x + sqrt(0.4 - x % 0.5)", "refuted"},
       {"m[t,i,j] = x[t,i] * x[t,j]\nr[t,i] = sum(j: sqrt(m[t,i,j]))\nx = x + W(r)", "refuted"},  // no square: i and j are two
       {"x = x * mean(x * x) ^ -0.5", "refuted"},
+      {"f[t,i] = sum(s | s <= t: exp(-softplus(x[0,i]) * (t - s)) * x[s,i])\nx = x + W(f)", "unknown"},  // what comes later would overflow
       {"x = x + where(x > 0, log(x), 0)", "unknown"},  // what is not chosen is not read
       {"x = x / scale", "proved"},
       {"x = x / (scale - 1)", "unknown"},
