@@ -82,7 +82,7 @@ class Forms {
 
  private:
   using Kind = Form::Kind;
-  static constexpr int64_t kMostChunk = 4096;
+  static constexpr int64_t kMostChunk = 4096;  // positions of chunks, and of their least common multiple
   const Form& in(const Node& n, size_t i) const { return form_[n.inputs[i]]; }
   bool known(NodeId id) const { return few_.known(there_[id]); }
 
@@ -170,7 +170,7 @@ class Forms {
       case Op::FloorDiv:
       case Op::Mod: {
         const Interval& by = range_[n.inputs[1]];
-        if (a.kind != Kind::Place || a.size != 1 || a.unit != 1 || in(n, 1).kind != Kind::Free || by.low != by.high || by.low < 1) return {Kind::Other};
+        if (a.kind != Kind::Place || a.size != 1 || a.unit != 1 || in(n, 1).kind != Kind::Free || by.low != by.high || by.low < 1 || by.low > kMostChunk) return {Kind::Other};
         const int64_t size = static_cast<int64_t>(by.low);
         if (n.op == Op::Mod) return {Kind::Rest, a.shift, size, a.places};
         return {Kind::Chunk, std::ceil(a.shift / by.low), size, a.places};
