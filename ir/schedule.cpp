@@ -60,7 +60,7 @@ std::vector<NodeId> needed_by(const Graph& graph, const std::vector<NodeId>& roo
   while (!open.empty()) {
     const NodeId n = open.back();
     open.pop_back();
-    if (seen[n]) continue;
+    if (n == kNoNode || seen[n]) continue;
     seen[n] = true;
     for (NodeId i : graph[n].inputs) open.push_back(i);
   }

@@ -23,7 +23,7 @@ std::vector<std::vector<NodeId>> components(const Graph& graph, const std::vecto
 /// Whether a component is a cycle: more than one node, or one that reads itself.
 bool is_cycle(const Graph& graph, const std::vector<NodeId>& component, const std::set<Axis>& stepped = {});
 
-/// The nodes that `roots` need, in order.
+/// The nodes that `roots` need, in order; what carries that are still open will read is not among them.
 std::vector<NodeId> needed_by(const Graph& graph, const std::vector<NodeId>& roots);
 
 }  // namespace cpuflow::ir

@@ -1,6 +1,9 @@
 #include "passes/solve_scatters.h"
 
+#include "ir/schedule.h"
 #include "passes/rewrite.h"
+
+#include <algorithm>
 
 namespace cpuflow::passes {
 using namespace ir;
@@ -63,21 +66,13 @@ NodeId read_inverse(Graph& g, NodeId x, const Axis& axis, NodeId j, int64_t stri
   return g.select(on_grid, read, zero_like(g, read));
 }
 
-/// Whether a value depends on nothing but indices.  The first input of a recurrence's carry may not be there yet: it is taken for data.
+/// Whether a value depends on nothing but indices.  What a carry that is still open will read is taken for data.
 bool known_without_data(const Graph& g, NodeId id) {
-  std::vector<NodeId> open{id};
-  std::vector<bool> seen(g.size());
-  while (!open.empty()) {
-    const NodeId at = open.back();
-    open.pop_back();
-    if (at == kNoNode) return false;
-    if (seen[at]) continue;
-    seen[at] = true;
-    const Node& n = g[at];
-    if (n.op == Op::Param || n.op == Op::Input || n.op == Op::Random || n.op == Op::Argmax) return false;
-    open.insert(open.end(), n.inputs.begin(), n.inputs.end());
-  }
-  return true;
+  const std::vector<NodeId> needed = needed_by(g, {id});
+  return std::none_of(needed.begin(), needed.end(), [&](NodeId i) {
+    const Node& n = g[i];
+    return n.op == Op::Param || n.op == Op::Input || n.op == Op::Random || n.op == Op::Argmax || (n.op == Op::Carry && n.inputs[0] == kNoNode);
+  });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "passes/sum_terms.h"
 
+#include "ir/schedule.h"
 #include "passes/restrict_rows.h"
 
 #include <algorithm>
@@ -31,17 +32,8 @@ bool has_batch(const Axes& axes) {
 
 /// Whether a value is made from a sum over all sequences of a micro-batch.
 bool sums_sequences(const Graph& g, NodeId id) {
-  std::vector<NodeId> open{id};
-  std::vector<bool> seen(g.size());
-  while (!open.empty()) {
-    const NodeId at = open.back();
-    open.pop_back();
-    if (at == kNoNode || seen[at]) continue;
-    seen[at] = true;
-    if (has_batch(g[at].from)) return true;
-    open.insert(open.end(), g[at].inputs.begin(), g[at].inputs.end());
-  }
-  return false;
+  const std::vector<NodeId> needed = needed_by(g, {id});
+  return std::any_of(needed.begin(), needed.end(), [&](NodeId i) { return has_batch(g[i].from); });
 }
 
 }  // namespace

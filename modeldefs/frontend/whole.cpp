@@ -188,8 +188,7 @@ std::optional<Value> Evaluator::shape_call(const Expr& e, Frame& f) {
 Value Evaluator::over_last(const Expr& e, const Value& x) {
   if (x.zero) return x;
   if (x.features.empty()) {
-    const bool binds = e.name == "sum" || e.name == "prod" || e.name == "mean" || e.name == "max" || e.name == "min" || e.name == "softmax" || e.name == "logsumexp";
-    throw Fault{e.at, e.name + " without indices acts on the last axis, and " + shape_text(x) + " has none" + (binds ? "; name the index, as in " + e.name + "(i: x[t,i])" : "")};
+    throw Fault{e.at, e.name + " without indices acts on the last axis, and " + shape_text(x) + " has none" + (is_reduction(e.name) ? "; name the index, as in " + e.name + "(i: x[t,i])" : "")};
   }
   Value out = x;
   Dim last = out.features.back();

@@ -1,6 +1,7 @@
 #include "passes/audit/audits.h"
 #include "passes/audit/intervals.h"
 #include "passes/audit/numbers.h"
+#include "passes/rewrite.h"
 
 #include <fmt/format.h>
 
@@ -74,17 +75,12 @@ NodeId counterpart(const Graph& g, NodeId id, const Graph& other) {
 }
 
 /// The condition under which the value of a node is chosen, where one choice alone reads it; kNoNode: it may be read anywhere.
-NodeId read_where(const Graph& g, NodeId id) {
-  for (;;) {
-    NodeId reader = kNoNode;
-    for (NodeId user = id + 1; user < g.size(); ++user) {
-      if (std::find(g[user].inputs.begin(), g[user].inputs.end(), id) == g[user].inputs.end()) continue;
-      if (reader != kNoNode) return kNoNode;
-      reader = user;
-    }
-    if (reader == kNoNode || !is_elementwise(g[reader].op)) return kNoNode;
-    if (g[reader].op == Op::Select) return g[reader].inputs[1] == id && g[reader].inputs[0] != id ? g[reader].inputs[0] : kNoNode;
-    id = reader;
+NodeId read_where(const Graph& g, const std::vector<std::vector<NodeId>>& users, NodeId id) {
+  for (;; id = users[id][0]) {
+    if (users[id].size() != 1) return kNoNode;
+    const Node& reader = g[users[id][0]];
+    if (!is_elementwise(reader.op)) return kNoNode;
+    if (reader.op == Op::Select) return reader.inputs[1] == id && reader.inputs[0] != id ? reader.inputs[0] : kNoNode;
   }
 }
 
@@ -121,6 +117,7 @@ Finding numeric_range(const Graph& g, const Graph* numbers, const ParamRanges& r
   out.verdict = all.empty() ? Verdict::Proved : Verdict::Unknown;
   std::map<NodeId, size_t> wanted;      // argument in `numbers`: which doubt
   std::map<NodeId, NodeId> conditions;  // argument: where the operation's value is read
+  const std::vector<std::vector<NodeId>> users = numbers && !all.empty() ? users_of(*numbers) : std::vector<std::vector<NodeId>>{};
   for (size_t i = 0; i < all.size(); ++i) {
     const Node& n = g[all[i].node];
     const std::string where = fmt::format("{}: {}", n.loc.str(), all[i].what);
@@ -132,7 +129,7 @@ Finding numeric_range(const Graph& g, const Graph* numbers, const ParamRanges& r
     if (there == kNoNode) continue;
     const NodeId argument = (*numbers)[there].inputs[divides(n.op) ? 1 : 0];
     wanted[argument] = i;
-    conditions[argument] = read_where(*numbers, there);
+    conditions[argument] = read_where(*numbers, users, there);
   }
   if (!all.empty()) out.reason = all[0].what + std::string(all.size() > 1 ? fmt::format(", and {} more places", out.details.size() - 1) : "");
   if (out.details.size() == 1 && !all.empty()) out.reason = all[0].what;

@@ -29,10 +29,12 @@ struct Source {
   bool trained = false;
 };
 
-Model load(const Source& source, const Overrides& overrides, ir::Diagnostics& diagnostics, bool other_sizes = false) {
+/// `drops`: whether training drops what evaluations keep.
+Model load(const Source& source, const Overrides& overrides, ir::Diagnostics& diagnostics, bool other_sizes = false, bool* drops = nullptr) {
   frontend::LoadOptions options;
   options.other_sizes = other_sizes;
   Model model = frontend::load_model(source.path, overrides, diagnostics, options);
+  if (drops) *drops = passes::has_dropout(model.graph);
   if (!source.trained) model.graph = passes::separate_evaluation(model.graph, false);
   return model;
 }
@@ -73,6 +75,7 @@ struct Sizes {
   std::optional<Model> model, longer;              // few positions, as logits need them
   std::optional<Model> numbers, longer_numbers;    // the same at sizes that are quick to evaluate
   bool loss_shows = true, model_shows = true;      // everything that the equations say of positions
+  bool drops = false;                              // in training, what evaluations keep
 };
 
 /// The equations of the logits alone.
@@ -100,40 +103,46 @@ Overrides quick_sizes(const Source& source, const Overrides& overrides, const Mo
 
 Sizes load_sizes(const Source& source, const Overrides& overrides) {
   ir::Diagnostics diagnostics;
-  Sizes out{load(source, overrides, diagnostics), {}, {}, {}, {}, {}};
+  bool drops = false;
+  Sizes out{load(source, overrides, diagnostics, false, &drops), {}, {}, {}, {}, {}};
   diagnostics.stop_if_errors();
+  out.drops = drops;
   const int64_t T = out.full.T;
   Overrides sized = with(overrides, "B", 2);
-  const std::optional<Model> pair = try_load(source, sized);
-  if (!pair || (out.full.B > 2 && !passes::audit::same_but_for_size(out.full.graph, pair->graph))) sized = overrides;
-  auto at = [&](const Overrides& sizes, int64_t positions) { return try_load(source, with(sizes, "T", positions)); };
-  const std::optional<Model> all = at(sized, T);
-  if (!all) {
-    out.loss = out.model = out.full;
-    return out;
+  std::optional<Model> pair = try_load(source, sized);
+  if (!pair || (out.full.B > 2 && !passes::audit::same_but_for_size(out.full.graph, pair->graph))) {
+    sized = overrides;
+    pair = out.full;
   }
+  const Model all = std::move(*pair);
+  std::map<int64_t, std::optional<Model>> loaded{{T, all}};
+  auto at = [&](int64_t positions) -> const std::optional<Model>& {
+    const auto [it, fresh] = loaded.try_emplace(positions);
+    if (fresh) it->second = try_load(source, with(sized, "T", positions));
+    return it->second;
+  };
   // How many positions are looked at, for what `part` takes of a model; `shows`: whether these are enough.
   auto positions = [&](auto&& part, bool& shows) -> int64_t {
-    const Model whole = part(*all);
+    const Model whole = part(all);
     for (int64_t fewer = kFewPositions; fewer < T; fewer *= 2) {  // a chunk or a window of more positions than there are is another equation
-      const std::optional<Model> start = at(sized, free_size(*all, fewer));
+      const std::optional<Model>& start = at(free_size(all, fewer));
       const std::optional<int64_t> enough = start ? passes::audit::positions_that_show(whole.graph, part(*start).graph) : std::nullopt;
-      if (enough && std::max(*enough, fewer) < T) return free_size(*all, std::max(*enough, fewer));
+      if (enough && std::max(*enough, fewer) < T) return free_size(all, std::max(*enough, fewer));
     }
     if (T <= kMostPositions) return T;
     shows = false;
-    return free_size(*all, kFewPositions);
+    return free_size(all, kFewPositions);
   };
   const int64_t few_loss = positions([](const Model& m) { return m; }, out.loss_shows), few = positions(logits_of, out.model_shows);
-  const int64_t more = free_size(*all, few + few / 2 + 1);
-  const bool grows = at(sized, T + 1).has_value();
-  out.loss = at(sized, few_loss);
-  out.model = at(sized, few);
-  if (grows) out.longer = at(sized, more);
+  const int64_t more = free_size(all, few + few / 2 + 1);
+  const bool grows = at(T + 1).has_value();
+  out.loss = at(few_loss);
+  out.model = at(few);
+  if (grows) out.longer = at(more);
   if (!out.model || !out.loss) out.loss = out.model = out.full;
   const Overrides quick = quick_sizes(source, with(sized, "T", few), *out.model);
-  out.numbers = at(quick, few);
-  if (grows) out.longer_numbers = at(quick, more);
+  out.numbers = try_load(source, with(quick, "T", few));
+  if (grows) out.longer_numbers = try_load(source, with(quick, "T", more));
   for (std::optional<Model>* m : {&out.model, &out.longer}) {
     if (*m) *m = logits_of(std::move(**m));
   }
@@ -228,8 +237,7 @@ void take_worse(AuditReport& report, const AuditReport& other, const std::set<st
 AuditReport audit_model(const std::string& path, const Overrides& overrides) {
   const Sizes sizes = load_sizes({path, false}, overrides);
   AuditReport out = audit_sizes(path, sizes);
-  ir::Diagnostics ignored;
-  if (passes::has_dropout(load({path, true}, overrides, ignored).graph)) {
+  if (sizes.drops) {
     take_worse(out, audit_sizes(path, load_sizes({path, true}, overrides)), {"causality", "horizon"}, "in training, which drops");
   }
   for (size_t i = 0; i < sizes.full.phases.size(); ++i) {
