@@ -401,10 +401,18 @@ KERNEL_INLINE V scaled(V x, int_of<V> n) {
   return x * power_of_two<V>(half) * power_of_two<V>(n - half);
 }
 
+// e^x is 0 from -104 on.  A result between 0 and 2^-126, also one that is rounded to 0, costs 50 times as much as others on some CPUs, unless it is so
+// small that the exponent alone tells; what a condition leaves out of a softmax is exp(-1e30).
+#if defined(__AVX512F__)
+constexpr float kLeastExponent = -400.0f;
+#else
+constexpr float kLeastExponent = -170.0f;
+#endif
+
 /// e^x; denormal results and infinity included.  Error below 1.1 ulp.
 template <class V>
 KERNEL_INLINE V exp(V x) {
-  const auto [small, exponent] = split_exp(min(max(x, splat<V>(-104.0f)), splat<V>(89.0f)));
+  const auto [small, exponent] = split_exp(min(max(x, splat<V>(kIsVector<V> ? kLeastExponent : -170.0f)), splat<V>(89.0f)));
   return scaled(small + 1.0f, exponent);
 }
 
