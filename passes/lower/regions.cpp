@@ -223,8 +223,10 @@ void FunctionLowering::assign_regions() {
           if (rows && r.how == Read::How::SameRow) {
             lowest = std::max(lowest, d.region);
           } else if (rows && (r.how == Read::How::EarlierRow || r.how == Read::How::LaterRow)) {
-            lowest = std::max(lowest, d.region);
-            wanted[d.region] = r.how == Read::How::EarlierRow ? 1 : -1;
+            const int order = r.how == Read::How::EarlierRow ? 1 : -1;
+            const bool both = wanted.try_emplace(d.region, order).first->second != order;
+            lowest = std::max(lowest, d.region + (both ? 1 : 0));
+            if (both) obstacle = fmt::format("'{}' and others are read at earlier and at later rows", b_.name_of(r.node));
           } else if (d.region + 1 > lowest) {
             lowest = d.region + 1;
             obstacle = fmt::format("'{}' {}", b_.name_of(r.node), d.reduces_rows ? "is complete only after the last row" : rows ? "is read at rows that are not known to be done" : "runs over other rows, or none");
@@ -459,6 +461,7 @@ Function FunctionLowering::lower() {
   join_products();
   run_on_blocks();
   round_operands();
+  cut_loops_to_tiles();
   assign_storage();
   plan_memory(function_);
   return std::move(function_);

@@ -241,3 +241,10 @@ TEST_CASE("values that are reached in very many ways are looked at once") {
     check_against_interpreter(model(body + "logits = mix(x + embed[tokens]) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
   }
 }
+
+TEST_CASE("a value that reads others at the row before and at the row behind waits for all rows") {
+  // of the gradient of attention that meets its neighbour
+  check_against_interpreter(replaced(model("x = embed[tokens]\np = mix(x)\na[t,s] = softmax(s | s <= t: sum(c: p[t,c] * x[s,c]))\n"
+                                           "x[t,i] = x[t,i] + sum(s: a[t,s] * p[s,i]) + 0.1 * a[t,0] + 0.1 * sum(s: a[t-1,s] * a[t,s])\nlogits = x @ transpose(embed)\n'''\n"
+                                           "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "T = 4", "T = 9"));
+}
