@@ -158,10 +158,11 @@ struct Choose {
   NodeId node = kNoNode;
 };
 
-/// A loop over earlier positions, in a function over a range of rows: it runs from `before` ahead of the first of them up to the last.
+/// A loop over positions near the rows at hand: from `before` ahead of the first of them up to `after` behind the last.  The rows at hand are those of
+/// the range, in a function over one; in others those of the tile.
 struct Reach {
   Axis axis;
-  int64_t before = 0;
+  int64_t before = 0, after = 0;
   auto operator<=>(const Reach&) const = default;
 };
 

@@ -225,7 +225,8 @@ class LoopParser : LineScanner {
   void reaches(Step& s) {
     while (accept_word("near")) {
       const Axis a = axis();
-      s.reaches.push_back({a, setting("before")});
+      const int64_t before = setting("before");
+      s.reaches.push_back({a, before, setting("after")});
     }
   }
 

@@ -91,7 +91,7 @@ class Printer {
 
   static std::string reaches(const Step& s) {
     std::string out;
-    for (const Reach& r : s.reaches) out += fmt::format(" near {} before {}", r.axis.str(), r.before);
+    for (const Reach& r : s.reaches) out += fmt::format(" near {} before {} after {}", r.axis.str(), r.before, r.after);
     return out;
   }
 

@@ -250,10 +250,12 @@ class Verifier {
     whole_buffer_ = s.kind == Step::Kind::Shift || (s.kind == Step::Kind::Fill && in_before_);
     if (part_->loops) scope_.insert(part_->layer);
     for (const Reach& r : s.reaches) {
-      check(function_->row_range && !in_before_ && region_->has_rows && ranged(region_->row), "loops that end with the new rows belong to a function over a range of them");
-      check(contains(loops_of(s), r.axis) && r.axis.kind == AxisKind::Position && r.axis.size == region_->row.size && !ranged(r.axis), fmt::format("{} is no loop over earlier positions", r.axis.str()));
-      check(!s.product.bf16, "units of two positions cannot end with any");
-      check(r.before >= 0, "a loop over earlier positions begins behind the first new row");
+      const bool of_range = function_->row_range;
+      check(!in_before_ && region_->has_rows && (!of_range || ranged(region_->row)), "loops near the rows at hand belong to a loop over rows, in a function over a range of rows over those");
+      check(contains(loops_of(s), r.axis) && r.axis.kind == AxisKind::Position && r.axis.size == region_->row.size && r.axis != region_->row && !(of_range && ranged(r.axis)), fmt::format("{} is no loop over other positions", r.axis.str()));
+      const bool whole_panels = !of_range && region_->tile % p_.panel == 0 && (r.before % p_.panel == 0 || r.before + 1 == r.axis.size) && (r.after % p_.panel == 0 || r.after + 1 == r.axis.size);
+      check(!s.product.bf16 || whole_panels, "units of two positions cannot end with any");
+      check(r.before >= 0 && r.after >= 0 && (!of_range || r.after == 0), "a loop near the rows at hand leaves out some of them, or has some that are not there yet");
     }
     switch (s.kind) {
       case Step::Kind::Nest:

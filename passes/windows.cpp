@@ -1,8 +1,10 @@
 #include "passes/windows.h"
 
+#include "ir/op.h"
 #include "passes/restrict_rows.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace cpuflow::passes {
 using namespace ir;
@@ -43,6 +45,62 @@ void intersect(Limits& limits, const Limits& others) {
   }
 }
 
+/// Where values can be other than a number; each is looked at once.
+class Support {
+ public:
+  explicit Support(const Graph& g) : g_(g) {}
+
+  Limits of(NodeId id, const Axis& s, double otherwise) {
+    const std::tuple key{id, s, otherwise};
+    const auto it = known_.find(key);
+    return it != known_.end() ? it->second : known_[key] = find(id, s, otherwise);
+  }
+
+ private:
+  Limits find(NodeId id, const Axis& s, double otherwise) {
+    const Node& n = g_[id];
+    if (!contains(n.axes, s)) return {};
+    switch (n.op) {
+      case Op::Select: {
+        if (g_[n.inputs[2]].op != Op::Constant || g_[n.inputs[2]].value != otherwise) return {};
+        Limits out = of(n.inputs[1], s, otherwise);
+        intersect(out, limits_of(g_, n.inputs[0], s));
+        return out;
+      }
+      case Op::Rename: {
+        Axis before = s;
+        for (size_t k = 0; k < n.to.size(); ++k) {
+          if (n.to[k] == s) before = n.from[k];
+        }
+        Limits out;
+        for (const auto& [t, limit] : of(n.inputs[0], before, otherwise)) {
+          const int at = index_of(n.from, t);
+          out[at >= 0 ? n.to[static_cast<size_t>(at)] : t] = limit;
+        }
+        return out;
+      }
+      case Op::Saved:
+        return otherwise == 0 ? of(n.inputs[0], s, 0) : Limits{};
+      case Op::Mul:
+      case Op::Div:
+      case Op::Neg: {
+        Limits out;
+        if (otherwise != 0) return out;
+        for (NodeId i : n.inputs) {
+          intersect(out, of(i, s, 0));
+          if (n.op == Op::Div) break;
+        }
+        return out;
+      }
+      default:
+        return {};
+    }
+  }
+
+  const Graph& g_;
+  std::map<std::tuple<NodeId, Axis, double>, Limits> known_;
+};
+
 }  // namespace
 
 Limits limits_of(const Graph& g, NodeId condition, const Axis& s) {
@@ -65,42 +123,17 @@ Limits limits_of(const Graph& g, NodeId condition, const Axis& s) {
   return out;
 }
 
-Limits support(const Graph& g, NodeId id, const Axis& s, double otherwise) {
+Limits support(const Graph& g, NodeId value, const Axis& s, double otherwise) { return Support(g).of(value, s, otherwise); }
+
+Limits effect(const Graph& g, NodeId id, const Axis& s) {
   const Node& n = g[id];
-  if (!contains(n.axes, s)) return {};
-  switch (n.op) {
-    case Op::Select: {
-      if (g[n.inputs[2]].op != Op::Constant || g[n.inputs[2]].value != otherwise) return {};
-      Limits out = support(g, n.inputs[1], s, otherwise);
-      intersect(out, limits_of(g, n.inputs[0], s));
-      return out;
-    }
-    case Op::Rename: {
-      Axis before = s;
-      for (size_t k = 0; k < n.to.size(); ++k) {
-        if (n.to[k] == s) before = n.from[k];
-      }
-      Limits out;
-      for (const auto& [t, limit] : support(g, n.inputs[0], before, otherwise)) {
-        const int at = index_of(n.from, t);
-        out[at >= 0 ? n.to[static_cast<size_t>(at)] : t] = limit;
-      }
-      return out;
-    }
-    case Op::Mul:
-    case Op::Div:
-    case Op::Neg: {
-      Limits out;
-      if (otherwise != 0) return out;
-      for (NodeId i : n.inputs) {
-        intersect(out, support(g, i, s, 0));
-        if (n.op == Op::Div) break;
-      }
-      return out;
-    }
-    default:
-      return {};
-  }
+  if (n.op == Op::Sum || n.op == Op::Prod) return support(g, n.inputs[0], s, n.op == Op::Sum ? 0 : 1);
+  if (n.op != Op::Max && n.op != Op::Min) return {};
+  const Node& x = g[n.inputs[0]];
+  if (x.op != Op::Select || g[x.inputs[2]].op != Op::Constant) return {};
+  const double otherwise = g[x.inputs[2]].value;
+  const bool nothing = n.op == Op::Max ? otherwise <= -kNoScore : otherwise >= kNoScore;
+  return nothing ? support(g, n.inputs[0], s, otherwise) : Limits{};
 }
 
 std::optional<Window> window_of(const Limits& limits, const Axis& s) {

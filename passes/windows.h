@@ -25,6 +25,9 @@ Limits limits_of(const ir::Graph& graph, ir::NodeId condition, const ir::Axis& s
 /// Where a value can be other than `otherwise`.
 Limits support(const ir::Graph& graph, ir::NodeId value, const ir::Axis& s, double otherwise);
 
+/// Where elements of what a reduction reduces can change its result, whichever axes it reduces; nowhere known of other nodes.
+Limits effect(const ir::Graph& graph, ir::NodeId reduction, const ir::Axis& s);
+
 /// The window that limits describe, if they do.
 std::optional<Window> window_of(const Limits& limits, const ir::Axis& s);
 

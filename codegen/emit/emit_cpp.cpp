@@ -195,7 +195,7 @@ class Emitter {
 
   /// Steps that follow each other.  In `rows`, products take all streams at once; what else there is runs for one stream after the other.
   void steps(int indent, const std::vector<Step>& all, const Region& r, const Region* named, bool by_row, bool before) {
-    const Names names(p_, named, by_row), of_stream(p_, named, by_row, true);
+    const Names names(p_, named, by_row, streams_), of_stream(p_, named, by_row, streams_, true);
     bool open = false;
     auto loop = [&](bool wanted) {
       if (open == wanted) return;
@@ -229,7 +229,7 @@ class Emitter {
   void looped(int indent, const Axes& loops, const std::vector<Reach>& reaches, const Names& names, const std::function<void(int)>& body) {
     for (const Axis& a : loops) {
       const std::string v = names.variable(a);
-      const Trip count = trip(a, reaches);
+      const Names::Trip count = names.trip(a, reaches);
       line(indent, fmt::format("for (int {} = {}; {} < {}; ++{}) {{", v, count.first, v, count.last, v));
       indent += 2;
     }
@@ -305,7 +305,7 @@ class Emitter {
 
   /// Multiplies, runs some of the nests for each row of each block, and stores what they reduce.
   void use_blocks(int indent, const Product& p, size_t begin, size_t end, const std::string& columns, const Region& r) {
-    const Names names(p_, &r, true);
+    const Names names(p_, &r, true, streams_);
     const std::string t = names.row(), t0 = t + "0";
     std::vector<std::pair<std::string, const Store*>> reduced;
     for (size_t i = begin; i < end; ++i) {
@@ -356,14 +356,14 @@ class Emitter {
     std::string a = pointer(p.a, names, r, {p.m, p.k}), b = pointer(p.b, names, r, {}), c = pointer(p.c, names, r, {p.m, p.n});
     const char* bf16 = p.bf16 ? "_bf16" : "";
     if (!s.reaches.empty()) {
-      const Trip rows = trip(p.m, s.reaches), inner = trip(p.k, s.reaches), columns = trip(p.n, s.reaches);
+      const Names::Trip rows = names.trip(p.m, s.reaches), inner = names.trip(p.k, s.reaches), columns = names.trip(p.n, s.reaches);
       if (!rows.whole) {
         m = fmt::format("{} - {}", rows.last, rows.first);
         a += fmt::format(" + {} * {}", a_m, rows.first);
         c += fmt::format(" + {} * {}", c_m, rows.first);
       }
       const bool contiguous = a_k == 1 && !k_rows;
-      line(indent, fmt::format("kernel::product{}_part<{}>({{{}, {}}}, {{{}, {}}}, {}, {}, {}, {}, {}, {}, {});", contiguous ? "" : "_t", p.accumulate, inner.first, inner.whole ? k : inner.last, columns.first,
+      line(indent, fmt::format("kernel::product{}_part{}<{}>({{{}, {}}}, {{{}, {}}}, {}, {}, {}, {}, {}, {}, {});", contiguous ? "" : "_t", bf16, p.accumulate, inner.first, inner.whole ? k : inner.last, columns.first,
                                columns.last, m, k, a, contiguous ? a_m : a_k, b, c, c_m));
     } else if (a_k == 1 && !k_rows) {
       line(indent, fmt::format("kernel::product{}<{}, {}, {}>({}, {}, {}, {}, {}, {});", bf16, p.n.size, p.k.size, p.accumulate, m, a, a_m, b, c, c_m));
@@ -378,7 +378,7 @@ class Emitter {
     std::string src = pointer(p.src, names, r, {p.k, p.n}), dst = pointer(p.dst, names, r, {});
     const int64_t stride_k = stride_along(p_, p.src, p.k), stride_n = stride_along(p_, p.src, p.n);
     const char* bf16 = p.bf16 ? "_bf16" : "";
-    const Trip inner = trip(p.k, s.reaches), columns = trip(p.n, s.reaches);
+    const Names::Trip inner = names.trip(p.k, s.reaches), columns = names.trip(p.n, s.reaches);
     const std::string k = k_rows ? rows(r, false) : std::to_string(p.k.size);
     if (p.part == Pack::Part::NewColumns) {
       line(indent, fmt::format("kernel::pack_columns{}({}, {}, {}, {}, call->first, call->last, {});", bf16, src, stride_k, stride_n, k, dst));
@@ -414,11 +414,11 @@ class Emitter {
     streams_ = f.row_range;
     once_a_step_ = f.name == "prepare" || f.name == "finish";
     comment(0, r.nodes);
-    std::string layer = Names(p_, nullptr, false).variable(part.layer);
+    std::string layer = Names(p_, nullptr, false, streams_).variable(part.layer);
     out_ += fmt::format("void {}(const cpuflow_call* call{}) {{\n", region_function(f, r, number), part.loops ? ", int " + layer : "");
     std::map<BufferId, bool> buffers;
     find_buffers(r, buffers);
-    const Names names(p_, &r, false);
+    const Names names(p_, &r, false, streams_);
     for (auto [id, written] : buffers) {
       const Buffer& b = p_.buffers[id];
       const char* type = b.dtype == DType::Int ? "int32_t" : b.bf16 ? "kernel::bf16" : "float";
@@ -434,7 +434,7 @@ class Emitter {
       out_ += "}\n\n";
       return;
     }
-    const std::string v = Names(p_, &r, true).row(), v0 = v + "0", v1 = v + "1";
+    const std::string v = Names(p_, &r, true, streams_).row(), v0 = v + "0", v1 = v + "1";
     const bool range = f.row_range && ranged(r.row);
     const std::string low = range ? "call->first" : r.chunk ? fmt::format("call->first / {}", r.chunk) : "0";
     const std::string high = range ? "call->last" : r.chunk ? fmt::format("(call->last - 1) / {} + 1", r.chunk) : std::to_string(r.row.size);
@@ -471,7 +471,7 @@ class Emitter {
     }
     for (const Part& part : f.parts) {
       int indent = 2;
-      std::string layer = Names(p_, nullptr, false).variable(part.layer);
+      std::string layer = Names(p_, nullptr, false, streams_).variable(part.layer);
       if (part.loops) {
         if (part.direction > 0) line(2, fmt::format("for (int {} = 0; {} < {}; ++{}) {{", layer, layer, part.layer.size, layer));
         else line(2, fmt::format("for (int {} = {}; {} >= 0; --{}) {{", layer, part.layer.size - 1, layer, layer));

@@ -48,9 +48,10 @@ std::string Names::variable(const Axis& axis) const {
   return "";
 }
 
+std::string Names::counter() const { return ranged(region_->row) ? "t" : "u"; }
+
 std::string Names::row() const {
-  const char* name = region_->row.kind == AxisKind::Position && region_->row.ordinal == 0 ? "t" : "u";
-  return in_row_loop_ ? name : std::string(name) + "0";
+  return in_row_loop_ ? counter() : counter() + "0";
 }
 
 std::string Names::buffer(BufferId id) const {
@@ -133,10 +134,14 @@ std::string Names::offset(const Place& place, const Axis* skip, const std::map<E
   return out;
 }
 
-Trip trip(const Axis& axis, const std::vector<Reach>& reaches) {
+Names::Trip Names::trip(const Axis& axis, const std::vector<Reach>& reaches) const {
   for (const Reach& r : reaches) {
     if (r.axis != axis) continue;
-    return {r.before + 1 < static_cast<int64_t>(axis.size) ? fmt::format("kernel::max(0, call->first - {})", r.before) : "0", "call->last", false};
+    const std::string first = row_range_ ? "call->first" : counter() + "0", last = row_range_ ? "call->last" : counter() + "1";
+    auto beyond = [&](int64_t rows, const char* nearer, const std::string& end, const std::string& row, char sign) {
+      return rows == 0 ? row : rows + 1 >= static_cast<int64_t>(axis.size) ? end : fmt::format("kernel::{}({}, {} {} {})", nearer, end, row, sign, rows);
+    };
+    return {beyond(r.before, "max", "0", first, '-'), beyond(r.after, "min", std::to_string(axis.size), last, '+'), false};
   }
   return {"0", std::to_string(axis.size), true};
 }
@@ -498,7 +503,7 @@ class NestEmitter {
     }
     const Axis& axis = nest_.loops[depth];
     const std::string v = names_.variable(axis);
-    const Trip count = trip(axis, reaches_);
+    const Names::Trip count = names_.trip(axis, reaches_);
     if (depth == nest_.lane && !scalar_) {
       const std::string lanes = count.whole ? fmt::format("<{}>(", axis.size) : fmt::format("({}, {}, ", count.first, count.last);
       line(depth, fmt::format("kernel::for_lanes{}[&]<class V>(int {}) __attribute__((always_inline)) {{", lanes, v));

@@ -12,11 +12,18 @@ namespace cpuflow::codegen {
 class Names {
  public:
   /// `of_stream`: within a loop over the streams of `rows`, each of which has its own lane, tokens and logits.
-  Names(const ir::LoopProgram& program, const ir::Region* region, bool in_row_loop, bool of_stream = false)
-      : p_(program), region_(region), in_row_loop_(in_row_loop), of_stream_(of_stream) {}
+  /// `row_range`: in a function over a range of rows.
+  Names(const ir::LoopProgram& program, const ir::Region* region, bool in_row_loop, bool row_range, bool of_stream = false)
+      : p_(program), region_(region), in_row_loop_(in_row_loop), row_range_(row_range), of_stream_(of_stream) {}
   std::string variable(const ir::Axis& axis) const;
   /// The variable that counts rows: `t` in a loop over rows, `t0` (the first of the tile) outside of one.
   std::string row() const;
+  /// Begin and end of a loop over `axis`.
+  struct Trip {
+    std::string first, last;
+    bool whole = true;
+  };
+  Trip trip(const ir::Axis& axis, const std::vector<ir::Reach>& reaches) const;
   std::string buffer(ir::BufferId id) const;
   /// The buffer of the stream at hand.
   std::string own_buffer(ir::BufferId id) const;
@@ -27,20 +34,15 @@ class Names {
   bool counts(const ir::Buffer& buffer, size_t axis) const;
 
  private:
+  /// The variable of a loop over rows; with 0 and 1 behind it, first and last of the tile.
+  std::string counter() const;
   /// What is added to offsets in a buffer of which each stream has its own, or "".
   std::string stream_offset(const ir::Buffer& buffer) const;
 
   const ir::LoopProgram& p_;
   const ir::Region* region_;
-  bool in_row_loop_, of_stream_;
+  bool in_row_loop_, row_range_, of_stream_;
 };
-
-/// Begin and end of a loop over `axis`.
-struct Trip {
-  std::string first, last;
-  bool whole = true;
-};
-Trip trip(const ir::Axis& axis, const std::vector<ir::Reach>& reaches);
 
 /// The loops of a nest.  `indent` is the number of spaces before its outermost line.
 std::string emit_nest(const ir::LoopProgram& program, const Names& names, const ir::Nest& nest, const std::vector<ir::Reach>& reaches, int indent);

@@ -152,6 +152,8 @@ constexpr int kUnitTile = 16;  // a panel has a multiple of so many units along 
 constexpr int padded_units(int K) { return (units_of(K) + kUnitTile - 1) / kUnitTile * kUnitTile; }
 
 /// Size of a packed K x N matrix of units in floats.
+/// Floats of one of its panels.
+constexpr long panel_of_bf16(int K) { return static_cast<long>(padded_units(K)) * kPanel; }
 constexpr long packed_bf16(int K, int N) { return static_cast<long>((N + kPanel - 1) / kPanel) * kPanel * padded_units(K); }
 
 /// The units of k numbers that follow each other; as many as `units`.

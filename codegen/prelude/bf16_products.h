@@ -13,7 +13,7 @@ KERNEL_INLINE bool lie_in_units(const bf16* a, long a_row, int K, int units) { r
 
 /// product_bf16() in vector registers.
 template <class A>
-KERNEL_OUTER void multiply_pairs(int m, int N, int K, bool add, const A* a, long a_row, const float* b, float* c, long c_row) {
+KERNEL_OUTER void multiply_pairs(int m, int N, int K, bool add, const A* a, long a_row, const float* b, long panel, float* c, long c_row) {
   constexpr int kRow = kDepth + 16;
   alignas(64) float copied[kCached * kRow];
   const bool in_place = lie_in_units(a, a_row, K, 1);
@@ -25,7 +25,7 @@ KERNEL_OUTER void multiply_pairs(int m, int N, int K, bool add, const A* a, long
       for (int i = 0; i < rows && !in_place; ++i) copy_row_units(from + i * a_row, depth, units, copied + i * kRow);
       multiply_rows<Pairs>(rows,
                            {units, in_place ? reinterpret_cast<const float*>(from) : copied, in_place ? a_row / 2 : kRow,
-                            b + static_cast<long>(k / 2) * kPanel, static_cast<long>(padded_units(K)) * kPanel, c + first * c_row, c_row, add || k > 0},
+                            b + static_cast<long>(k / 2) * kPanel, panel, c + first * c_row, c_row, add || k > 0},
                            N);
     }
   }
@@ -33,7 +33,7 @@ KERNEL_OUTER void multiply_pairs(int m, int N, int K, bool add, const A* a, long
 
 /// product_t_bf16() in vector registers.
 template <class A>
-KERNEL_OUTER void multiply_pairs_transposed(int m, int N, int K, bool add, const A* a, long a_k, const float* b, float* c, long c_row) {
+KERNEL_OUTER void multiply_pairs_transposed(int m, int N, int K, bool add, const A* a, long a_k, const float* b, long panel, float* c, long c_row) {
   constexpr int kRow = kDepth + 16;
   alignas(64) float copied[(kCopied + kLanes) * kRow];
   for (int first = 0; first < m; first += kCopied) {
@@ -46,8 +46,7 @@ KERNEL_OUTER void multiply_pairs_transposed(int m, int N, int K, bool add, const
         }
       }
       multiply_rows<Pairs>(rows,
-                           {units, copied, kRow, b + static_cast<long>(k / 2) * kPanel, static_cast<long>(padded_units(K)) * kPanel,
-                            c + first * c_row, c_row, add || k > 0},
+                           {units, copied, kRow, b + static_cast<long>(k / 2) * kPanel, panel, c + first * c_row, c_row, add || k > 0},
                            N);
     }
   }
@@ -262,10 +261,9 @@ KERNEL_INLINE void copy_tiles(int rows, int k, int steps, const A* a, long a_str
 }
 
 template <bool kTransposed, class A>
-KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, long a_stride, const float* b, float* c, long c_row) {
+KERNEL_OUTER void multiply_by_tiles(int m, int N, int K, bool add, const A* a, long a_stride, const float* b, long panel, float* c, long c_row) {
   constexpr int kHeight = kTransposed ? kTurnedRows : kTileRows, kSteps = kTransposed ? kTurnedSteps : kTileSteps;
   alignas(64) float copied[kHeight * kSteps * kTile];
-  const long panel = static_cast<long>(padded_units(K)) * kPanel;
   const int panels = (N + kPanel - 1) / kPanel;
   const bool large = panel * panels > kKept;
   const bool in_place = !kTransposed && m % kTile == 0 && lie_in_units(a, a_stride, K, kTile);
@@ -340,9 +338,8 @@ __attribute__((noinline)) void multiply_row_by_panels(int steps, const float* a,
 
 /// multiply_by_tiles() of one row, as fast as B is read.
 template <class A>
-KERNEL_OUTER void multiply_row_as_tiles(int N, int K, bool add, const A* a, const float* b, float* c) {
+KERNEL_OUTER void multiply_row_as_tiles(int N, int K, bool add, const A* a, const float* b, long panel, float* c) {
   alignas(64) float copied[kDepth], rest[kPanel];
-  const long panel = static_cast<long>(padded_units(K)) * kPanel;
   for (int k = 0; k < K; k += 2 * kDepth) {
     const int depth = min(2 * kDepth, K - k), steps = padded_units(depth) / kTile;
     const bool sum = add || k > 0;
@@ -484,9 +481,9 @@ struct Tiles {
   Tiles() {}
 };
 template <class A>
-KERNEL_INLINE void multiply_row_as_tiles(int, int, bool, const A*, const float*, float*) {}
+KERNEL_INLINE void multiply_row_as_tiles(int, int, bool, const A*, const float*, long, float*) {}
 template <bool kTransposed, class A>
-KERNEL_INLINE void multiply_by_tiles(int, int, int, bool, const A*, long, const float*, float*, long) {}
+KERNEL_INLINE void multiply_by_tiles(int, int, int, bool, const A*, long, const float*, long, float*, long) {}
 template <int N, int K, class A, class Use>
 KERNEL_INLINE void blocks_by_tiles(int, const A*, long, const float*, const Use&) {}
 template <int N, class... Terms>
@@ -511,30 +508,37 @@ __attribute__((noinline)) inline float bf16_peak(long n) {
 
 /// multiply() with operands in bf16.
 template <class A>
-KERNEL_OUTER void multiply_bf16(int m, int N, int K, bool add, const A* a, long a_row, const float* b, float* c, long c_row) {
-  if (kTiles && m == 1) multiply_row_as_tiles(N, K, add, a, b, c);
-  else if (kTiles) multiply_by_tiles<false>(m, N, K, add, a, a_row, b, c, c_row);
-  else multiply_pairs(m, N, K, add, a, a_row, b, c, c_row);
+KERNEL_OUTER void multiply_bf16(int m, int N, int K, bool add, const A* a, long a_row, const float* b, long panel, float* c, long c_row) {
+  if (kTiles && m == 1) multiply_row_as_tiles(N, K, add, a, b, panel, c);
+  else if (kTiles) multiply_by_tiles<false>(m, N, K, add, a, a_row, b, panel, c, c_row);
+  else multiply_pairs(m, N, K, add, a, a_row, b, panel, c, c_row);
 }
 
 /// multiply_transposed() with operands in bf16.
 template <class A>
-KERNEL_OUTER void multiply_transposed_bf16(int m, int N, int K, bool add, const A* a, long a_k, const float* b, float* c, long c_row) {
-  if (kTiles) multiply_by_tiles<true>(m, N, K, add, a, a_k, b, c, c_row);
-  else multiply_pairs_transposed(m, N, K, add, a, a_k, b, c, c_row);
+KERNEL_OUTER void multiply_transposed_bf16(int m, int N, int K, bool add, const A* a, long a_k, const float* b, long panel, float* c, long c_row) {
+  if (kTiles) multiply_by_tiles<true>(m, N, K, add, a, a_k, b, panel, c, c_row);
+  else multiply_pairs_transposed(m, N, K, add, a, a_k, b, panel, c, c_row);
 }
 
 /// product() with operands in bf16; b is packed by pack_bf16, and Tiles are alive.
 template <int N, int K, bool kAdd, class A>
 KERNEL_INLINE void product_bf16(int m, const A* a, long a_row, const float* b, float* c, long c_row) {
-  multiply_bf16(m, N, K, kAdd, a, a_row, b, c, c_row);
+  multiply_bf16(m, N, K, kAdd, a, a_row, b, panel_of_bf16(K), c, c_row);
+}
+
+/// product_part() with operands in bf16; the part of the inner axis begins with a whole number of panels' width, and ends so or with the axis.
+template <bool kAdd, class A>
+KERNEL_INLINE void product_part_bf16(Part inner, Part columns, int m, int K, const A* a, long a_row, const float* b, float* c, long c_row) {
+  const long n = columns.first / kPanel * kPanel, panel = panel_of_bf16(K);
+  multiply_bf16(m, columns.last - static_cast<int>(n), inner.last - inner.first, kAdd, a + inner.first, a_row, b + n / kPanel * panel + inner.first / 2 * kPanel, panel, c + n, c_row);
 }
 
 /// product_of_streams() with operands in bf16; a thread that helps needs no Tiles, since it has one row.
 template <int N, int K, bool kAdd, class A>
 inline void product_of_streams_bf16(const Team& team, int m, const A* a, long a_row, const float* b, float* c, long c_row) {
-  constexpr long panel = static_cast<long>(padded_units(K)) * kPanel;
-  auto multiply_columns = [=](int n, int columns) { multiply_bf16(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, c + n, c_row); };
+  constexpr long panel = panel_of_bf16(K);
+  auto multiply_columns = [=](int n, int columns) { multiply_bf16(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, panel, c + n, c_row); };
   team.all(m, packed_bf16(K, N), N, columns_at_once(panel), multiply_columns);
 }
 
@@ -544,7 +548,7 @@ KERNEL_OUTER void add_products_t_bf16(int m, float* c, long c_row, const Terms&.
   if (kTiles) return add_products_by_tiles<N>(m, c, c_row, terms...);
   for (int first = 0; first < m; first += kCopied) {
     const int rows = min(kCopied, m - first);
-    (multiply_pairs_transposed(rows, N, Terms::K, true, terms.a + first, terms.a_k, terms.b, c + first * c_row, c_row), ...);
+    (multiply_pairs_transposed(rows, N, Terms::K, true, terms.a + first, terms.a_k, terms.b, panel_of_bf16(Terms::K), c + first * c_row, c_row), ...);
   }
 }
 
@@ -553,7 +557,7 @@ template <int N, int K, class A, class Use>
 KERNEL_OUTER void product_in_blocks_bf16(int m, const A* a, long a_row, const float* b, const Use& use) {
   if (kTiles) return blocks_by_tiles<N, K>(m, a, a_row, b, use);
   constexpr int kRow = padded_units(K) + 16;
-  constexpr long panel = static_cast<long>(padded_units(K)) * kPanel;
+  constexpr long panel = panel_of_bf16(K);
   alignas(64) float copied[kBlockRows * kRow], block[kBlockRows * kPanel];
   for (int top = 0; top < m; top += kBlockRows) {
     const int rows = min(kBlockRows, m - top);
@@ -574,7 +578,12 @@ KERNEL_OUTER void product_in_blocks_bf16(int m, const A* a, long a_row, const fl
 /// product_t() with operands in bf16.
 template <int N, bool kAdd, class A>
 KERNEL_INLINE void product_t_bf16(int m, int k, const A* a, long a_k, const float* b, float* c, long c_row) {
-  multiply_transposed_bf16(m, N, k, kAdd, a, a_k, b, c, c_row);
+  multiply_transposed_bf16(m, N, k, kAdd, a, a_k, b, panel_of_bf16(k), c, c_row);
+}
+template <bool kAdd, class A>
+KERNEL_INLINE void product_t_part_bf16(Part inner, Part columns, int m, int K, const A* a, long a_k, const float* b, float* c, long c_row) {
+  const long n = columns.first / kPanel * kPanel, panel = panel_of_bf16(K);
+  multiply_transposed_bf16(m, columns.last - static_cast<int>(n), inner.last - inner.first, kAdd, a + inner.first * a_k, a_k, b + n / kPanel * panel + inner.first / 2 * kPanel, panel, c + n, c_row);
 }
 
 }  // namespace CPUFLOW_KERNEL_NAMESPACE

@@ -120,6 +120,9 @@ class FunctionLowering {
   std::vector<ir::Reach> reaches_of(ir::NodeId id) const;
   void set_reaches(Statement& s);
 
+  // tile_reaches.cpp
+  void cut_loops_to_tiles();
+
   // regions (regions.cpp)
   void find_layer_homes();
   void assign_parts();
@@ -160,6 +163,7 @@ class FunctionLowering {
   bool may_pass_on(ir::NodeId node, const Statement& producer, const std::vector<Use>& uses) const;
   void choose_held();
   void choose_tiles();
+  void level_cut_tiles();
   void size_buffers();
   void size_fills();
   bool updates_elements(const Statement& s) const;

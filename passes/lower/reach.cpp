@@ -10,20 +10,6 @@
 namespace cpuflow::passes::lower {
 using namespace ir;
 
-namespace {
-
-/// Where elements of what is reduced can change the result.
-Limits effect(const Graph& g, const Node& n, const Axis& s) {
-  const Node& x = g[n.inputs[0]];
-  if (n.op == Op::Sum || n.op == Op::Prod) return support(g, n.inputs[0], s, n.op == Op::Sum ? 0 : 1);
-  if (x.op != Op::Select || g[x.inputs[2]].op != Op::Constant) return {};
-  const double otherwise = g[x.inputs[2]].value;
-  const bool nothing = n.op == Op::Max ? otherwise <= -kNoScore : otherwise >= kNoScore;
-  return nothing ? support(g, n.inputs[0], s, otherwise) : Limits{};
-}
-
-}  // namespace
-
 /// Whether the loops of a value run over the new rows only.
 bool FunctionLowering::by_new_rows(NodeId id) const {
   const std::optional<Axis> row = row_of(id, g_[id].from);
@@ -33,7 +19,7 @@ bool FunctionLowering::by_new_rows(NodeId id) const {
 /// The positions s before t, t included, that a reduction over s looks at; kAllPositions where it looks at all.
 FunctionLowering::Span FunctionLowering::looked_at(NodeId id, const Axis& s) const {
   if (!by_new_rows(id)) return kAllPositions;
-  const Limits limits = effect(g_, g_[id], s);
+  const Limits limits = effect(g_, id, s);
   const auto it = limits.find(*row_of(id, g_[id].from));
   if (it == limits.end()) return kAllPositions;
   const std::optional<Window> w = window_of({*it}, s);

@@ -240,6 +240,32 @@ void FunctionLowering::choose_tiles() {
       region.tile = (region.row.size + tiles - 1) / tiles;  // of equal height
     }
   }
+  level_cut_tiles();
+}
+
+/// Where loops look at positions near their tile only, what one region makes is what another reads if their tiles are the same: whole panels, which
+/// products of two positions a unit need.
+void FunctionLowering::level_cut_tiles() {
+  if (row_range) return;
+  std::map<int64_t, std::vector<Region*>> cut;  // by number of positions
+  for (Part& part : function_.parts) {
+    for (Region& region : part.regions) {
+      const std::vector<const Step*> steps = steps_of(region);
+      if (std::any_of(steps.begin(), steps.end(), [](const Step* s) { return !s->reaches.empty(); })) cut[region.row.size].push_back(&region);
+    }
+  }
+  for (const auto& [positions, regions] : cut) {
+    int64_t height = positions;
+    for (const Region* region : regions) height = std::min(height, region->tile);
+    height = (height + b_.program.panel - 1) / b_.program.panel * b_.program.panel;
+    for (Region* region : regions) {
+      region->tile = std::min(height, positions);
+      if (height < positions) continue;
+      for (Group& g : region->groups) {
+        for (Step& s : g.steps) s.reaches.clear();  // one tile
+      }
+    }
+  }
 }
 
 /// Strides of what is held for layers or rows, and with them how large each buffer is.

@@ -76,8 +76,8 @@ RandomModel random_model(unsigned seed) {
   std::mt19937 random(seed);
   BlockWriter::Sizes s;
   auto pick = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
-  const int lengths[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 17}, widths[] = {4, 6, 8, 12}, others[] = {3, 5, 7, 9, 17};
-  s.T = lengths[pick(11)];
+  const int lengths[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 17, 34}, widths[] = {4, 6, 8, 12}, others[] = {3, 5, 7, 9, 17};
+  s.T = lengths[pick(12)];
   s.d = widths[pick(4)];
   s.e = others[pick(5)];
   s.H = s.d == 6 && pick(2) ? 3 : 2;

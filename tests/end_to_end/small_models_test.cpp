@@ -242,6 +242,25 @@ TEST_CASE("values that are reached in very many ways are looked at once") {
   }
 }
 
+TEST_CASE("loops over earlier and later positions end with the tile") {
+  const std::string head = "name = \"small\"\nallow = [\"future\"]\n[dims]\nT = 70\nB = 2\nV = 12\nd = 8\nL = 2\nH = 2\ndh = 4\n[params]\nembed = \"table(V, d)\"\n[block]\nforward = '''\n";
+  const std::string tail = "'''\n[block.params]\nq = \"linear(d, d)\"\nk = \"linear(d, d)\"\n[model]\nforward = '''\nx = blocks(embed[tokens])\nlogits = x @ transpose(embed)\n'''\n"
+                           "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  const std::string heads = "p = reshape(q(x), H, dh)\nr = reshape(k(x), H, dh)\n", single = "p = q(x)\nr = k(x)\n", causal = single + "a[t,s] = softmax(s | s <= t: sum(c: p[t,c] * r[s,c]))\n";
+  for (const std::string& body : {
+           heads + "a[t,h,s] = softmax(s | s <= t: sum(c: p[t,h,c] * r[s,h,c]) / 2)\no[t,h,c] = sum(s: a[t,h,s] * r[s,h,c])\nx = x + reshape(o, d)\n",
+           single + "a[t,s] = softmax(s | s >= t: sum(c: p[t,c] * r[s,c]))\nx[t,i] = x[t,i] + sum(s: a[t,s] * r[s,i])\n",  // the future
+           causal + "use[s] = sum(t | s <= t: a[t,s])\nx[t,i] = x[t,i] + sum(s: a[t,s] * r[s,i]) + 0.1 * use[t]\n",
+           causal + "x[t,i] = x[t,i] + sum(s: a[t,s] * r[s,i]) + 0.1 * a[t,0] + 0.1 * sum(s: a[t-1,s] * a[t,s])\n",
+           causal + "x[t,i] = x[t,i] + sum(s: a[s,t] * p[s,i])\n",
+           single + "e[t,s] = where(s <= t, tanh(sum(c: p[t,c] * r[s,c])), 0)\nf[t,s] = e[t,s] + 0.5\nx[t,i] = x[t,i] + 0.01 * sum(s: f[t,s] * r[s,i])\n",  // reads what the condition leaves out
+           single + "e[t,s] = sum(c: p[t,c] * r[s,c])\nlow[t] = min(s | s <= t: e[t,s])\nhigh[s] = max(t | s <= t: e[t,s])\nx[t,i] = x[t,i] * (1 + 0.1 * low[t] + 0.1 * high[t])\n",
+       }) {
+    INFO(body);
+    check_against_interpreter(head + body + tail);
+  }
+}
+
 TEST_CASE("a value that reads others at the row before and at the row behind waits for all rows") {
   // of the gradient of attention that meets its neighbour
   check_against_interpreter(replaced(model("x = embed[tokens]\np = mix(x)\na[t,s] = softmax(s | s <= t: sum(c: p[t,c] * x[s,c]))\n"

@@ -120,7 +120,9 @@ TEST_CASE("a loop program that breaks an invariant is refused, with the region")
   complains("@4 (y) holds a part of its rows, and its row is not the region's", "mul(@4[t0:12, 3], 2.0)", "mul(@4[3, 3], 2.0)");
   complains("@3 (x) has another history than is moved", "rows 2", "rows 1");
   complains("a tile has between one row and all of them", "tiles 4 forward", "tiles 13 forward");
-  complains("loops that end with the new rows belong to a function over a range of them", "from 1 lanes 0\n", "from 1 lanes 0 near f0:8 before 3\n");
+  complains("f0:8 is no loop over other positions", "from 1 lanes 0\n", "from 1 lanes 0 near f0:8 before 3 after 0\n");
+  complains("a loop near the rows at hand leaves out some of them", "nest [f0:8] reduces from 1 lanes 0\n          @3[t0:12, f0:8] = add", "nest [f0:8, t1:12] reduces from 1 lanes 0 near t1:12 before 3 after -1\n          @3[t0:12, f0:8] = add");
+  complains("units of two positions cannot end with any", "product [] m t0:12 k f0:8 n f1:8:", "product bf16 [t1:12] m t0:12 k f0:8 n f1:8 near t1:12 before 11 after 0:");
   complains("@2 (tokens) can only be read", "fill @3[0, 0] 48", "fill @2[0] 12");
 }
 

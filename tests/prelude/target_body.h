@@ -211,11 +211,11 @@ constexpr Products kBf16Products = {
     },
     [](int m, int N, int K, bool add, const void* a, long a_row, const float* b, float* c, long c_row) {
       const kernel::Tiles tiles;
-      kernel::multiply_bf16(m, N, K, add, static_cast<const A*>(a), a_row, b, c, c_row);
+      kernel::multiply_bf16(m, N, K, add, static_cast<const A*>(a), a_row, b, kernel::panel_of_bf16(K), c, c_row);
     },
     [](int m, int N, int K, bool add, const void* a, long a_k, const float* b, float* c, long c_row) {
       const kernel::Tiles tiles;
-      kernel::multiply_transposed_bf16(m, N, K, add, static_cast<const A*>(a), a_k, b, c, c_row);
+      kernel::multiply_transposed_bf16(m, N, K, add, static_cast<const A*>(a), a_k, b, kernel::panel_of_bf16(K), c, c_row);
     },
     in_blocks_bf16<A, 70, 100>,
     in_blocks_bf16<A, 96, 320>,
