@@ -2,6 +2,7 @@
 
 #include "ir/schedule.h"
 #include "passes/restrict_rows.h"
+#include "passes/windows.h"
 
 #include <algorithm>
 
@@ -42,25 +43,59 @@ bool may_leave(const Graph& g, NodeId factor, const Axes& over) {
   return !meets(g[factor].axes, over) && !(has_batch(over) && sums_sequences(g, factor));
 }
 
-SumTerms terms_of(const Graph& g, const Node& sum) {
+namespace {
+
+bool is_zero_else(const Graph& g, NodeId id) { return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value == 0; }
+
+/// The quotient that a factor is, perhaps under another name, and 0 outside of a condition, as its numerator is (a softmax over positions that each
+/// row has one of: what there is nothing of is 0, not 0 / 0); or kNoNode.
+NodeId quotient_of(const Graph& g, NodeId factor) {
+  NodeId id = g[factor].op == Op::Rename ? g[factor].inputs[0] : factor;
+  const NodeId condition = is_zero_else(g, id) ? g[id].inputs[0] : kNoNode;
+  if (condition != kNoNode) id = g[id].inputs[1];
+  if (g[id].op != Op::Div || g[g[id].inputs[0]].op == Op::Constant) return kNoNode;  // a reciprocal is a factor: it is computed once a row
+  if (condition == kNoNode) return id;
+  const NodeId numerator = g[id].inputs[0];
+  const Axes& positions = g[condition].axes;
+  const bool never_empty = std::any_of(positions.begin(), positions.end(), [&](const Axis& s) { return !contains(g[g[id].inputs[1]].axes, s) && holds_at_own_position(g, condition, s); });
+  return never_empty && is_zero_else(g, numerator) && g[numerator].inputs[0] == condition ? id : kNoNode;
+}
+
+/// x with the names that a renaming gives to its axes.
+NodeId renamed_as(Graph& g, NodeId x, const Node& rename) {
+  Axes from, to;
+  for (size_t k = 0; k < rename.from.size(); ++k) {
+    if (contains(g[x].axes, rename.from[k])) from.push_back(rename.from[k]), to.push_back(rename.to[k]);
+  }
+  return from.empty() ? x : g.rename(x, from, to);
+}
+
+}  // namespace
+
+SumTerms terms_of(Graph& g, const Node& sum) {
   SumTerms terms;
   std::vector<NodeId> open{sum.inputs[0]};
   while (!open.empty()) {
     NodeId f = open.back();
     open.pop_back();
-    const Node& m = g[f];
-    const bool zero_else = m.op == Op::Select && g[m.inputs[2]].op == Op::Constant && g[m.inputs[2]].value == 0;
+    if (const NodeId quotient = quotient_of(g, f); quotient != kNoNode) {
+      const Node view = g[f].op == Op::Rename ? g[f] : Node{};
+      const NodeId divisor = renamed_as(g, g[quotient].inputs[1], view);
+      if (may_leave(g, divisor, sum.from)) {
+        terms.divisors.push_back(divisor);
+        open.push_back(renamed_as(g, g[quotient].inputs[0], view));
+        continue;
+      }
+    }
+    const Node m = g[f];
     if (m.op == Op::Mul && !elementwise_product(g, m, sum.from)) {
       open.push_back(m.inputs[1]);
       open.push_back(m.inputs[0]);
-    } else if (zero_else) {
+    } else if (is_zero_else(g, f)) {
       for (NodeId c : conjuncts(g, m.inputs[0])) terms.conditions.push_back(c);
       open.push_back(m.inputs[1]);
     } else if (m.op == Op::Neg) {
       terms.negative = !terms.negative;
-      open.push_back(m.inputs[0]);
-    } else if (m.op == Op::Div && may_leave(g, m.inputs[1], sum.from)) {
-      terms.divisors.push_back(m.inputs[1]);
       open.push_back(m.inputs[0]);
     } else {
       terms.factors.push_back(f);

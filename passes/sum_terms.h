@@ -11,8 +11,8 @@ struct SumTerms {
   bool negative = false;
 };
 
-/// The terms of a Sum node whose inputs are nodes of `graph`.
-SumTerms terms_of(const ir::Graph& graph, const ir::Node& sum);
+/// The terms of a Sum node whose inputs are nodes of `graph`.  What softmax divides by is a divisor, though it stands below a condition and a rename.
+SumTerms terms_of(ir::Graph& graph, const ir::Node& sum);
 
 /// Whether a factor may stand outside of a sum over `over`.  What comes from the sequences of one micro-batch stays inside of the
 /// sums over them: they are accumulated over several.

@@ -123,6 +123,26 @@ Limits limits_of(const Graph& g, NodeId condition, const Axis& s) {
   return out;
 }
 
+bool holds_at_own_position(const Graph& g, NodeId condition, const Axis& s) {
+  std::optional<Axis> own;
+  for (NodeId id : conjuncts(g, condition)) {
+    const Node& c = g[id];
+    if (c.op != Op::Le && c.op != Op::Lt) return false;
+    std::optional<Affine> d = affine(g, c.inputs[0]);
+    const std::optional<Affine> right = affine(g, c.inputs[1]);
+    if (!d || !right) return false;
+    d->add(*right, -1);
+    if (d->terms.size() != 2 || !d->terms.count(s)) return false;
+    for (const auto& [t, factor] : d->terms) {
+      if (t == s) continue;
+      if (t.kind != AxisKind::Position || t.size > s.size || factor != -d->terms.at(s) || (own && *own != t)) return false;
+      own = t;
+    }
+    if (c.op == Op::Le ? d->offset > 0 : d->offset >= 0) return false;
+  }
+  return own.has_value();
+}
+
 Limits support(const Graph& g, NodeId value, const Axis& s, double otherwise) { return Support(g).of(value, s, otherwise); }
 
 Limits effect(const Graph& g, NodeId id, const Axis& s) {

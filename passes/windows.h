@@ -22,6 +22,9 @@ using Limits = std::map<ir::Axis, Limit>;
 /// Where a condition can hold.
 Limits limits_of(const ir::Graph& graph, ir::NodeId condition, const ir::Axis& s);
 
+/// Whether a condition is known to hold where the position s is that of another axis, so that no row is without any.
+bool holds_at_own_position(const ir::Graph& graph, ir::NodeId condition, const ir::Axis& s);
+
 /// Where a value can be other than `otherwise`.
 Limits support(const ir::Graph& graph, ir::NodeId value, const ir::Axis& s, double otherwise);
 
