@@ -25,6 +25,7 @@ class Saver {
     backward_ = reachable(in, gradients);
     for (NodeId id = 0; id < in.size(); ++id) backward_[id] = backward_[id] && !forward_[id];
     find_saved();
+    find_masked();
     find_scaled();
     find_computed();
   }
@@ -103,6 +104,26 @@ class Saver {
     }
   }
 
+  /// Whether the backward pass looks at x only where a condition holds.
+  bool only_within(NodeId x, NodeId condition) const {
+    auto selects = [&](NodeId user, NodeId value) { return in_[user].op == Op::Select && in_[user].inputs[0] == condition && in_[user].inputs[1] == value && in_[user].inputs[2] != value; };
+    return std::all_of(users_[x].begin(), users_[x].end(), [&](NodeId u) {
+      if (!backward_[u] || selects(u, x)) return true;
+      return in_[u].op == Op::Mul && std::all_of(users_[u].begin(), users_[u].end(), [&](NodeId user) { return !backward_[user] || selects(user, u); });
+    });
+  }
+
+  /// What is saved where a condition holds, and read nowhere else: x of (x where c, else 0).
+  void find_masked() {
+    for (NodeId id : std::set<NodeId>(saved_)) {
+      const Node& n = in_[id];
+      if (n.op != Op::Select || !is_constant(in_, n.inputs[2]) || in_[n.inputs[2]].value != 0 || in_[n.inputs[1]].axes != n.axes) continue;
+      if (!saved_.count(n.inputs[1]) || !only_within(n.inputs[1], n.inputs[0])) continue;
+      saved_.erase(n.inputs[1]);
+      scaled_[n.inputs[1]] = {id, kNoNode};
+    }
+  }
+
   /// What is saved as a multiple of it: x of x / r.
   void find_scaled() {
     for (NodeId id : std::set<NodeId>(saved_)) {
@@ -162,7 +183,10 @@ class Saver {
   /// What the backward pass reads in the place of x, if it reads a copy of it.
   NodeId copy_of(Graph& out, NodeId x, const std::vector<NodeId>& map) const {
     if (saved_.count(x)) return out.unary(Op::Saved, map[x]);
-    if (const auto it = scaled_.find(x); it != scaled_.end()) return out.binary(Op::Mul, copy_of(out, it->second.of, map), map[it->second.r]);
+    if (const auto it = scaled_.find(x); it != scaled_.end()) {
+      const NodeId of = copy_of(out, it->second.of, map);
+      return it->second.r == kNoNode ? of : out.binary(Op::Mul, of, map[it->second.r]);
+    }
     if (!has_copy(x)) return map[x];
     return again(out, x, map);
   }
@@ -175,7 +199,7 @@ class Saver {
   }
 
   struct Multiple {
-    NodeId of, r;
+    NodeId of, r;  // r: kNoNode for 1
   };
 
   const Graph& in_;

@@ -250,6 +250,7 @@ TEST_CASE("loops over earlier and later positions end with the tile") {
   for (const std::string& body : {
            heads + "a[t,h,s] = softmax(s | s <= t: sum(c: p[t,h,c] * r[s,h,c]) / 2)\no[t,h,c] = sum(s: a[t,h,s] * r[s,h,c])\nx = x + reshape(o, d)\n",
            single + "a[t,s] = softmax(s | s >= t: sum(c: p[t,c] * r[s,c]))\nx[t,i] = x[t,i] + sum(s: a[t,s] * r[s,i])\n",  // the future
+           single + "a[t,s] = softmax(s | s < t: sum(c: p[t,c] * r[s,c]))\nx[t,i] = x[t,i] + sum(s: a[t,s] * r[s,i])\n",  // the first row has none
            causal + "use[s] = sum(t | s <= t: a[t,s])\nx[t,i] = x[t,i] + sum(s: a[t,s] * r[s,i]) + 0.1 * use[t]\n",
            causal + "x[t,i] = x[t,i] + sum(s: a[t,s] * r[s,i]) + 0.1 * a[t,0] + 0.1 * sum(s: a[t-1,s] * a[t,s])\n",
            causal + "x[t,i] = x[t,i] + sum(s: a[s,t] * p[s,i])\n",
