@@ -147,7 +147,8 @@ class FunctionLowering {
 
   // precision (precision.cpp)
   void round_operands();
-  void shorten_exponentials(ir::Nest& nest);
+  void shorten_exponentials();
+  void shorten_exponentials(ir::Nest& nest, const std::map<ir::BufferId, int>& readers);
 
   // storage (storage.cpp)
   void find_chunk_rows();

@@ -74,37 +74,62 @@ void FunctionLowering::round_operands() {
     b.bf16 = true;
     lay_out(b);
   }
+  shorten_exponentials();
+}
+
+/// An exponential, or what a condition leaves of it, that is only rounded to bf16 and summed need not be exact to the last digit of float32: `rough`.
+void FunctionLowering::shorten_exponentials() {
+  std::vector<Nest*> nests;
+  std::map<BufferId, int> readers;  // steps that read a buffer
   for (Part& part : function_.parts) {
     for (Region& region : part.regions) {
+      for (const Step* s : steps_of(region)) {
+        std::set<BufferId> read;
+        for_each_place(b_.program, *s, [&](const Place& p, Access access) {
+          if (!writes(access)) read.insert(p.buffer);
+        });
+        for (BufferId b : read) ++readers[b];
+      }
       for (Group& group : region.groups) {
         for (Step& step : group.steps) {
-          if (step.kind == Step::Kind::Nest) shorten_exponentials(step.nest);
-          for (Nest& nest : step.product.blocks) shorten_exponentials(nest);
+          if (step.kind == Step::Kind::Nest) nests.push_back(&step.nest);
+          for (Nest& nest : step.product.blocks) nests.push_back(&nest);
         }
       }
     }
   }
+  for (Nest* nest : nests) shorten_exponentials(*nest, readers);
 }
 
-/// An exponential that is rounded to bf16, and otherwise only summed, need not be exact to the last digit of float32: `rough`.
-void FunctionLowering::shorten_exponentials(Nest& nest) {
-  for (Store& s : nest.stores) {
-    const Expr exponential = b_[s.value];
-    if (s.how != Store::How::Set || !b_.program.buffers[s.place.buffer].bf16 || exponential.kind != Expr::Kind::Apply || exponential.op != Op::Exp) continue;
-    const ExprId value = s.value;
-    auto is_it = [&](ExprId e) { return e == value || (b_[e].kind == Expr::Kind::Load && b_[e].place == s.place); };
-    std::function<bool(ExprId)> computes_with_it = [&](ExprId e) {
-      return std::any_of(b_[e].args.begin(), b_[e].args.end(), [&](ExprId arg) { return is_it(arg) || computes_with_it(arg); });
-    };
-    const bool only_summed = std::all_of(nest.stores.begin(), nest.stores.end(), [&](const Store& other) {
-      return is_it(other.value) ? &other == &s || other.how == Store::How::Sum : !computes_with_it(other.value);
+void FunctionLowering::shorten_exponentials(Nest& nest, const std::map<BufferId, int>& readers) {
+  auto applies = [&](ExprId e, Op op) { return b_[e].kind == Expr::Kind::Apply && b_[e].op == op; };
+  auto rounds = [&](const Store& s) { return s.how == Store::How::Set && b_.program.buffers[s.place.buffer].bf16; };
+  for (const Store& s : std::vector<Store>(nest.stores)) {
+    const bool conditional = applies(s.value, Op::Select) && b_[b_[s.value].args[2]].kind == Expr::Kind::Constant;
+    const ExprId exponential = conditional ? b_[s.value].args[1] : s.value;
+    if (s.how != Store::How::Set || !applies(exponential, Op::Exp)) continue;
+    const auto is_it = [&](ExprId e) { return e == s.value || (b_[e].kind == Expr::Kind::Load && b_[e].place == s.place); };
+    const auto is_copy = [&](ExprId e) { return is_it(e) || (applies(e, Op::Saved) && is_it(b_[e].args[0])); };
+    std::function<bool(ExprId)> computes_with_it = [&](ExprId e) { return is_it(e) || e == exponential || std::any_of(b_[e].args.begin(), b_[e].args.end(), computes_with_it); };
+    const bool here = std::any_of(nest.stores.begin(), nest.stores.end(), [&](const Store& other) { return other.value != s.value && computes_with_it(other.value); });
+    const auto read = readers.find(s.place.buffer);
+    if (!rounds(s) && read != readers.end() && read->second > (here ? 1 : 0)) continue;
+    const bool rough_does = std::all_of(nest.stores.begin(), nest.stores.end(), [&](const Store& other) {
+      if (other.place == s.place) return true;
+      return is_copy(other.value) ? other.how == Store::How::Sum || rounds(other) : !computes_with_it(other.value);
     });
-    if (!only_summed) continue;
-    Expr rough = exponential;
+    const bool rounded = std::any_of(nest.stores.begin(), nest.stores.end(), [&](const Store& other) { return is_copy(other.value) && rounds(other); });
+    if (!rough_does || !rounded) continue;
+    Expr rough = b_[exponential];
     rough.rough = true;
-    const ExprId instead = b_.expr(rough);
+    ExprId instead = b_.expr(rough);
+    if (conditional) {
+      Expr select = b_[s.value];
+      select.args[1] = instead;
+      instead = b_.expr(select);
+    }
     for (Store& other : nest.stores) {
-      if (other.value == value) other.value = instead;
+      if (other.value == s.value) other.value = instead;
     }
   }
 }
