@@ -132,9 +132,9 @@ class LoopParser : LineScanner {
       b.history = whole("a number of rows");
       take_word("before");
     }
-    if (accept(',')) {
-      take_word("kept");
-      b.persistent = true;
+    while (accept(',')) {
+      if (one_of({"far", "kept"}, "what else is known of a buffer") == 0) b.far = true;
+      else b.persistent = true;
     }
     if (accept_word("values")) list([&] { b.values.push_back(number<double>("a number")); });
     b.node = label();

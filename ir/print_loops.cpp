@@ -27,6 +27,7 @@ class Printer {
     out_ += fmt::format("] {} at {} holds {}", b.floats, b.offset, rows_name(b.rows));
     if (b.row != Axis{}) out_ += " of " + b.row.str();
     if (b.history) out_ += fmt::format(" and {} before", b.history);
+    if (b.far) out_ += ", far";
     if (b.persistent) out_ += ", kept";
     if (b.space == Space::Literal) {
       out_ += " values [";

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 
 namespace cpuflow::codegen {
 using namespace ir;
@@ -144,6 +145,12 @@ Names::Trip Names::trip(const Axis& axis, const std::vector<Reach>& reaches) con
     return {beyond(r.before, "max", "0", first, '-'), beyond(r.after, "min", std::to_string(axis.size), last, '+'), false};
   }
   return {"0", std::to_string(axis.size), true};
+}
+
+int64_t Names::next_row(const Place& place) const {
+  if (!in_row_loop_ || !region_) return 0;
+  const int64_t step = stride_along(p_, place, region_->row);
+  return region_->direction < 0 ? -step : step;
 }
 
 namespace {
@@ -491,6 +498,7 @@ class NestEmitter {
       else line(depth, fmt::format("float sum{} = {};", i, float_literal(neutral_element(s.how))));
     }
     if (depth == all) {
+      if (lane_ && !scalar_) ask_for_next_row(depth);
       for (size_t i = 0; i < nest_.stores.size(); ++i) {
         const Store& s = nest_.stores[i];
         const int d = reduce_depth(s);
@@ -521,6 +529,21 @@ class NestEmitter {
       const bool wrapped = lane_ && !inside_lane && !scalar_;
       write(depth, s, wrapped ? fmt::format("sum{}.total()", i) : fmt::format("sum{}", i), inside_lane && !scalar_);
     }
+  }
+
+  /// Asks for what the next row reads and writes of buffers that are not near.
+  void ask_for_next_row(int depth) {
+    std::set<Place> seen;
+    auto ask = [&](const Place& place, const char* how) {
+      const Buffer& b = p_.buffers[place.buffer];
+      const int64_t step = b.far ? names_.next_row(place) : 0;
+      if (step == 0 || stride(place) != 1 || !seen.insert(place).second) return;
+      line(depth, fmt::format("kernel::{}({} + {} {} {});", how, names_.buffer(place.buffer), names_.offset(place, nullptr, indices(place)), step < 0 ? '-' : '+', std::abs(step)));
+    };
+    for (ExprId e : order_) {
+      if (p_.exprs[e].kind == Expr::Kind::Load && !forwarded_.count(p_.exprs[e].place)) ask(p_.exprs[e].place, "will_read");
+    }
+    for (const Store& s : nest_.stores) ask(s.place, "will_write");
   }
 
   std::string widened_store(ExprId e) {

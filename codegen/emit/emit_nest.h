@@ -24,6 +24,8 @@ class Names {
     bool whole = true;
   };
   Trip trip(const ir::Axis& axis, const std::vector<ir::Reach>& reaches) const;
+  /// Elements from a place to the one that the next round of the loop over rows names so; 0 outside of such a loop.
+  int64_t next_row(const ir::Place& place) const;
   std::string buffer(ir::BufferId id) const;
   /// The buffer of the stream at hand.
   std::string own_buffer(ir::BufferId id) const;

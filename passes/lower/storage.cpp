@@ -289,6 +289,8 @@ void FunctionLowering::size_buffers() {
       elements = std::max(elements, b.strides[i]) * b.axes[i].size;
     }
     b.floats = b.rows == Rows::Block ? 0 : floats_of(b, elements * rows);
+    const bool layers = std::any_of(b.axes.begin(), b.axes.end(), [&](const Axis& a) { return a.kind == AxisKind::Layer && b.strides[index_of(b.axes, a)] != 0; });
+    b.far = b_.options.fuse && rate_ == Rate::Sequence && !row_range && b.space == Space::Lane && b.rows == Rows::All && (layers || b.floats > b_.options.second_cache_floats);
   }
 }
 
@@ -393,6 +395,18 @@ std::map<BufferId, FunctionLowering::Life> FunctionLowering::find_lives(const Fu
   return lives;
 }
 
+namespace {
+
+/// Floats from a buffer to the next.  Large ones do not begin equally far from the start of a page: where rows of several are written side by side, a
+/// core that compares the last twelve bits of addresses takes them for one place, and waits.
+int64_t floats_taken(const Buffer& b) {
+  constexpr int64_t kPage = 1024, kApart = 9 * 16;
+  const int64_t floats = codegen::whole_cache_lines(b.floats);
+  return floats < kPage ? floats : floats + kApart;
+}
+
+}  // namespace
+
 void FunctionLowering::plan_memory(Function& f) {
   std::map<BufferId, Life> lives = find_lives(f);
   std::vector<BufferId> order;
@@ -405,11 +419,11 @@ void FunctionLowering::plan_memory(Function& f) {
   std::vector<BufferId> done;
   for (BufferId b : order) {
     Buffer& buffer = b_.program.buffers[b];
-    const int64_t size = codegen::whole_cache_lines(buffer.floats);
+    const int64_t size = floats_taken(buffer);
     std::vector<std::pair<int64_t, int64_t>> taken;
     for (BufferId d : done) {
       if (lives[d].to < lives[b].from || lives[b].to < lives[d].from) continue;
-      taken.push_back({b_.program.buffers[d].offset, codegen::whole_cache_lines(b_.program.buffers[d].floats)});
+      taken.push_back({b_.program.buffers[d].offset, floats_taken(b_.program.buffers[d])});
     }
     std::sort(taken.begin(), taken.end());
     int64_t at = 0;

@@ -100,19 +100,34 @@ TEST_CASE("products over all rows run while what they read is near: in between, 
 }
 
 TEST_CASE("an exponential that is kept in bf16 and otherwise only summed is rough") {
-  auto rough = [](const char* precision, bool eval) {
+  auto rough = [](const char* precision, bool eval, const char* model = "v5ln", const char* what = "") {
     cli::CompileOptions options;
-    options.model = CPUFLOW_SOURCE_DIR "/modeldefs/v5ln.toml";
+    options.model = std::string(CPUFLOW_SOURCE_DIR "/modeldefs/") + model + ".toml";
     options.overrides = {{cli::kPrecisionSetting, precision}};
     options.run = options.rows = false;
     options.eval = eval;
     std::string text = ir::print(cli::compile_model(options).program);
     if (eval) text.erase(0, text.find("function eval_sequence"));  // where nothing reads it but the sum
-    return std::pair(contains(text, "rough exp("), contains(text, "exp("));
+    return std::pair(contains(text, std::string("rough exp(") + what), contains(text, "exp("));
   };
   CHECK(rough("bf16", false).first);
   CHECK_FALSE(rough("fp32", false).first);
   CHECK(rough("bf16", true) == std::pair(false, true));
+  CHECK(rough("bf16", false, "gpt2", "sub(select(le(").first);  // of a softmax under a condition
+}
+
+TEST_CASE("attention keeps one value of two positions for the backward pass") {
+  for (const char* name : {"gpt2", "llama"}) {
+    cli::CompileOptions options;
+    options.model = std::string(CPUFLOW_SOURCE_DIR "/modeldefs/") + name + ".toml";
+    options.overrides = {{cli::kPrecisionSetting, "bf16"}};
+    options.run = options.rows = false;
+    const cli::CompiledModel model = cli::compile_model(options);
+    const auto of_two_positions = [](const ir::Buffer& b) {
+      return b.far && std::count_if(b.axes.begin(), b.axes.end(), [](const ir::Axis& a) { return a.kind == ir::AxisKind::Position; }) == 2;
+    };
+    CHECK(std::count_if(model.program.buffers.begin(), model.program.buffers.end(), of_two_positions) == 1);
+  }
 }
 
 TEST_CASE("errors in a loop program have a place") {
