@@ -55,8 +55,31 @@ void collect_terms(Graph& g, NodeId id, std::set<NodeId>& met, std::vector<NodeI
   }
 }
 
+bool is_zero_else(const Graph& g, NodeId id) { return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value == 0; }
+
+/// Whether a value is exp(z - most of z): between 0 and 1, also where nobody asks for it.
+bool is_at_most_one(const Graph& g, NodeId id) {
+  if (g[id].op == Op::Rename) id = g[id].inputs[0];
+  if (g[id].op != Op::Exp || g[g[id].inputs[0]].op != Op::Sub) return false;
+  const Node& difference = g[g[id].inputs[0]];
+  const Node& most = g[difference.inputs[1]];
+  return most.op == Op::Max && most.inputs[0] == difference.inputs[0];
+}
+
+/// sum over `over` of x y where a condition holds, if there is one.
+NodeId sum_where(Graph& g, NodeId condition, NodeId x, NodeId y, const Axes& over) {
+  const bool leaves = condition != kNoNode && may_leave(g, condition, over);
+  if (condition != kNoNode && !leaves) {
+    NodeId& factor = subset(g[condition].axes, g[x].axes) && is_at_most_one(g, y) ? x : y;
+    factor = g.select(condition, factor, g.real(0));
+  }
+  const NodeId sum = g.reduce(Op::Sum, g.binary(Op::Mul, x, y), over);
+  return leaves ? g.select(condition, sum, g.real(0)) : sum;
+}
+
 /// sum over `over` of x y, where what y has from fewer axes than x is multiplied into x.
-NodeId sum_of_product(Graph& g, NodeId x, NodeId y, const Axes& over) {
+NodeId sum_of_product(Graph& g, NodeId x, NodeId y, const Axes& over, NodeId condition = kNoNode) {
+  if (condition == kNoNode && is_zero_else(g, y)) return sum_of_product(g, x, g[y].inputs[1], over, g[y].inputs[0]);
   const Node n = g[y], inner = n.op == Op::Rename ? g[n.inputs[0]] : n;
   for (size_t side = 0; side < 2 && inner.op == Op::Mul; ++side) {
     const NodeId r = inner.inputs[side];
@@ -64,10 +87,10 @@ NodeId sum_of_product(Graph& g, NodeId x, NodeId y, const Axes& over) {
     const bool called_otherwise = n.op == Op::Rename && std::any_of(n.from.begin(), n.from.end(), [&](const Axis& a) { return contains(g[r].axes, a); });
     if (called_otherwise || !subset(g[r].axes, g[rest].axes)) continue;
     if (n.op == Op::Rename) rest = renamed(g, rest, n);
-    if (subset(g[r].axes, g[x].axes) && element_count(g[x].axes) < element_count(g[y].axes)) return sum_of_product(g, g.binary(Op::Mul, x, r), rest, over);
-    if (may_leave(g, r, over)) return g.binary(Op::Mul, sum_of_product(g, x, rest, over), r);
+    if (subset(g[r].axes, g[x].axes) && element_count(g[x].axes) < element_count(g[y].axes)) return sum_of_product(g, g.binary(Op::Mul, x, r), rest, over, condition);
+    if (may_leave(g, r, over) && (condition == kNoNode || may_leave(g, condition, over))) return g.binary(Op::Mul, sum_of_product(g, x, rest, over, condition), r);
   }
-  return g.reduce(Op::Sum, g.binary(Op::Mul, x, y), over);
+  return sum_where(g, condition, x, y, over);
 }
 
 /// sum over `over` of x and what is chosen.

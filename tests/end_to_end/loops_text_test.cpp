@@ -130,6 +130,22 @@ TEST_CASE("attention keeps one value of two positions for the backward pass") {
   }
 }
 
+TEST_CASE("a loss that leaves out the last position stores exp of the logits, and nothing else of that size") {
+  for (const char* name : {"v84", "v74"}) {
+    cli::CompileOptions options;
+    options.model = std::string(CPUFLOW_SOURCE_DIR "/modeldefs/") + name + ".toml";
+    options.overrides = {{cli::kPrecisionSetting, "bf16"}};
+    options.run = options.rows = options.eval = false;
+    const cli::CompiledModel model = cli::compile_model(options);
+    const auto of_words = [](const ir::Buffer& b) {
+      const bool rows = std::any_of(b.axes.begin(), b.axes.end(), [](const ir::Axis& a) { return a.kind == ir::AxisKind::Position; });
+      return b.space == ir::Space::Lane && b.in_memory() && rows && std::any_of(b.axes.begin(), b.axes.end(), [](const ir::Axis& a) { return a.size == 4096; });
+    };
+    INFO(name);
+    CHECK(std::count_if(model.program.buffers.begin(), model.program.buffers.end(), of_words) == 1);
+  }
+}
+
 TEST_CASE("errors in a loop program have a place") {
   const std::string start = "program \"x\" panel 16 shared 0 grads 0 losses 0\nbuffer @0 real lane [f0:4*1] 4 at 0 holds all  # x\n";
   CHECK(error_of(start) == "");
