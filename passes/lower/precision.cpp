@@ -111,6 +111,7 @@ void FunctionLowering::shorten_exponentials(Nest& nest, const std::map<BufferId,
     const auto is_it = [&](ExprId e) { return e == s.value || (b_[e].kind == Expr::Kind::Load && b_[e].place == s.place); };
     const auto is_copy = [&](ExprId e) { return is_it(e) || (applies(e, Op::Saved) && is_it(b_[e].args[0])); };
     std::function<bool(ExprId)> computes_with_it = [&](ExprId e) { return is_it(e) || e == exponential || std::any_of(b_[e].args.begin(), b_[e].args.end(), computes_with_it); };
+    // what another step reads is exact, unless it is stored in bf16
     const bool here = std::any_of(nest.stores.begin(), nest.stores.end(), [&](const Store& other) { return other.value != s.value && computes_with_it(other.value); });
     const auto read = readers.find(s.place.buffer);
     if (!rounds(s) && read != readers.end() && read->second > (here ? 1 : 0)) continue;

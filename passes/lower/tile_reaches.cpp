@@ -41,7 +41,7 @@ class TileReaches {
   struct Loop {
     Step* step;
     Axis row, axis;
-      std::array<bool, 2> allowed = {true, true};
+    std::array<bool, 2> allowed = {true, true};
   };
 
   struct Reader {

@@ -40,7 +40,7 @@ Tensors by_name(const std::vector<cli::NamedTensor>& tensors) {
   return out;
 }
 
-void check_tensors(const Tensors& got, const Tensors& expected) {
+void check_tensors(const Tensors& got, const Tensors& expected, double tolerance) {
   double gradients = 0;
   for (const auto& [name, want] : expected) {
     if (name.rfind("grad.", 0) == 0) gradients += norm(want) * norm(want);
@@ -53,6 +53,6 @@ void check_tensors(const Tensors& got, const Tensors& expected) {
     std::vector<double> difference(values.size());
     for (size_t i = 0; i < values.size(); ++i) difference[i] = values[i] - want[i];
     const double floor = name.rfind("grad.", 0) == 0 ? 1e-3 * gradients : 1e-3;
-    CHECK(norm(difference) <= 2e-5 * std::max(norm(want), floor));
+    CHECK(norm(difference) <= tolerance * std::max(norm(want), floor));
   }
 }

@@ -1,4 +1,5 @@
 // Small models whose code goes wrong in ways of its own, against the interpreter.
+#include "ir/cpu_target.h"
 #include "runtime/cli/compile.h"
 #include "tests/catch.h"
 #include "tests/end_to_end/compiled_pass.h"
@@ -7,7 +8,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 #include <utility>
 
 using namespace cpuflow;
@@ -37,6 +37,24 @@ void check_against_interpreter(const std::string& text) {
       const std::string known = expected.count(name) ? name : name.substr(5);
       CHECK(std::abs(values[0] - expected.at(known)[0]) <= 1e-5 * (1 + std::abs(expected.at(known)[0])));
     }
+  }
+}
+
+/// Products of rounded numbers, on every target that runs here.
+void check_rounded(const std::string& text) {
+  const TemporaryFolder folder;
+  folder.write("model.toml", text);
+  for (const char* target : {"portable", "avx2", "avx512", "avx512bf16", "amx"}) {
+    if (!ir::runs_here(ir::target_by_name(target))) continue;
+    INFO(target << ", bf16");
+    cli::CompileOptions options;
+    options.model = folder / "model.toml";
+    options.target = target;
+    options.opt_level = 0;
+    options.overrides = {{cli::kPrecisionSetting, "bf16"}};
+    const cli::CompiledModel model = cli::compile_model(options);
+    const cli::PassInputs inputs = example_inputs(model.exe.manifest, 7);
+    check_tensors(by_name(cli::run_compiled(model.exe, inputs)), by_name(cli::run_interpreter(model, inputs)), 2e-2);
   }
 }
 
@@ -259,6 +277,7 @@ TEST_CASE("loops over earlier and later positions end with the tile") {
        }) {
     INFO(body);
     check_against_interpreter(head + body + tail);
+    check_rounded(head + body + tail);
   }
 }
 
