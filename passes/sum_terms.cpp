@@ -47,17 +47,20 @@ namespace {
 
 bool is_zero_else(const Graph& g, NodeId id) { return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value == 0; }
 
-/// The quotient that a factor is, perhaps under another name, and 0 outside of a condition, as its numerator is (a softmax over positions that each
-/// row has one of: what there is nothing of is 0, not 0 / 0); or kNoNode.
+/// The quotient that a factor is; or kNoNode.  A softmax over positions is one under another name as well, and where it is 0 outside of a condition, as long
+/// as each row has a position: what there is nothing of is 0, not 0 / 0.  (One over a few features is computed for others anyway.)
 NodeId quotient_of(const Graph& g, NodeId factor) {
   NodeId id = g[factor].op == Op::Rename ? g[factor].inputs[0] : factor;
   const NodeId condition = is_zero_else(g, id) ? g[id].inputs[0] : kNoNode;
   if (condition != kNoNode) id = g[id].inputs[1];
   if (g[id].op != Op::Div || g[g[id].inputs[0]].op == Op::Constant) return kNoNode;  // a reciprocal is a factor: it is computed once a row
+  if (id == factor) return id;
+  const NodeId numerator = g[id].inputs[0], divisor = g[id].inputs[1];
+  if (g[divisor].op != Op::Sum || g[divisor].inputs[0] != numerator) return kNoNode;
+  const auto s = std::find_if(g[numerator].axes.begin(), g[numerator].axes.end(), [&](const Axis& a) { return a.kind == AxisKind::Position && !contains(g[divisor].axes, a); });
+  if (s == g[numerator].axes.end()) return kNoNode;
   if (condition == kNoNode) return id;
-  const NodeId numerator = g[id].inputs[0];
-  const Axes& positions = g[condition].axes;
-  const bool never_empty = std::any_of(positions.begin(), positions.end(), [&](const Axis& s) { return !contains(g[g[id].inputs[1]].axes, s) && holds_at_own_position(g, condition, s); });
+  const bool never_empty = holds_at_own_position(g, condition, *s);
   return never_empty && is_zero_else(g, numerator) && g[numerator].inputs[0] == condition ? id : kNoNode;
 }
 

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <set>
 
 namespace cpuflow::codegen {
 using namespace ir;
@@ -531,19 +530,13 @@ class NestEmitter {
     }
   }
 
-  /// Asks for what the next row reads and writes of buffers that are not near.
+  /// Asks for the next row of what is written far away: processors foresee what is read, not what is written.
   void ask_for_next_row(int depth) {
-    std::set<Place> seen;
-    auto ask = [&](const Place& place, const char* how) {
-      const Buffer& b = p_.buffers[place.buffer];
-      const int64_t step = b.far ? names_.next_row(place) : 0;
-      if (step == 0 || stride(place) != 1 || !seen.insert(place).second) return;
-      line(depth, fmt::format("kernel::{}({} + {} {} {});", how, names_.buffer(place.buffer), names_.offset(place, nullptr, indices(place)), step < 0 ? '-' : '+', std::abs(step)));
-    };
-    for (ExprId e : order_) {
-      if (p_.exprs[e].kind == Expr::Kind::Load && !forwarded_.count(p_.exprs[e].place)) ask(p_.exprs[e].place, "will_read");
+    for (const Store& s : nest_.stores) {
+      const int64_t step = p_.buffers[s.place.buffer].far ? names_.next_row(s.place) : 0;
+      if (step == 0 || stride(s.place) != 1) continue;
+      line(depth, fmt::format("kernel::will_write({} + {} {} {});", names_.buffer(s.place.buffer), names_.offset(s.place, nullptr, indices(s.place)), step < 0 ? '-' : '+', std::abs(step)));
     }
-    for (const Store& s : nest_.stores) ask(s.place, "will_write");
   }
 
   std::string widened_store(ExprId e) {

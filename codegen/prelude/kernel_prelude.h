@@ -88,11 +88,7 @@ KERNEL_INLINE int_of<V> loadi(const int32_t* p) {
   typedef int_of<V> unaligned __attribute__((aligned(4), may_alias));
   return *reinterpret_cast<const unaligned*>(p);
 }
-/// What is read, or written, soon.
-template <class T>
-KERNEL_INLINE void will_read(const T* p) {
-  __builtin_prefetch(p, 0, 3);
-}
+/// Asks for the line of what is written soon.
 template <class T>
 KERNEL_INLINE void will_write(const T* p) {
   __builtin_prefetch(p, 1, 3);
