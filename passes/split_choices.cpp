@@ -55,8 +55,6 @@ void collect_terms(Graph& g, NodeId id, std::set<NodeId>& met, std::vector<NodeI
   }
 }
 
-bool is_zero_else(const Graph& g, NodeId id) { return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value == 0; }
-
 /// Whether a value is exp(z - most of z): between 0 and 1, also where nobody asks for it.
 bool is_at_most_one(const Graph& g, NodeId id) {
   if (g[id].op == Op::Rename) id = g[id].inputs[0];

@@ -9,6 +9,8 @@
 namespace cpuflow::passes {
 using namespace ir;
 
+bool is_zero_else(const Graph& g, NodeId id) { return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value == 0; }
+
 bool subset(const Axes& a, const Axes& b) {
   return std::all_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
 }
@@ -44,8 +46,6 @@ bool may_leave(const Graph& g, NodeId factor, const Axes& over) {
 }
 
 namespace {
-
-bool is_zero_else(const Graph& g, NodeId id) { return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value == 0; }
 
 /// The quotient that a factor is; or kNoNode.  A softmax over positions is one under another name as well, and where it is 0 outside of a condition, as long
 /// as each row has a position: what there is nothing of is 0, not 0 / 0.  (One over a few features is computed for others anyway.)

@@ -18,6 +18,9 @@ SumTerms terms_of(ir::Graph& graph, const ir::Node& sum);
 /// sums over them: they are accumulated over several.
 bool may_leave(const ir::Graph& graph, ir::NodeId factor, const ir::Axes& over);
 
+/// Whether a value is what a condition lets through, and 0 elsewhere.
+bool is_zero_else(const ir::Graph& graph, ir::NodeId id);
+
 bool subset(const ir::Axes& a, const ir::Axes& b);
 
 }  // namespace cpuflow::passes
