@@ -18,7 +18,7 @@ NodeId collected(Graph& g, const Node& sum) {
   if (sum.from.size() != 1 || sum.from[0].kind != AxisKind::Position) return kNoNode;
   const Axis t = sum.from[0];
   const Node x = g[sum.inputs[0]];
-  if (x.op != Op::Select || g[x.inputs[2]].op != Op::Constant || g[x.inputs[2]].value != 0) return kNoNode;
+  if (!is_zero_else(g, sum.inputs[0])) return kNoNode;
   for (NodeId c : conjuncts(g, x.inputs[0])) {
     const Node& condition = g[c];
     if (condition.op != Op::Eq || conjuncts(g, x.inputs[0]).size() != 1) continue;

@@ -9,6 +9,8 @@
 namespace cpuflow::passes {
 using namespace ir;
 
+bool is_zero_else(const Graph& g, NodeId id) { return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value == 0; }
+
 std::vector<NodeId> conjuncts(const Graph& g, NodeId condition) {
   if (g[condition].op != Op::And) return {condition};
   std::vector<NodeId> out = conjuncts(g, g[condition].inputs[0]);
@@ -115,7 +117,7 @@ Graph restrict_rows(const Graph& in) {
     NodeId body = in[id].inputs[0];
     std::vector<NodeId> conditions;
     NodeId inner = body;
-    while (in[inner].op == Op::Select && in[in[inner].inputs[2]].op == Op::Constant && in[in[inner].inputs[2]].value == 0) {
+    while (is_zero_else(in, inner)) {
       for (NodeId c : conjuncts(in, in[inner].inputs[0])) conditions.push_back(c);
       inner = in[inner].inputs[1];
     }

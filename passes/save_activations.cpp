@@ -1,5 +1,6 @@
 #include "passes/save_activations.h"
 
+#include "passes/restrict_rows.h"
 #include "passes/rewrite.h"
 
 #include <algorithm>
@@ -117,7 +118,7 @@ class Saver {
   void find_masked() {
     for (NodeId id : std::set<NodeId>(saved_)) {
       const Node& n = in_[id];
-      if (n.op != Op::Select || !is_constant(in_, n.inputs[2]) || in_[n.inputs[2]].value != 0 || in_[n.inputs[1]].axes != n.axes) continue;
+      if (!is_zero_else(in_, id) || in_[n.inputs[1]].axes != n.axes) continue;
       if (!saved_.count(n.inputs[1]) || !only_within(n.inputs[1], n.inputs[0])) continue;
       saved_.erase(n.inputs[1]);
       scaled_[n.inputs[1]] = {id, kNoNode};

@@ -1,6 +1,7 @@
 #include "passes/split_choices.h"
 
 #include "passes/match.h"
+#include "passes/restrict_rows.h"
 #include "passes/rewrite.h"
 #include "passes/sum_terms.h"
 
@@ -22,23 +23,12 @@ struct Choice {
 
 std::optional<Choice> choice_of(const Graph& g, NodeId id) {
   const Node& n = g[id];
-  if (n.op != Op::Select || n.dtype != DType::Real || g[n.inputs[2]].op != Op::Constant || g[n.inputs[2]].value != 0) return std::nullopt;
+  if (n.dtype != DType::Real || !is_zero_else(g, id)) return std::nullopt;
   for (const size_t side : {0, 1}) {
     const std::optional<Match> match = match_of(g, g[n.inputs[0]], side);
     if (match && !contains(g[n.inputs[1]].axes, match->axis)) return Choice{n.inputs[1], match->index, match->axis};
   }
   return std::nullopt;
-}
-
-/// x as the rename of a sum that it is a term of calls it; a term may lack axes of the sum.
-NodeId renamed(Graph& g, NodeId x, const Node& rename) {
-  Axes from, to;
-  for (size_t i = 0; i < rename.from.size(); ++i) {
-    if (!contains(g[x].axes, rename.from[i])) continue;
-    from.push_back(rename.from[i]);
-    to.push_back(rename.to[i]);
-  }
-  return from.empty() ? x : g.rename(x, from, to);
 }
 
 /// The terms of a sum of values, with a rename of the whole moved to each.  A sum that is met again, as in x + x, is one term.
@@ -49,7 +39,7 @@ void collect_terms(Graph& g, NodeId id, std::set<NodeId>& met, std::vector<NodeI
   } else if (n.op == Op::Rename && g[n.inputs[0]].op == Op::Add && !met.count(n.inputs[0])) {
     std::vector<NodeId> inner;
     collect_terms(g, n.inputs[0], met, inner);
-    for (const NodeId i : inner) terms.push_back(renamed(g, i, n));
+    for (const NodeId i : inner) terms.push_back(renamed_as(g, i, n));
   } else {
     terms.push_back(id);
   }
@@ -84,7 +74,7 @@ NodeId sum_of_product(Graph& g, NodeId x, NodeId y, const Axes& over, NodeId con
     NodeId rest = inner.inputs[1 - side];
     const bool called_otherwise = n.op == Op::Rename && std::any_of(n.from.begin(), n.from.end(), [&](const Axis& a) { return contains(g[r].axes, a); });
     if (called_otherwise || !subset(g[r].axes, g[rest].axes)) continue;
-    if (n.op == Op::Rename) rest = renamed(g, rest, n);
+    if (n.op == Op::Rename) rest = renamed_as(g, rest, n);
     if (subset(g[r].axes, g[x].axes) && element_count(g[x].axes) < element_count(g[y].axes)) return sum_of_product(g, g.binary(Op::Mul, x, r), rest, over, condition);
     if (may_leave(g, r, over) && (condition == kNoNode || may_leave(g, condition, over))) return g.binary(Op::Mul, sum_of_product(g, x, rest, over, condition), r);
   }

@@ -98,7 +98,7 @@ NodeId product_of(Graph& g, const std::vector<NodeId>& factors) {
 /// sum(t | t // C == n: x) as a sum over the positions within chunk n.
 NodeId sum_of_chunk(Graph& g, const Node& sum) {
   const Node& x = g[sum.inputs[0]];
-  if (x.op != Op::Select || g[x.inputs[2]].op != Op::Constant || g[x.inputs[2]].value != 0) return kNoNode;
+  if (!is_zero_else(g, sum.inputs[0])) return kNoNode;
   const NodeId zero = x.inputs[2], value = x.inputs[1];
   std::vector<NodeId> conditions = conjuncts(g, x.inputs[0]);
   for (size_t k = 0; k < conditions.size(); ++k) {

@@ -9,8 +9,6 @@
 namespace cpuflow::passes {
 using namespace ir;
 
-bool is_zero_else(const Graph& g, NodeId id) { return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value == 0; }
-
 bool subset(const Axes& a, const Axes& b) {
   return std::all_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
 }
@@ -64,7 +62,8 @@ NodeId quotient_of(const Graph& g, NodeId factor) {
   return never_empty && is_zero_else(g, numerator) && g[numerator].inputs[0] == condition ? id : kNoNode;
 }
 
-/// x with the names that a renaming gives to its axes.
+}  // namespace
+
 NodeId renamed_as(Graph& g, NodeId x, const Node& rename) {
   Axes from, to;
   for (size_t k = 0; k < rename.from.size(); ++k) {
@@ -72,8 +71,6 @@ NodeId renamed_as(Graph& g, NodeId x, const Node& rename) {
   }
   return from.empty() ? x : g.rename(x, from, to);
 }
-
-}  // namespace
 
 SumTerms terms_of(Graph& g, const Node& sum) {
   SumTerms terms;

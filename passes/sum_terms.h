@@ -18,8 +18,8 @@ SumTerms terms_of(ir::Graph& graph, const ir::Node& sum);
 /// sums over them: they are accumulated over several.
 bool may_leave(const ir::Graph& graph, ir::NodeId factor, const ir::Axes& over);
 
-/// Whether a value is what a condition lets through, and 0 elsewhere.
-bool is_zero_else(const ir::Graph& graph, ir::NodeId id);
+/// x with the names that a renaming gives to axes; x may lack some of them.
+ir::NodeId renamed_as(ir::Graph& graph, ir::NodeId x, const ir::Node& rename);
 
 bool subset(const ir::Axes& a, const ir::Axes& b);
 

@@ -37,6 +37,27 @@ std::optional<Affine> affine(const Graph& g, NodeId id) {
   return a->add(*b, n.op == Op::Add ? 1 : -1);
 }
 
+/// factor (t - s) + offset <= 0, for positions t and s.
+struct Comparison {
+  Axis t;
+  int64_t factor = 1, offset = 0;
+};
+
+std::optional<Comparison> comparison_of(const Graph& g, NodeId condition, const Axis& s) {
+  const Node& c = g[condition];
+  if (c.op != Op::Le && c.op != Op::Lt) return std::nullopt;
+  std::optional<Affine> d = affine(g, c.inputs[0]);
+  const std::optional<Affine> right = affine(g, c.inputs[1]);
+  if (!d || !right) return std::nullopt;
+  d->add(*right, -1);  // d <= 0
+  if (c.op == Op::Lt) ++d->offset;
+  if (d->terms.size() != 2 || !d->terms.count(s)) return std::nullopt;
+  for (const auto& [t, factor] : d->terms) {
+    if (t != s && t.kind == AxisKind::Position && factor == -d->terms.at(s)) return Comparison{t, factor, d->offset};
+  }
+  return std::nullopt;
+}
+
 void intersect(Limits& limits, const Limits& others) {
   for (const auto& [t, other] : others) {
     Limit& limit = limits[t];
@@ -106,19 +127,10 @@ class Support {
 Limits limits_of(const Graph& g, NodeId condition, const Axis& s) {
   Limits out;
   for (NodeId id : conjuncts(g, condition)) {
-    const Node& c = g[id];
-    if (c.op != Op::Le && c.op != Op::Lt) continue;
-    std::optional<Affine> d = affine(g, c.inputs[0]);
-    const std::optional<Affine> right = affine(g, c.inputs[1]);
-    if (!d || !right) continue;
-    d->add(*right, -1);  // d <= 0
-    if (c.op == Op::Lt) ++d->offset;
-    if (d->terms.size() != 2 || !d->terms.count(s)) continue;
-    for (const auto& [t, factor] : d->terms) {
-      if (t == s || t.kind != AxisKind::Position || factor != -d->terms.at(s)) continue;
-      if (factor == -1 && d->offset >= 0) out[t].not_later = true;
-      if (factor == 1) out[t].size = std::min(out[t].size, 1 - d->offset);
-    }
+    const std::optional<Comparison> c = comparison_of(g, id, s);
+    if (!c) continue;
+    if (c->factor == -1 && c->offset >= 0) out[c->t].not_later = true;
+    if (c->factor == 1) out[c->t].size = std::min(out[c->t].size, 1 - c->offset);
   }
   return out;
 }
@@ -126,19 +138,9 @@ Limits limits_of(const Graph& g, NodeId condition, const Axis& s) {
 bool holds_at_own_position(const Graph& g, NodeId condition, const Axis& s) {
   std::optional<Axis> own;
   for (NodeId id : conjuncts(g, condition)) {
-    const Node& c = g[id];
-    if (c.op != Op::Le && c.op != Op::Lt) return false;
-    std::optional<Affine> d = affine(g, c.inputs[0]);
-    const std::optional<Affine> right = affine(g, c.inputs[1]);
-    if (!d || !right) return false;
-    d->add(*right, -1);
-    if (d->terms.size() != 2 || !d->terms.count(s)) return false;
-    for (const auto& [t, factor] : d->terms) {
-      if (t == s) continue;
-      if (t.kind != AxisKind::Position || t.size > s.size || factor != -d->terms.at(s) || (own && *own != t)) return false;
-      own = t;
-    }
-    if (c.op == Op::Le ? d->offset > 0 : d->offset >= 0) return false;
+    const std::optional<Comparison> c = comparison_of(g, id, s);
+    if (!c || c->offset > 0 || c->t.size > s.size || (own && *own != c->t)) return false;
+    own = c->t;
   }
   return own.has_value();
 }

@@ -151,10 +151,10 @@ constexpr int units_of(int K) { return (K + 1) / 2; }
 constexpr int kUnitTile = 16;  // a panel has a multiple of so many units along the inner axis: those without an element are 0
 constexpr int padded_units(int K) { return (units_of(K) + kUnitTile - 1) / kUnitTile * kUnitTile; }
 
-/// Size of a packed K x N matrix of units in floats.
-/// Floats of one of its panels.
+/// Floats of a panel of a packed matrix of K rows.
 constexpr long panel_of_bf16(int K) { return static_cast<long>(padded_units(K)) * kPanel; }
-constexpr long packed_bf16(int K, int N) { return static_cast<long>((N + kPanel - 1) / kPanel) * kPanel * padded_units(K); }
+/// Size of a packed K x N matrix of units in floats.
+constexpr long packed_bf16(int K, int N) { return (N + kPanel - 1) / kPanel * panel_of_bf16(K); }
 
 /// The units of k numbers that follow each other; as many as `units`.
 template <class A>
