@@ -170,7 +170,16 @@ class SumBuilder {
     NodeId value = t_.factors[0];
     if (t_.factors.size() == 2) value = g_.binary(Op::Mul, value, t_.factors[1]);
     for (NodeId c : t_.conditions) value = g_.select(c, value, zero(value));
-    return over_.empty() ? value : g_.reduce(Op::Sum, value, over_);
+    return over_.empty() ? value : sum_of(value);
+  }
+
+  /// A concatenation's parts are summed one by one, each where it is made: the whole may be needed as an operand only.
+  NodeId sum_of(NodeId value) {
+    const Node n = g_[value];
+    if (n.op != Op::Concat || contains(over_, n.to[0])) return g_.reduce(Op::Sum, value, over_);
+    std::vector<NodeId> parts;
+    for (NodeId part : n.inputs) parts.push_back(sum_of(part));
+    return g_.concat(parts, n.from, n.to[0]);
   }
 
   Graph& g_;

@@ -145,10 +145,12 @@ int64_t FunctionLowering::held_bytes(const RegionPlan& region) const {
 }
 
 /// Whether some statements had better run behind the products over all rows that follow a region than in it: the region has filled the second cache with
-/// what those read, and all that the statements read of it is held for all rows anyway.
+/// what those read, and all that the statements read of it is held for all rows anyway.  A sum over the rows stays: beside what makes its terms it reads
+/// nothing, and leaves them to the products.
 bool FunctionLowering::is_full(const PartPlan& plan, int number, const std::vector<size_t>& unit) const {
   constexpr int64_t kShare = 4;  // of the second cache: weights, gradients and what is left behind are there as well
   if (number + 1 >= static_cast<int>(plan.regions.size()) || plan.regions[number + 1].row) return false;
+  if (std::all_of(unit.begin(), unit.end(), [&](size_t i) { return statements_[i].reduces_rows; })) return false;
   const std::set<size_t> members(plan.regions[number].members.begin(), plan.regions[number].members.end());
   for (size_t i : unit) {
     for (const Read& r : statements_[i].reads) {

@@ -79,6 +79,26 @@ TEST_CASE("what only bf16 products read, and what is saved for the backward pass
   CHECK_FALSE(kept_in_bf16("logits"));  // the softmax reads them
 }
 
+TEST_CASE("a bias's gradient is summed where its terms are made, so that products alone read them, in bf16") {
+  const std::pair<const char*, uint32_t> widths[] = {{"v5ln", 192}, {"gpt2", 768}, {"gpt2", 1024}};  // of what is split, and of the feed-forward network
+  for (const auto& [name, width] : widths) {
+    cli::CompileOptions options;
+    options.model = std::string(CPUFLOW_SOURCE_DIR "/modeldefs/") + name + ".toml";
+    options.overrides = {{cli::kPrecisionSetting, "bf16"}};
+    options.run = options.eval = options.rows = false;
+    const cli::CompiledModel model = cli::compile_model(options);
+    int rounded = 0, exact = 0;
+    for (const ir::Buffer& b : model.program.buffers) {
+      const auto has = [&](auto is) { return std::any_of(b.axes.begin(), b.axes.end(), is); };
+      const bool wide = has([&](const ir::Axis& a) { return a.size == width; }) && has([](const ir::Axis& a) { return a.kind == ir::AxisKind::Position; });
+      if (wide && b.space == ir::Space::Lane && b.rows == ir::Rows::All) ++(b.bf16 ? rounded : exact);
+    }
+    INFO(name << " " << width);
+    CHECK(rounded > 0);
+    CHECK(exact == 0);
+  }
+}
+
 TEST_CASE("products over all rows run while what they read is near: in between, if a layer fills the second cache") {
   auto products_of_a_layer = [](std::map<std::string, std::string> sizes) {
     cli::CompileOptions options;
