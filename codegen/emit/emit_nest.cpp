@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
+#include <utility>
 
 namespace cpuflow::codegen {
 using namespace ir;
@@ -530,13 +532,19 @@ class NestEmitter {
     }
   }
 
-  /// Asks for the next row of what is written far away: processors foresee what is read, not what is written.
+  /// Asks for the next row of what lies far away: before it is written, which no processor foresees, and before it is read, which each foresees for a few
+  /// rows of memory at once.
   void ask_for_next_row(int depth) {
-    for (const Store& s : nest_.stores) {
-      const int64_t step = p_.buffers[s.place.buffer].far ? names_.next_row(s.place) : 0;
-      if (step == 0 || stride(s.place) != 1) continue;
-      line(depth, fmt::format("kernel::will_write({} + {} {} {});", names_.buffer(s.place.buffer), names_.offset(s.place, nullptr, indices(s.place)), step < 0 ? '-' : '+', std::abs(step)));
-    }
+    std::set<std::pair<Place, bool>> asked;
+    Step step;
+    step.nest = nest_;
+    for_each_place(p_, step, [&](const Place& p, Access access) {
+      const bool write = writes(access);
+      const int64_t next = p_.buffers[p.buffer].far ? names_.next_row(p) : 0;
+      const bool computed = std::any_of(p.indices.begin(), p.indices.end(), [](const Index& i) { return i.computed != kNone; });
+      if (access == Access::Own || next == 0 || stride(p) != 1 || computed || !asked.insert({p, write}).second) return;
+      line(depth, fmt::format("kernel::will_{}({} + {} {} {});", write ? "write" : "read", names_.buffer(p.buffer), names_.offset(p, nullptr, indices(p)), next < 0 ? '-' : '+', std::abs(next)));
+    });
   }
 
   std::string widened_store(ExprId e) {

@@ -93,6 +93,11 @@ template <class T>
 KERNEL_INLINE void will_write(const T* p) {
   __builtin_prefetch(p, 1, 3);
 }
+/// Asks for the line of what is read soon, into the second cache.
+template <class T>
+KERNEL_INLINE void will_read(const T* p) {
+  __builtin_prefetch(p, 0, 2);
+}
 
 template <class V>
 KERNEL_INLINE void store(float* p, V value) {
