@@ -38,7 +38,7 @@ struct Buffer {
   int64_t history = 0;           // how many earlier rows are read, if that is known; a tile's first row follows them
   int64_t floats = 0;            // size, in floats
   int64_t offset = 0;            // in its space
-  bool far = false;              // so much is held that a row is not near when it is written: loops over rows ask for the next one
+  bool far = false;              // so much is held that a row is not near when a loop comes to it: loops over rows ask for the next one
   bool persistent = false;       // keeps its contents between calls: the carried state of `rows`
   std::vector<double> values;    // Literal
   NodeId node = kNoNode;

@@ -532,17 +532,26 @@ class NestEmitter {
     }
   }
 
+  /// Elements from a place to where the next row has it, or, of rows that are too large for that, the next round of one of the nest's loops.
+  int64_t next_place(const Place& p) const {
+    constexpr int64_t kNear = 16384;  // bytes: what is asked for is still in the first cache when a loop comes to it
+    int64_t next = names_.next_row(p);
+    for (int i = 0; i < nest_.lane && std::abs(next) * p_.buffers[p.buffer].element_bytes() > kNear; ++i) next = stride_along(p_, p, nest_.loops[static_cast<size_t>(i)]);
+    return next;
+  }
+
   /// Asks for the next row of what lies far away: before it is written, which no processor foresees, and before it is read, which each foresees for a few
   /// rows of memory at once.
   void ask_for_next_row(int depth) {
+    constexpr int64_t kLine = 16;  // numbers: nearer ones come with those at hand
     std::set<std::pair<Place, bool>> asked;
     Step step;
     step.nest = nest_;
     for_each_place(p_, step, [&](const Place& p, Access access) {
       const bool write = writes(access);
-      const int64_t next = p_.buffers[p.buffer].far ? names_.next_row(p) : 0;
+      const int64_t next = p_.buffers[p.buffer].far ? next_place(p) : 0;
       const bool computed = std::any_of(p.indices.begin(), p.indices.end(), [](const Index& i) { return i.computed != kNone; });
-      if (access == Access::Own || next == 0 || stride(p) != 1 || computed || !asked.insert({p, write}).second) return;
+      if (access == Access::Own || std::abs(next) < kLine || stride(p) != 1 || computed || !asked.insert({p, write}).second) return;
       line(depth, fmt::format("kernel::will_{}({} + {} {} {});", write ? "write" : "read", names_.buffer(p.buffer), names_.offset(p, nullptr, indices(p)), next < 0 ? '-' : '+', std::abs(next)));
     });
   }

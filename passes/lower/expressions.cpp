@@ -55,7 +55,7 @@ Index FunctionLowering::index_of_node(NodeId id, const Env& env) {
 ExprId FunctionLowering::load_value(NodeId id, const Env& env) {
   BufferId buffer = external ? external(id) : kNone;
   if (buffer == kNone) {
-    if (!buffers_.count(id)) buffers_[id] = b_.add_buffer(b_.value_buffer(id, rate_ <= Rate::Step ? Space::Shared : Space::Lane));
+    buffer_of(id);
     buffer = buffers_[id];
     node_of_[buffer] = id;
   }

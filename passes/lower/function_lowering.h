@@ -107,6 +107,8 @@ class FunctionLowering {
   bool in_scope(const Statement& s, const ir::Axis& axis) const;
   void find_reads(Statement& s);
   void add_read(Statement& s, const ir::Place& place, bool whole = false);
+  bool is_read_along_positions(ir::NodeId id) const;
+  ir::BufferId buffer_of(ir::NodeId id);
   ir::Place own_place(ir::NodeId id);
   std::optional<ir::Axis> row_of(ir::NodeId id, const ir::Axes& over) const;
 

@@ -251,7 +251,7 @@ BufferId ProgramBuilder::literal(NodeId id) {
   return it->second = add_buffer(b);
 }
 
-Buffer ProgramBuilder::value_buffer(NodeId id, Space space) const {
+Buffer ProgramBuilder::value_buffer(NodeId id, Space space, bool positions_last) const {
   const Node& n = graph[id];
   Buffer b;
   b.name = name_of(id);
@@ -265,7 +265,7 @@ Buffer ProgramBuilder::value_buffer(NodeId id, Space space) const {
   for (const Axis& a : n.axes) {
     if (a.kind == AxisKind::Batch) continue;
     const bool position = a.kind == AxisKind::Position;
-    if (position && rows > (a.ordinal < kSplitOrdinal ? 0 : 1)) {
+    if (position && (positions_last || rows > (a.ordinal < kSplitOrdinal ? 0 : 1))) {
       others.push_back(a);
     } else {
       rows += position;

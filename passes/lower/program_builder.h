@@ -54,8 +54,8 @@ class ProgramBuilder {
   ir::BufferId param(ir::NodeId node);
   ir::BufferId input(ir::NodeId node);
   ir::BufferId literal(ir::NodeId node);
-  /// The buffer of a value, axes without the batch axis.
-  ir::Buffer value_buffer(ir::NodeId node, ir::Space space) const;
+  /// The buffer of a value, axes without the batch axis; with positions innermost, or rows of what a position has.
+  ir::Buffer value_buffer(ir::NodeId node, ir::Space space, bool positions_last = false) const;
   ir::BufferId shared_value(ir::NodeId node);
   /// The element of [rows][V], not padded, that a caller gets.
   ir::Place logits_place(ir::NodeId id);

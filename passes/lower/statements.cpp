@@ -53,15 +53,41 @@ std::optional<Axis> FunctionLowering::row_of(NodeId id, const Axes& over) const 
   return std::nullopt;
 }
 
+/// Whether a value of few numbers a position is read, or summed up, for many positions at once: its positions lie side by side then, for lanes to run along.
+bool FunctionLowering::is_read_along_positions(NodeId id) const {
+  const Node& n = g_[id];
+  if (rate_ != Rate::Sequence || row_range || !b_.options.fuse || n.op == Op::Scatter || is_product(id)) return false;
+  int positions = 0;
+  uint64_t numbers = 1;
+  for (const Axis& a : n.axes) {
+    positions += a.kind == AxisKind::Position;
+    if (a.kind == AxisKind::Feature) numbers *= a.size;
+  }
+  if (positions != 1 || numbers == 1 || numbers >= static_cast<uint64_t>(b_.options.lanes)) return false;
+  bool along = n.op == Op::Sum && b_.position_cycle[id] < 0 && std::any_of(n.from.begin(), n.from.end(), [](const Axis& a) { return a.kind == AxisKind::Position; });
+  for (NodeId u : users_[id]) {
+    if (g_[u].op == Op::Rename) along = along || g_[u].from[0].kind == AxisKind::Position;
+    else if (!is_elementwise(g_[u].op) && !is_reduction(g_[u].op) && !(g_[u].op == Op::Carry && g_[u].from[0].kind == AxisKind::Position)) return false;
+    if (g_[u].op == Op::Mul && users_[u].size() == 1 && is_product(users_[u][0])) return false;
+  }
+  return along;
+}
+
+BufferId FunctionLowering::buffer_of(NodeId id) {
+  const auto [it, fresh] = buffers_.try_emplace(id, kNone);
+  if (!fresh) return it->second;
+  if (id == logits) it->second = b_.logits_place(id).buffer;
+  else it->second = b_.add_buffer(b_.value_buffer(id, rate_ <= Rate::Step ? Space::Shared : Space::Lane, is_read_along_positions(id)));
+  return it->second;
+}
+
 Place FunctionLowering::own_place(NodeId id) {
   for (const Target& t : targets) {
     if (t.node == id) return t.place;
   }
-  if (!buffers_.count(id)) {
-    buffers_[id] = id == logits ? b_.logits_place(id).buffer : b_.add_buffer(b_.value_buffer(id, rate_ <= Rate::Step ? Space::Shared : Space::Lane));
-  }
-  node_of_[buffers_[id]] = id;
-  return {buffers_[id], indices_of(b_.program.buffers[buffers_[id]], identity(g_[id].axes))};
+  const BufferId buffer = buffer_of(id);
+  node_of_[buffer] = id;
+  return {buffer, indices_of(b_.program.buffers[buffer], identity(g_[id].axes))};
 }
 
 bool FunctionLowering::in_scope(const Statement& s, const Axis& axis) const {
@@ -396,6 +422,10 @@ void FunctionLowering::build(NodeId id) {
       s.steps.clear();
       s.before.clear();
       ExprId value = condition_outside(pull(n.inputs[0], identity(g_[n.inputs[0]].axes)));
+      if (const std::optional<Axis> made = row_of(n.inputs[0], {}); n.op == Op::Sum && is_read_along_positions(id) && made && contains(over, *made)) {
+        s.row = made;  // a row of terms is added to all sums where it is made
+        s.reduces_rows = true;
+      }
       Store::How how = n.op == Op::Sum ? Store::How::Sum : n.op == Op::Max ? Store::How::Max : n.op == Op::Min ? Store::How::Min : Store::How::Prod;
       build_nest(s, without_batch(n.axes), over, value, how, own_place(id));
       return;

@@ -1,6 +1,7 @@
 // The text form of every LoopProgram of the zoo, and what is wrong in one.
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "ir/diagnostics.h"
 #include "ir/loops.h"
@@ -97,6 +98,25 @@ TEST_CASE("a bias's gradient is summed where its terms are made, so that product
     CHECK(rounded > 0);
     CHECK(exact == 0);
   }
+}
+
+TEST_CASE("what is read for many positions at once has its positions side by side, unless a row has enough for a vector") {
+  auto stride_of_positions = [](const std::string& heads) {
+    cli::CompileOptions options;
+    options.model = CPUFLOW_SOURCE_DIR "/modeldefs/v74.toml";
+    options.overrides = {{"H", heads}, {"L", "2"}};
+    options.target = "avx512";
+    options.run = options.eval = options.rows = false;
+    std::set<int64_t> strides;
+    for (const ir::Buffer& b : cli::compile_model(options).program.buffers) {
+      for (size_t i = 0; i < b.axes.size(); ++i) {
+        if (b.name == "kept" && b.axes[i].kind == ir::AxisKind::Position) strides.insert(b.strides[i]);
+      }
+    }
+    return strides;
+  };
+  CHECK(stride_of_positions("4") == std::set<int64_t>{1});
+  CHECK_FALSE(stride_of_positions("16").count(1));
 }
 
 TEST_CASE("products over all rows run while what they read is near: in between, if a layer fills the second cache") {
