@@ -164,6 +164,7 @@ class FunctionLowering {
   };
   std::map<ir::NodeId, std::vector<Use>> find_uses() const;
   bool may_pass_on(ir::NodeId node, const Statement& producer, const std::vector<Use>& uses) const;
+  void lay_out_by_rows(ir::Buffer& b) const;
   void choose_held();
   void choose_tiles();
   void level_cut_tiles();

@@ -144,6 +144,15 @@ bool FunctionLowering::may_pass_on(NodeId node, const Statement& producer, const
   return carried;
 }
 
+/// Of what is held for some rows, or moved with them, a row lies together.
+void FunctionLowering::lay_out_by_rows(Buffer& b) const {
+  const size_t last = b.axes.size() - 1;
+  if (b.axes.size() < 2 || b.axes[last] != b.row || b.axes[last - 1].kind != AxisKind::Feature) return;
+  int64_t stride = 1;
+  for (size_t i = last; i-- > 0 && b.axes[i].kind == AxisKind::Feature;) b.strides[i] = stride, stride *= b.axes[i].size;
+  b.strides[last] = stride;
+}
+
 /// How many rows and layers of each value are held, and what is kept between calls.
 void FunctionLowering::choose_held() {
   std::map<NodeId, std::vector<Use>> uses = find_uses();
@@ -201,6 +210,7 @@ void FunctionLowering::choose_held() {
       b.rows = Rows::Tile;
     }
     if (bounded && b.rows != Rows::One) b.history = distance;
+    if (b.rows != Rows::All || b.history > 0) lay_out_by_rows(b);
     if (!layers) {
       for (size_t i = 0; i < b.axes.size(); ++i) {
         if (b.axes[i].kind == AxisKind::Layer) b.strides[i] = 0;
@@ -286,7 +296,7 @@ void FunctionLowering::size_buffers() {
         elements = std::max(elements, b.strides[i]);
         continue;
       }
-      elements = std::max(elements, b.strides[i]) * b.axes[i].size;
+      elements = std::max(elements, b.strides[i] * b.axes[i].size);
     }
     b.floats = b.rows == Rows::Block ? 0 : floats_of(b, elements * rows);
     const bool layers = std::any_of(b.axes.begin(), b.axes.end(), [&](const Axis& a) { return a.kind == AxisKind::Layer && b.strides[index_of(b.axes, a)] != 0; });

@@ -287,3 +287,12 @@ TEST_CASE("a value that reads others at the row before and at the row behind wai
                                            "x[t,i] = x[t,i] + sum(s: a[t,s] * p[s,i]) + 0.1 * a[t,0] + 0.1 * sum(s: a[t-1,s] * a[t,s])\nlogits = x @ transpose(embed)\n'''\n"
                                            "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "T = 4", "T = 9"));
 }
+
+TEST_CASE("few numbers a position, read at earlier rows and by all later ones") {
+  const std::string few = replaced(model("x = embed[tokens]\ng = tanh(gate(x))\nlate[t,h] = 0.3 * mean(s | s < t: g[s,2-h] * g[s-3,h] + g[s,h])\n"
+                                         "p[t,s,h] = exp(min(g[t,h] - g[s,h], 0))\nfar[t,h] = sum(s | s <= t: p[t,s,h] * g[s,h])\n"
+                                         "logits = mix(x + back(late + far)) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"),
+                                   "[params]", "[params]\ngate = \"linear(d, 3)\"\nback = \"linear(3, d)\"");
+  check_against_interpreter(replaced(few, "T = 4", "T = 8"));
+  check_against_interpreter(replaced(replaced(few, " + far", ""), "T = 4", "T = 8"));  // the gradient alone reads along positions
+}
