@@ -105,23 +105,26 @@ class Saver {
     }
   }
 
-  /// Whether the backward pass looks at x only where a condition holds.
-  bool only_within(NodeId x, NodeId condition) const {
-    auto selects = [&](NodeId user, NodeId value) { return in_[user].op == Op::Select && in_[user].inputs[0] == condition && in_[user].inputs[1] == value && in_[user].inputs[2] != value; };
-    return std::all_of(users_[x].begin(), users_[x].end(), [&](NodeId u) {
-      if (!backward_[u] || selects(u, x)) return true;
-      return in_[u].op == Op::Mul && std::all_of(users_[u].begin(), users_[u].end(), [&](NodeId user) { return !backward_[user] || selects(user, u); });
+  /// Whether the backward pass looks at x only where some conditions hold.
+  bool only_within(NodeId x, std::set<NodeId> conditions) const {
+    return conditions.empty() || std::all_of(users_[x].begin(), users_[x].end(), [&](NodeId u) {
+      if (!backward_[u]) return true;
+      const Node& n = in_[u];
+      std::set<NodeId> left = conditions;
+      const bool selects = n.op == Op::Select && n.inputs[1] == x && n.inputs[2] != x && left.erase(n.inputs[0]) != 0;
+      return (selects || n.op == Op::Mul) && (left.empty() || (!users_[u].empty() && only_within(u, left)));
     });
   }
 
-  /// What is saved where a condition holds, and read nowhere else: x of (x where c, else 0).
+  /// What is saved where conditions hold, and read nowhere else: x of (x where c, else 0).
   void find_masked() {
     for (NodeId id : std::set<NodeId>(saved_)) {
-      const Node& n = in_[id];
-      if (!is_zero_else(in_, id) || in_[n.inputs[1]].axes != n.axes) continue;
-      if (!saved_.count(n.inputs[1]) || !only_within(n.inputs[1], n.inputs[0])) continue;
-      saved_.erase(n.inputs[1]);
-      scaled_[n.inputs[1]] = {id, kNoNode};
+      NodeId x = id;
+      std::set<NodeId> conditions;
+      while (is_zero_else(in_, x) && in_[in_[x].inputs[1]].axes == in_[id].axes) conditions.insert(in_[x].inputs[0]), x = in_[x].inputs[1];
+      if (conditions.empty() || !saved_.count(x) || !only_within(x, conditions)) continue;
+      saved_.erase(x);
+      scaled_[x] = {id, kNoNode};
     }
   }
 
@@ -154,18 +157,28 @@ class Saver {
 
   bool has_copy(NodeId x) const { return saved_.count(origin(x)) || scaled_.count(origin(x)) || computed_.count(origin(x)); }
 
+  bool is_few(NodeId input, NodeId user) const { return element_count(in_[input].axes) * kFew <= element_count(in_[user].axes); }
+
+  /// Whether a node adds or subtracts, and what it reads was rounded.
+  bool adds_rounded(NodeId id) const {
+    const Node& n = in_[id];
+    if (n.op != Op::Add && n.op != Op::Sub) return false;
+    const bool exact = std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return is_few(i, id); });
+    return !exact && !is_constant(in_, n.inputs[0]) && !is_constant(in_, n.inputs[1]);
+  }
+
   /// Whether a node reads its input as it is when it is computed once more: a number of a row, or a condition that all sequences share.
   bool stays(NodeId user, NodeId input) const {
     const Node &n = in_[user], &i = in_[input];
     const bool shared = std::none_of(i.axes.begin(), i.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; });
-    return i.op == Op::Constant || (n.op == Op::Mul && element_count(i.axes) * kFew <= element_count(n.axes)) || (i.dtype == DType::Bool && shared);
+    return i.op == Op::Constant || (n.op != Op::Select && is_few(input, user)) || (i.dtype == DType::Bool && shared);
   }
 
   /// Whether x follows from what is saved by so many cheap operations.
   bool follows(NodeId x, int operations) const {
     const Node& n = in_[x];
     if (operations == 0 || (n.op != Op::Mul && n.op != Op::Neg && n.op != Op::Add && n.op != Op::Sub && n.op != Op::Select)) return false;
-    if ((n.op == Op::Add || n.op == Op::Sub) && !is_constant(in_, n.inputs[0]) && !is_constant(in_, n.inputs[1])) return false;
+    if (adds_rounded(x)) return false;
     return std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return stays(x, i) || has_copy(i) || follows(origin(i), operations - 1); });
   }
 

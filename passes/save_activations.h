@@ -9,8 +9,9 @@ namespace cpuflow::passes {
 /// Rounding does no harm to factors.  These stay what they are: what a gradient compares, chooses by or takes a function of, what it subtracts from
 /// something similar, what it multiplies the state of a recurrence with, where errors would add up, and what is no larger than a few numbers a row.
 ///
-/// Where the backward pass reads both x and x / r, with one r for a row, as that of a norm does, only x / r is saved: x is that times r.  Where it reads x, but only where a condition holds, and (x where it holds, else 0), only the latter is saved.  What follows
-/// from copies by cheap operations is computed from them, unless a product reads it.
+/// Where the backward pass reads both x and x / r, with one r for a row, as that of a norm does, only x / r is saved: x is that times r.  Where it reads x,
+/// but only where conditions hold, and (x where they hold, else 0), only the latter is saved.  What follows by cheap operations from copies, or from few
+/// numbers that many share, is computed from them, unless a product reads it.
 /// Requires: nothing behind it looks for the form of gradients.  Ensures: the same values but for rounding.
 ir::Graph save_activations(const ir::Graph& in);
 

@@ -92,7 +92,9 @@ SumTerms terms_of(Graph& g, const Node& sum) {
       open.push_back(m.inputs[1]);
       open.push_back(m.inputs[0]);
     } else if (is_zero_else(g, f)) {
-      for (NodeId c : conjuncts(g, m.inputs[0])) terms.conditions.push_back(c);
+      for (NodeId c : conjuncts(g, m.inputs[0])) {
+        if (std::find(terms.conditions.begin(), terms.conditions.end(), c) == terms.conditions.end()) terms.conditions.push_back(c);
+      }
       open.push_back(m.inputs[1]);
     } else if (m.op == Op::Neg) {
       terms.negative = !terms.negative;

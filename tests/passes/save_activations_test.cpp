@@ -91,6 +91,30 @@ TEST_CASE("few numbers a row are not worth a copy") {
   CHECK(m.names_saved_for(m.g.binary(Op::Mul, a, b)).empty());
 }
 
+TEST_CASE("a difference of few numbers is computed once more, one of many is saved") {
+  Layers m;
+  const NodeId a = m.named("a", m.value("a_table")), b = m.named("b", m.value("b_table"));
+  constexpr Axis kWide{AxisKind::Feature, 2, 32};
+  auto over_pairs = [&](NodeId x) { return m.g.rename(x, {m.k}, {kWide}); };  // [.., k] - [.., wide]: each has one of 32 of its elements
+  const NodeId pairs = m.named("pairs", m.g.binary(Op::Sub, a, over_pairs(b)));
+  const NodeId third = m.named("third", m.g.binary(Op::Mul, a, m.named("c", over_pairs(m.value("c_table")))));
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, pairs, third)).count("pairs") == 0);
+  const NodeId difference = m.named("difference", m.g.binary(Op::Sub, a, b));
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, difference, m.value("d_table"))).count("difference") == 1);
+}
+
+TEST_CASE("what is read where conditions hold is saved once, as it is there") {
+  Layers m;
+  constexpr Axis kWide{AxisKind::Feature, 2, 40};
+  const NodeId x = m.named("x", m.g.unary(Op::Exp, m.value("table"))), matrix = m.g.param("matrix", {m.k, kWide});
+  const NodeId first = m.g.binary(Op::Lt, m.g.iota(m.k), m.g.integer(20)), second = m.g.binary(Op::Lt, m.g.integer(3), m.g.iota(m.k));
+  const NodeId within = m.named("within", m.g.select(first, m.g.select(second, x, m.g.real(0)), m.g.real(0)));
+  const NodeId y = m.named("y", m.g.reduce(Op::Sum, m.g.binary(Op::Mul, within, matrix), {m.k}));  // its gradients read `within`, and x within
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, y, y)) == Names{"within", "y"});
+  const NodeId everywhere = m.g.reduce(Op::Sum, m.g.binary(Op::Mul, x, m.value("b_table")), {m.k});
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, m.g.binary(Op::Mul, y, y), everywhere)).count("x") == 1);
+}
+
 TEST_CASE("of a norm the result is saved, not what deviates from the mean") {
   Layers m;
   const NodeId x = m.named("x", m.value("table")), deviation = m.named("deviation", m.g.binary(Op::Sub, x, m.mean(x)));
