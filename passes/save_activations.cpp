@@ -105,26 +105,29 @@ class Saver {
     }
   }
 
-  /// Whether the backward pass looks at x only where some conditions hold.
-  bool only_within(NodeId x, std::set<NodeId> conditions) const {
+  /// Whether the backward pass looks at x only where some conditions hold; before that, it may be a factor of a factor, so many times.
+  bool only_within(NodeId x, const std::set<NodeId>& conditions, int factors = 3) const {
     return conditions.empty() || std::all_of(users_[x].begin(), users_[x].end(), [&](NodeId u) {
       if (!backward_[u]) return true;
       const Node& n = in_[u];
+      if (n.op == Op::Mul) return factors > 0 && !users_[u].empty() && only_within(u, conditions, factors - 1);
       std::set<NodeId> left = conditions;
-      const bool selects = n.op == Op::Select && n.inputs[1] == x && n.inputs[2] != x && left.erase(n.inputs[0]) != 0;
-      return (selects || n.op == Op::Mul) && (left.empty() || (!users_[u].empty() && only_within(u, left)));
+      if (n.op != Op::Select || n.inputs[1] != x || n.inputs[2] == x || left.erase(n.inputs[0]) == 0) return false;
+      return left.empty() || (!users_[u].empty() && only_within(u, left, factors));
     });
   }
 
-  /// What is saved where conditions hold, and read nowhere else: x of (x where c, else 0).
+  /// What is saved where conditions hold, and read nowhere else: x of (x where they hold, else 0).
   void find_masked() {
     for (NodeId id : std::set<NodeId>(saved_)) {
-      NodeId x = id;
       std::set<NodeId> conditions;
-      while (is_zero_else(in_, x) && in_[in_[x].inputs[1]].axes == in_[id].axes) conditions.insert(in_[x].inputs[0]), x = in_[x].inputs[1];
-      if (conditions.empty() || !saved_.count(x) || !only_within(x, conditions)) continue;
-      saved_.erase(x);
-      scaled_[x] = {id, kNoNode};
+      for (NodeId x = id; is_zero_else(in_, x) && in_[in_[x].inputs[1]].axes == in_[id].axes;) {
+        conditions.insert(in_[x].inputs[0]);
+        x = in_[x].inputs[1];
+        if (!saved_.count(x) || !only_within(x, conditions)) continue;
+        saved_.erase(x);
+        scaled_[x] = {id, kNoNode};
+      }
     }
   }
 

@@ -540,8 +540,7 @@ class NestEmitter {
     return next;
   }
 
-  /// Asks for the next row of what lies far away: before it is written, which no processor foresees, and before it is read, which each foresees for a few
-  /// rows of memory at once.
+  /// Asks for the next row of what lies far away: processors foresee what is read along a row, but neither where the next one begins nor what is written.
   void ask_for_next_row(int depth) {
     constexpr int64_t kLine = 16;  // numbers: nearer ones come with those at hand
     std::set<std::pair<Place, bool>> asked;
