@@ -54,10 +54,7 @@ Index FunctionLowering::index_of_node(NodeId id, const Env& env) {
 
 ExprId FunctionLowering::load_value(NodeId id, const Env& env) {
   BufferId buffer = external ? external(id) : kNone;
-  if (buffer == kNone) {
-    buffer = buffer_of(id);
-    node_of_[buffer] = id;
-  }
+  if (buffer == kNone) buffer = buffer_of(id);
   return load_from(buffer, id, env);
 }
 

@@ -62,6 +62,7 @@ class FunctionLowering {
   bool trivial(ir::NodeId id) const;
   ir::NodeId strip_views(ir::NodeId id) const;
   bool is_product(ir::NodeId id) const;
+  bool is_summed_as_product(ir::NodeId id) const;  // the multiplication of one, and of nothing else
   bool cheap_again(ir::NodeId id, int operations) const;
   void store_operand(ir::NodeId id, bool rounded);
   bool rounds(ir::NodeId product) const;

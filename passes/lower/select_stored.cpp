@@ -46,6 +46,8 @@ bool FunctionLowering::is_product(NodeId id) const {
   return k * only_a * only_b >= 64 && std::min(only_a, only_b) > narrow;
 }
 
+bool FunctionLowering::is_summed_as_product(NodeId id) const { return g_[id].op == Op::Mul && users_[id].size() == 1 && is_product(users_[id][0]); }
+
 /// Whether reading the value again costs about what a load of it would: at most `operations` cheap ones on values that are stored anyway, in
 /// the same loop over layers if in any (held for all layers if at all), or on what the layer before left, and on numbers that are the same
 /// for many of its elements.
@@ -148,8 +150,7 @@ void FunctionLowering::select_stored() {
     }
     if (is_elementwise(n.op) && !trivial(id) && n.op != Op::Stop) {
       if (!b_.options.fuse) {
-        bool product = users_[id].size() == 1 && n.op == Op::Mul && is_product(users_[id][0]);
-        if (!product) stored_[id] = true;
+        if (!is_summed_as_product(id)) stored_[id] = true;
       } else {
         // distinct readers, looking through views
         std::set<NodeId> readers;
@@ -157,7 +158,7 @@ void FunctionLowering::select_stored() {
         while (!through.empty()) {
           NodeId u = through.back();
           through.pop_back();
-          if (saved_as_[id] != kNoNode && g_[u].op == Op::Mul && users_[u].size() == 1 && is_product(users_[u][0]) && rounds(users_[u][0])) continue;  // reads the copy
+          if (saved_as_[id] != kNoNode && is_summed_as_product(u) && rounds(users_[u][0])) continue;  // reads the copy
           if (trivial(u) && g_[u].dtype == DType::Real && g_[u].op != Op::Carry && !stored_[u]) {
             through.insert(through.end(), users_[u].begin(), users_[u].end());
           } else {

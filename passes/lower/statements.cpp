@@ -68,16 +68,17 @@ bool FunctionLowering::is_read_along_positions(NodeId id) const {
   for (NodeId u : users_[id]) {
     if (g_[u].op == Op::Rename) along = along || g_[u].from[0].kind == AxisKind::Position;
     else if (!is_elementwise(g_[u].op) && !is_reduction(g_[u].op) && !(g_[u].op == Op::Carry && g_[u].from[0].kind == AxisKind::Position)) return false;
-    if (g_[u].op == Op::Mul && users_[u].size() == 1 && is_product(users_[u][0])) return false;
+    if (is_summed_as_product(u)) return false;
   }
   return along;
 }
 
+/// The buffer of a value that is computed here.
 BufferId FunctionLowering::buffer_of(NodeId id) {
   const auto [it, fresh] = buffers_.try_emplace(id, kNone);
-  if (!fresh) return it->second;
-  if (id == logits) it->second = b_.logits_place(id).buffer;
-  else it->second = b_.add_buffer(b_.value_buffer(id, rate_ <= Rate::Step ? Space::Shared : Space::Lane, is_read_along_positions(id)));
+  if (fresh && id == logits) it->second = b_.logits_place(id).buffer;
+  else if (fresh) it->second = b_.add_buffer(b_.value_buffer(id, rate_ <= Rate::Step ? Space::Shared : Space::Lane, is_read_along_positions(id)));
+  node_of_[it->second] = id;
   return it->second;
 }
 
@@ -86,7 +87,6 @@ Place FunctionLowering::own_place(NodeId id) {
     if (t.node == id) return t.place;
   }
   const BufferId buffer = buffer_of(id);
-  node_of_[buffer] = id;
   return {buffer, indices_of(b_.program.buffers[buffer], identity(g_[id].axes))};
 }
 
