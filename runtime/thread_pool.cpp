@@ -4,7 +4,6 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <exception>
@@ -14,6 +13,7 @@
 
 #include "codegen/abi/kernel_abi.h"
 #include "runtime/cgroup.h"
+#include "runtime/wait.h"
 
 namespace cpuflow::rt {
 namespace {
@@ -22,20 +22,6 @@ int affinity_threads() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));  // more CPUs than cpu_set_t has room for
-}
-
-/// Returns when `value` is no longer `old`; with `watch` it looks for 50 microseconds before it sleeps.
-template <class T>
-void wait_while(const std::atomic<T>& value, T old, bool watch) {
-  constexpr auto kWatched = std::chrono::microseconds(50);
-  const auto begin = std::chrono::steady_clock::now();
-  while (watch && std::chrono::steady_clock::now() - begin < kWatched) {
-    for (int i = 0; i < 20; ++i) {
-      if (value.load(std::memory_order_acquire) != old) return;
-      __builtin_ia32_pause();
-    }
-  }
-  while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }
 
 }  // namespace

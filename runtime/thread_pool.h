@@ -29,6 +29,8 @@ class Team {
   /// body(context, part, size()) for every part, one on each thread, and waits for all.  `team` is a Team; the form is that of cpuflow_call::fork.
   /// The body must not throw, nor call this.
   static void fork(void* team, void (*body)(void* context, int part, int parts), void* context);
+  /// Whether threads that wait look for a while before they sleep: where there is a CPU for each.
+  bool watches() const { return watch_; }
   /// Lets a kernel use these threads, if there are several.
   void lend_to(cpuflow_call& call);
 
@@ -37,7 +39,7 @@ class Team {
   void stop();
 
   std::vector<std::thread> workers_;
-  bool watch_;  // there is a CPU for each thread
+  bool watch_;
   // What a thread reads when its work begins comes with one cache line, and what it writes when it ends is on another.
   alignas(64) std::atomic<uint32_t> round_{0};
   bool stop_ = false;

@@ -18,8 +18,12 @@ typedef struct cpuflow_call {
   int32_t first, last;    /* rows: positions first .. last-1 */
   int32_t streams;        /* rows: sequences that are continued together, at least one; several take one position a call */
   void (*fork)(void *team, void (*body)(void *context, int part, int parts), void *context);
-                          /* prepare, finish, rows: runs body for every part at once and waits for all, so that several threads pack and read the weights; null: there is one */
+                          /* prepare, finish: runs body for every part at once and waits for all, so that several threads pack the weights; null: there is one */
   void *team;
+  int32_t part, parts;    /* rows: which of the threads that continue one text together, each of which calls it with a lane and an `out` of its own; 0, 1: there is one */
+  void (*pass_on)(void *partner, float *row, int first, int last, int columns);
+                          /* rows: a thread that has computed the columns first .. last - 1 of a row gives them to the others, and gets theirs; all take part in the same order */
+  void *partner;
   int64_t lane_step;      /* rows: floats from the lane of a stream to that of the next; their tokens [T] and rows of `out` follow each other */
   uint64_t seed;          /* random draws: seed of the run */
   uint64_t counter;       /* random draws: number of the micro-batch since the beginning of the run */

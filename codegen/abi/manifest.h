@@ -42,6 +42,7 @@ struct Manifest {
   int64_t B = 1, T = 1, V = 1;
   int64_t lanes = 4;                       // gradient lanes: sequence b belongs to lane b % lanes
   uint64_t param_floats = 0, shared_floats = 0, lane_floats = 0, grad_floats = 0, loss_floats = 0, rows_lane_floats = 0;
+  uint64_t row_floats = 0;                 // the widest row that threads which run `rows` together pass on to each other
   std::vector<ParamInfo> params;
   std::vector<std::string> losses;         // terms in order; "total" is what is trained
   int64_t cross_entropy = -1;              // the term that is the cross-entropy of the next token, in nats; -1: none is

@@ -275,7 +275,7 @@ class Emitter {
 
   void product_of_streams(int indent, const Step& s, const Names& names, const Region& r, bool by_row) {
     const Product& p = s.product;
-    line(indent, fmt::format("kernel::product_of_streams{}<{}, {}, {}>(kernel::team_of(call), kernel::rows_of(call, {}), {}, {}, {}, {}, {});", p.bf16 ? "_bf16" : "", p.n.size, p.k.size, p.accumulate,
+    line(indent, fmt::format("kernel::product_of_streams{}<{}, {}, {}>(kernel::partner_of(call), kernel::rows_of(call, {}), {}, {}, {}, {}, {});", p.bf16 ? "_bf16" : "", p.n.size, p.k.size, p.accumulate,
                              rows(r, by_row), pointer(p.a, names, r, {p.m, p.k}), row_step(p.a, p.m), pointer(p.b, names, r, {}), pointer(p.c, names, r, {p.m, p.n}), row_step(p.c, p.m)));
   }
 

@@ -251,7 +251,7 @@ inline void pack_bf16(const A* src, long stride_k, long stride_n, int K, int N, 
 /// The same by all threads, where the matrix is large.
 template <class A>
 inline void pack_bf16(const Team& team, const A* src, long stride_k, long stride_n, int K, int N, float* dst) {
-  team.all(1, packed_bf16(K, N), N, kColumnStep, [=](int n, int columns) { pack_bf16(src + n * stride_n, stride_k, stride_n, K, columns, dst + packed_bf16(K, n)); });
+  team.columns(packed_bf16(K, N), N, [=](int n, int columns) { pack_bf16(src + n * stride_n, stride_k, stride_n, K, columns, dst + packed_bf16(K, n)); });
 }
 
 }  // namespace CPUFLOW_KERNEL_NAMESPACE

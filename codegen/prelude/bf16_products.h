@@ -534,12 +534,12 @@ KERNEL_INLINE void product_part_bf16(Part inner, Part columns, int m, int K, con
   multiply_bf16(m, columns.last - static_cast<int>(n), inner.last - inner.first, kAdd, a + inner.first, a_row, b + n / kPanel * panel + inner.first / 2 * kPanel, panel, c + n, c_row);
 }
 
-/// product_of_streams() with operands in bf16; a thread that helps needs no Tiles, since it has one row.
+/// product_of_streams() with operands in bf16.
 template <int N, int K, bool kAdd, class A>
-inline void product_of_streams_bf16(const Team& team, int m, const A* a, long a_row, const float* b, float* c, long c_row) {
+inline void product_of_streams_bf16(const Partner& self, int m, const A* a, long a_row, const float* b, float* c, long c_row) {
   constexpr long panel = panel_of_bf16(K);
   auto multiply_columns = [=](int n, int columns) { multiply_bf16(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, panel, c + n, c_row); };
-  team.all(m, packed_bf16(K, N), N, columns_at_once(panel), multiply_columns);
+  self.all(m, packed_bf16(K, N), N, columns_at_once(panel), c, multiply_columns);
 }
 
 /// add_products_t() with operands in bf16.

@@ -123,8 +123,9 @@ inline V uniforms(const cpuflow_call* call, uint32_t stream, uint32_t first, uin
 /// Rows of a product in `rows`, and what lies between two of them in a lane: those of a tile, or one of each stream.
 inline int rows_of(const cpuflow_call* call, int tile) { return call->streams > 1 ? call->streams : tile; }
 inline long row_step(const cpuflow_call* call, long step) { return call->streams > 1 ? call->lane_step : step; }
+inline Team team_of(const cpuflow_call* call) { return {call->fork, call->team}; }
 /// One stream reads columns backwards at every other position; several take longer to multiply.
-inline Team team_of(const cpuflow_call* call) { return {call->fork, call->team, call->streams <= 1 && call->first % 2 != 0}; }
+inline Partner partner_of(const cpuflow_call* call) { return {call->part, call->parts, call->pass_on, call->partner, call->streams <= 1 && call->first % 2 != 0}; }
 
 inline void fill(float* p, long n, float value) {
   for (long i = 0; i < n; ++i) p[i] = value;

@@ -285,26 +285,18 @@ constexpr int columns_at_once(long floats_of_panel) {
   return steps > 1 ? static_cast<int>(steps) * kColumnStep : kColumnStep;
 }
 
-/// How threads share what `rows` reads of its matrices, and what `prepare` and `finish` do.
+constexpr long kWorthMeeting = 1 << 14;  // floats of a matrix that take longer to read than threads to come together
+
+/// How threads share what `prepare` and `finish` do.
 struct Team {
   void (*fork)(void* team, void (*body)(void* context, int part, int parts), void* context);  // runs body for every part at once and waits for all; null: there is one thread
   void* team;
-  bool backwards;  // from the last columns to the first: what was read last in the call before is still in the second cache
 
-  /// Whether threads share a product: it has one row, and so much to read that it takes longer than to come together.
-  KERNEL_INLINE bool shares(int m, long floats_of_b) const { return fork && m == 1 && floats_of_b >= (1 << 14); }
-
-  /// multiply(first, columns) for columns first .. last - 1, so many at a time where their order matters.
-  template <class Multiply>
-  static KERNEL_INLINE void in_order(bool backwards, int first, int last, int columns, const Multiply& multiply) {
-    if (!backwards) return multiply(first, last - first);
-    for (int n = first + (last - first - 1) / columns * columns; n >= first; n -= columns) multiply(n, min(columns, last - n));
-  }
-  /// The same for columns 0 .. N - 1 of a matrix of so many floats, by all threads where that pays.
-  template <class Multiply>
-  KERNEL_INLINE void all(int m, long floats_of_b, int N, int columns, const Multiply& multiply) const {
-    if (!shares(m, floats_of_b)) return in_order(backwards, 0, N, columns, multiply);
-    spread((N + kPanel - 1) / kPanel, [=, back = backwards](int first, int last) __attribute__((always_inline)) { in_order(back, first * kPanel, min(N, last * kPanel), columns, multiply); });
+  /// work(first, columns) for columns 0 .. N - 1 of a matrix of so many floats, by all threads where that pays.
+  template <class Work>
+  KERNEL_INLINE void columns(long floats, int N, const Work& work) const {
+    if (!fork || floats < kWorthMeeting) return work(0, N);
+    spread((N + kPanel - 1) / kPanel, [=](int first, int last) __attribute__((always_inline)) { work(first * kPanel, min(N, last * kPanel) - first * kPanel); });
   }
   /// body(layer) for every layer, of which each thread takes some that follow each other.
   template <class Body>
@@ -331,12 +323,35 @@ struct Team {
   }
 };
 
+/// This thread among those that continue one text together.  All compute the same; of a row that takes long to read for, each computes some columns.
+struct Partner {
+  int part, parts;
+  void (*pass_on)(void* partner, float* row, int first, int last, int columns);
+  void* partner;
+  bool backwards;  // from the last columns to the first: what was read last in the call before is still in the second cache
+
+  /// multiply(first, columns) for columns first .. last - 1, so many at a time where their order matters.
+  template <class Multiply>
+  KERNEL_INLINE void in_order(int first, int last, int columns, const Multiply& multiply) const {
+    if (!backwards) return multiply(first, last - first);
+    for (int n = first + (last - first - 1) / columns * columns; n >= first; n -= columns) multiply(n, min(columns, last - n));
+  }
+  /// The same for columns 0 .. N - 1 of the m rows of c, made of a matrix of so many floats: by all partners where there is one row, and that pays.
+  template <class Multiply>
+  KERNEL_INLINE void all(int m, long floats_of_b, int N, int columns, float* c, const Multiply& multiply) const {
+    if (parts <= 1 || m > 1 || floats_of_b < kWorthMeeting) return in_order(0, N, columns, multiply);
+    const int panels = (N + kPanel - 1) / kPanel, first = min(N, panels * part / parts * kPanel), last = min(N, panels * (part + 1) / parts * kPanel);
+    if (first < last) in_order(first, last, columns, multiply);
+    pass_on(partner, c, first, last, N);
+  }
+};
+
 /// product() where rows may be those of several streams; each is the same numbers as when it is alone.
 template <int N, int K, bool kAdd>
-inline void product_of_streams(const Team& team, int m, const float* a, long a_row, const float* b, float* c, long c_row) {
+inline void product_of_streams(const Partner& self, int m, const float* a, long a_row, const float* b, float* c, long c_row) {
   constexpr long panel = static_cast<long>(K) * kPanel;
   auto multiply_columns = [=](int n, int columns) { multiply(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, panel, c + n, c_row); };
-  team.all(m, packed_floats(K, N), N, columns_at_once(panel), multiply_columns);
+  self.all(m, packed_floats(K, N), N, columns_at_once(panel), c, multiply_columns);
 }
 
 /// From the first up to the last, without it.
@@ -502,7 +517,7 @@ inline void pack(const float* src, long stride_k, long stride_n, int K, int N, f
 
 /// The same by all threads, where the matrix is large.
 inline void pack(const Team& team, const float* src, long stride_k, long stride_n, int K, int N, float* dst) {
-  team.all(1, packed_floats(K, N), N, kColumnStep, [=](int n, int columns) { pack(src + n * stride_n, stride_k, stride_n, K, columns, dst + packed_floats(K, n)); });
+  team.columns(packed_floats(K, N), N, [=](int n, int columns) { pack(src + n * stride_n, stride_k, stride_n, K, columns, dst + packed_floats(K, n)); });
 }
 
 // ---- measuring the machine -------------------------------------------------------------------------------------------------------

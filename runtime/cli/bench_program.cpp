@@ -8,6 +8,7 @@
 #include <random>
 #include <string_view>
 
+#include "runtime/partners.h"
 #include "runtime/train/arrays.h"
 #include "runtime/train/optimizer.h"
 
@@ -52,8 +53,9 @@ struct BenchProgram::Buffers {
         pool(thread_count),
         params(m.param_floats),
         shared(m.shared_floats),
-        rows(static_cast<uint64_t>(kTogether * m.columns())),
-        streams(static_cast<uint64_t>(kTogether) * m.lane_step()),
+        partners(pool.team(), m.row_floats),
+        rows(std::max(static_cast<uint64_t>(kTogether), static_cast<uint64_t>(thread_count)) * static_cast<uint64_t>(m.columns())),
+        streams(std::max(static_cast<uint64_t>(kTogether), static_cast<uint64_t>(thread_count)) * m.lane_step()),
         first(m.param_floats),
         second(m.param_floats),
         optimizer(m, first.get(), second.get()),
@@ -124,8 +126,8 @@ struct BenchProgram::Buffers {
         c.out = rows.get() + begin * m.columns();
         c.first = static_cast<int32_t>(t);
         c.last = static_cast<int32_t>(t + 1);
-        if (count == 1) pool.team().lend_to(c);
-        model.exe.rows(&c);
+        if (count == 1) partners.run(model.exe.rows, c, c.lane_step, m.columns());
+        else model.exe.rows(&c);
       };
       if (count == 1) run(0, 0);  // whose products are what the threads share
       else pool.parallel_for(static_cast<size_t>(parts), run);
@@ -149,7 +151,9 @@ struct BenchProgram::Buffers {
   CompiledModel model;
   const codegen::Manifest& m;
   rt::ThreadPool pool;
-  AlignedFloats params, shared, rows, streams, first, second;
+  AlignedFloats params, shared;
+  rt::Partners partners;
+  AlignedFloats rows, streams, first, second;
   rt::AdamW optimizer;
   int64_t updates = 0;
   std::vector<uint64_t> profile;

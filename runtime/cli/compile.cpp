@@ -88,6 +88,19 @@ void freeze(frontend::Model& model, const std::vector<std::string>& patterns) {
   });
 }
 
+/// Columns of the widest product of a function.
+uint64_t widest_product(const ir::Function& f) {
+  uint64_t widest = 0;
+  for (const ir::Part& part : f.parts) {
+    for (const ir::Region& region : part.regions) {
+      for (const ir::Step* step : ir::steps_of(region)) {
+        if (step->kind == ir::Step::Kind::Product) widest = std::max(widest, static_cast<uint64_t>(step->product.n.size));
+      }
+    }
+  }
+  return widest;
+}
+
 void fill_manifest(CompiledModel& c, const frontend::Model& model) {
   codegen::Manifest& m = c.exe.manifest;
   m.model = model.name;
@@ -108,6 +121,7 @@ void fill_manifest(CompiledModel& c, const frontend::Model& model) {
     if (f.name == "rows") {
       m.rows_lane_floats = static_cast<uint64_t>(f.lane_floats);
       m.state_floats = static_cast<double>(f.carried_floats);
+      m.row_floats = widest_product(f);
     }
     m.lane_floats = std::max(m.lane_floats, static_cast<uint64_t>(f.lane_floats));
   }

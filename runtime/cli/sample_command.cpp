@@ -34,7 +34,7 @@ struct Writer {
     float* params = arena.floats(m.param_floats);
     trained.load(m, params);
     if (!m.causal) streams = 1;
-    while (streams > 1 && rt::Sampler::bytes(m, streams) > rt::available_memory() / 2) streams /= 2;
+    while (streams > 1 && rt::Sampler::bytes(m, streams, pool.size()) > rt::available_memory() / 2) streams /= 2;
     sampler.emplace(model.exe, params, pool, streams);
   }
   CompiledModel model;

@@ -16,6 +16,9 @@ namespace {
 /// Rows of logits that one call gives for a stream: all of them when the model is not causal.
 uint64_t rows_out(const codegen::Manifest& m) { return static_cast<uint64_t>(m.columns() * (m.causal ? 1 : m.T)); }
 
+/// Threads that continue a text together: one where all positions are computed for each token, many rows at a time.
+uint64_t partners_of(const codegen::Manifest& m, int threads) { return m.causal ? static_cast<uint64_t>(threads) : 1; }
+
 }  // namespace
 
 /// A text on its way; the index of its lane is that in the list of texts.
@@ -27,18 +30,24 @@ struct Sampler::Text {
   SampleResult result;
 };
 
-uint64_t Sampler::bytes(const codegen::Manifest& m, int64_t streams) {
-  return Arena::bytes_for(m.shared_floats) + Arena::bytes_for(m.lane_floats) +
-         static_cast<uint64_t>(streams) * (Arena::bytes_for(m.lane_step()) + Arena::bytes_for(rows_out(m)) + Arena::bytes_for(static_cast<uint64_t>(m.T)));
+uint64_t Sampler::bytes(const codegen::Manifest& m, int64_t streams, int threads) {
+  return Arena::bytes_for(m.shared_floats) + Arena::bytes_for(m.lane_floats) + Partners::bytes(threads, m.row_floats) +
+         std::max(static_cast<uint64_t>(streams), partners_of(m, threads)) * (Arena::bytes_for(m.lane_step()) + Arena::bytes_for(rows_out(m))) +
+         static_cast<uint64_t>(streams) * Arena::bytes_for(static_cast<uint64_t>(m.T));
 }
 
 Sampler::Sampler(const codegen::Executable& exe, const float* params, ThreadPool& pool, int64_t streams)
-    : exe_(exe), arena_((require_memory(bytes(exe.manifest, streams), available_memory(), "sampling"), bytes(exe.manifest, streams))), pool_(pool), streams_(static_cast<size_t>(streams)) {
+    : exe_(exe),
+      arena_((require_memory(bytes(exe.manifest, streams, pool.size()), available_memory(), "sampling"), bytes(exe.manifest, streams, pool.size()))),
+      pool_(pool),
+      partners_(pool.team(), exe.manifest.row_floats),
+      streams_(static_cast<size_t>(streams)) {
   const codegen::Manifest& m = exe.manifest;
   if (!exe.rows) throw std::invalid_argument("this model was compiled without `rows`, which sampling needs");
   if (streams < 1 || (streams > 1 && !m.causal)) throw std::invalid_argument(fmt::format("{} streams: at least one, and one only of a model that is not causal", streams));
-  lane_ = arena_.floats(streams_ * m.lane_step());
-  out_ = arena_.floats(streams_ * rows_out(m));
+  const uint64_t lanes = std::max(streams_, partners_of(m, pool.size()));
+  lane_ = arena_.floats(lanes * m.lane_step());
+  out_ = arena_.floats(lanes * rows_out(m));
   tokens_ = arena_.ints(streams_ * static_cast<uint64_t>(m.T));
   call_.params = params;
   call_.shared = arena_.floats(m.shared_floats);
@@ -67,17 +76,22 @@ void Sampler::put_tokens(size_t stream, std::span<const uint32_t> ids, size_t fr
   }
 }
 
-void Sampler::run(size_t stream, size_t streams, int64_t first, int64_t last, Team* team) const {
+cpuflow_call Sampler::call_of(size_t stream, size_t streams, int64_t first, int64_t last) const {
   const codegen::Manifest& m = exe_.manifest;
   cpuflow_call call = call_;
-  if (team) team->lend_to(call);
   call.streams = static_cast<int32_t>(streams);
   call.lane = lane_ + stream * m.lane_step();
   call.tokens = tokens_ + stream * static_cast<size_t>(m.T);
   call.out = out_ + stream * rows_out(m);
   call.first = static_cast<int32_t>(first);
   call.last = static_cast<int32_t>(last);
-  exe_.rows(&call);
+  return call;
+}
+
+void Sampler::run_alone(int64_t first, int64_t last) {
+  const cpuflow_call call = call_of(0, 1, first, last);
+  if (exe_.manifest.causal) partners_.run(exe_.rows, call, call.lane_step, static_cast<int64_t>(rows_out(exe_.manifest)));
+  else exe_.rows(&call);
 }
 
 std::span<const float> Sampler::logits(size_t stream) const { return {out_ + stream * rows_out(exe_.manifest), static_cast<size_t>(exe_.manifest.V)}; }
@@ -90,18 +104,18 @@ std::span<const float> Sampler::next_logits(std::span<const uint32_t> ids) {
   head_at_ = V;
   if (!m.causal) {
     begin();
-    run(0, 1, 0, length, &pool_.team());
+    run_alone(0, length);
     const size_t last = (static_cast<size_t>(length) - 1) * static_cast<size_t>(m.columns());
     head_at_ += last;
     return {out_ + last, V};
   }
-  for (; position_ < length; ++position_) run(0, 1, position_, position_ + 1, &pool_.team());
+  for (; position_ < length; ++position_) run_alone(position_, position_ + 1);
   return logits(0);
 }
 
 uint32_t Sampler::look_ahead(const std::vector<uint32_t>& ids, std::span<const float> logits, const SampleOptions& options) {
   const int64_t position = position_;
-  const std::vector<float> state(lane_, lane_ + exe_.manifest.lane_step());
+  const std::vector<float> state(lane_, lane_ + partners_of(exe_.manifest, partners_.size()) * exe_.manifest.lane_step());
   auto restore = [&] {
     std::copy(state.begin(), state.end(), lane_);
     position_ = position;
@@ -219,7 +233,10 @@ std::vector<SampleResult> Sampler::sample_all(std::span<const SampleRequest> req
     const size_t parts = std::min(texts.size(), static_cast<size_t>(pool_.size()));
     pool_.parallel_for(parts, [&](size_t part, int) {
       const size_t first = texts.size() * part / parts, last = texts.size() * (part + 1) / parts;
-      for (int64_t t = position_; t < length; ++t) run(first, last - first, t, t + 1, nullptr);
+      for (int64_t t = position_; t < length; ++t) {
+        const cpuflow_call call = call_of(first, last - first, t, t + 1);
+        exe_.rows(&call);
+      }
       for (size_t i = first; i < last; ++i) chosen[i] = choose(texts[i], logits(i));
     });
     position_ = length;

@@ -8,6 +8,7 @@
 
 #include "codegen/abi/manifest.h"
 #include "runtime/memory.h"
+#include "runtime/partners.h"
 #include "runtime/thread_pool.h"
 #include "runtime/train/choose_token.h"
 
@@ -34,8 +35,8 @@ class Sampler {
   /// and for several streams of a model that is not causal.
   Sampler(const codegen::Executable& exe, const float* params, ThreadPool& pool, int64_t streams = 1);
 
-  /// Memory that a sampler of so many streams takes.
-  static uint64_t bytes(const codegen::Manifest& manifest, int64_t streams);
+  /// Memory that a sampler of so many streams takes on so many threads.
+  static uint64_t bytes(const codegen::Manifest& manifest, int64_t streams, int threads);
   /// What to tell people before sampling, or "": a model that is not causal recomputes the whole prefix for every token, and what it
   /// learned may not be what it does here.
   std::string warning() const;
@@ -71,16 +72,19 @@ class Sampler {
   static bool add(Text& text, uint32_t id, const std::function<bool(size_t request, uint32_t id)>& on_token);
   /// What `rows` reads of a stream: ids[from ..]; checks them.
   void put_tokens(size_t stream, std::span<const uint32_t> ids, size_t from);
-  /// `rows` for positions first .. last - 1 of so many streams from `stream` on; `team`: threads that share its products, or null.
-  void run(size_t stream, size_t streams, int64_t first, int64_t last, Team* team) const;
+  /// What `rows` is given for positions first .. last - 1 of so many streams from `stream` on.
+  cpuflow_call call_of(size_t stream, size_t streams, int64_t first, int64_t last) const;
+  /// `rows` for positions first .. last - 1 of the first stream, by all threads where it can go on position by position.
+  void run_alone(int64_t first, int64_t last);
   /// What `rows` gave for a stream's last position.
   std::span<const float> logits(size_t stream) const;
 
   const codegen::Executable& exe_;
   Arena arena_;
   ThreadPool& pool_;
+  Partners partners_;
   size_t streams_;
-  float *lane_, *out_;  // one of each stream
+  float *lane_, *out_;  // one of each stream, or of each partner of the text that is alone
   int32_t* tokens_;
   size_t head_at_ = 0;  // in out_
   cpuflow_call call_{};

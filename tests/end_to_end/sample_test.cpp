@@ -54,7 +54,7 @@ TEST_CASE("ids that stand for no text are not chosen") {
 TEST_CASE("texts depend neither on how many are made together nor on the number of threads") {
   // beyond the positions, where each goes on with a longer model, and with products that are large enough to be shared
   TemporaryFolder& folder = trained();
-  const Result run = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / "wide" + " --steps 3 --set d=192"));
+  const Result run = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / "wide" + " --steps 40 --set d=192"));
   REQUIRE(run.status == 0);
   const nlohmann::json many = sampled("wide", words("--samples 5 --tokens 40 --threads 3 --ignore-end"));
   REQUIRE(many.size() == 5);
@@ -66,6 +66,10 @@ TEST_CASE("texts depend neither on how many are made together nor on the number 
       CHECK(many[i]["end"] == one["end"]);
     }
   }
+  std::vector<nlohmann::json> ahead;  // every thread goes back to where the candidates begin
+  for (const char* threads : {"1", "2", "4"}) ahead.push_back(sampled("wide", {"--tokens", "10", "--look-ahead", "4", "--head", "x[b,t,0]", "--beta", "1e6", "--ignore-end", "--threads", threads})["ids"]);
+  CHECK(ahead[1] == ahead[0]);
+  CHECK(ahead[2] == ahead[0]);
 }
 
 TEST_CASE("a text goes on beyond the positions that it was trained with, where the model has more") {

@@ -63,7 +63,7 @@ struct Target {
   void (*round)(const float* x, long n, uint16_t* out);
   /// product<40, 24, add> and product_t<40, add>.
   void (*product_40_24)(int m, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
-  /// product_of_streams<700, 90, true> by a team of so many parts, or by nobody but the caller when there are none.
+  /// product_of_streams<700, 90, true> by so many partners, one after the other.
   void (*product_of_streams_700_90)(bool bf16, int parts, bool backwards, int m, const float* a, long a_row, const float* b, float* c, long c_row);
   /// pack() of a matrix of 90 x 700 by a team of so many parts.
   void (*pack_700_90)(bool bf16, int parts, const float* src, long stride_k, long stride_n, float* dst);

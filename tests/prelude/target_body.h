@@ -11,6 +11,9 @@
 #include "codegen/prelude/loops.h"
 #include "tests/prelude/target.h"
 
+#include <algorithm>
+#include <vector>
+
 namespace prelude_test {
 namespace {
 namespace kernel = CPUFLOW_KERNEL_NAMESPACE;
@@ -123,17 +126,29 @@ void last_part_first(void* parts, void (*body)(void* context, int part, int part
   for (int part = count; part-- > 0;) body(context, part, count);
 }
 
+/// What partners that run one after the other pass on: the columns of those before stay, where the next looks for them.
+void keep_columns(void* given, float* row, int first, int last, int) {
+  float* const all = static_cast<float*>(given);
+  for (int i = 0; i < first; ++i) row[i] = all[i];
+  for (int i = first; i < last; ++i) all[i] = row[i];
+}
+
 void product_of_streams_700_90(bool bf16, int parts, bool backwards, int m, const float* a, long a_row, const float* b, float* c, long c_row) {
   const kernel::Tiles tiles;
-  const kernel::Team team = {parts > 0 ? last_part_first : nullptr, &parts, backwards};
-  if (bf16)
-    kernel::product_of_streams_bf16<700, 90, true>(team, m, a, a_row, b, c, c_row);
-  else
-    kernel::product_of_streams<700, 90, true>(team, m, a, a_row, b, c, c_row);
+  float given[700];
+  const std::vector<float> before(c, c + (m - 1) * c_row + 700);
+  for (int part = 0; part < parts; ++part) {
+    std::copy(before.begin(), before.end(), c);  // each partner has its own
+    const kernel::Partner self = {part, parts, keep_columns, given, backwards};
+    if (bf16)
+      kernel::product_of_streams_bf16<700, 90, true>(self, m, a, a_row, b, c, c_row);
+    else
+      kernel::product_of_streams<700, 90, true>(self, m, a, a_row, b, c, c_row);
+  }
 }
 
 void pack_700_90(bool bf16, int parts, const float* src, long stride_k, long stride_n, float* dst) {
-  const kernel::Team team = {parts > 0 ? last_part_first : nullptr, &parts, false};
+  const kernel::Team team = {parts > 0 ? last_part_first : nullptr, &parts};
   if (bf16)
     kernel::pack_bf16(team, src, stride_k, stride_n, 90, 700, dst);
   else

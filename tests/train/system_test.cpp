@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <numeric>
 #include <set>
@@ -7,6 +9,7 @@
 
 #include "runtime/cgroup.h"
 #include "runtime/memory.h"
+#include "runtime/partners.h"
 #include "runtime/thread_pool.h"
 #include "runtime/train/arrays.h"
 #include "tests/catch.h"
@@ -138,6 +141,43 @@ TEST_CASE("a team runs every part once, each on a thread of its own") {
     const std::set<std::thread::id> different(seen.threads.begin(), seen.threads.begin() + threads);
     CHECK(different.size() == static_cast<size_t>(threads));
     CHECK(seen.threads[0] == std::this_thread::get_id());
+  }
+}
+
+constexpr int kColumns = 100, kRows = 3;  // of a row that partners pass on, and how many in a call
+
+/// Each column of a row depends on all of the row before; a partner computes some of them.  The lane holds the row.
+void passed_on_rows(const cpuflow_call* call) {
+  const int parts = std::max(1, call->parts), first = kColumns * call->part / parts, last = kColumns * (call->part + 1) / parts;
+  for (int row = 0; row < kRows; ++row) {
+    float before[kColumns];
+    std::copy_n(call->lane, kColumns, before);
+    for (int i = first; i < last; ++i) call->lane[i] = std::fmod(std::accumulate(before, before + kColumns, static_cast<float>(i * i)), 1009.0f);
+    if (parts > 1) call->pass_on(call->partner, call->lane, first, last, kColumns);
+  }
+  std::copy_n(call->lane, kColumns, call->out);
+}
+
+TEST_CASE("partners have whole rows, each in a lane of its own, whoever computed which columns") {
+  constexpr int kCalls = 300, kStep = kColumns + 12;
+  std::vector<float> alone;
+  for (int threads = 1; threads <= 4; ++threads) {
+    rt::Team team(threads);
+    rt::Partners partners(team, kColumns);
+    std::vector<float> lanes(static_cast<size_t>(threads * kStep)), out = lanes;
+    for (int i = 0; i < kCalls; ++i) {
+      cpuflow_call call{};
+      call.lane = lanes.data();
+      call.out = out.data();
+      if (i % 100 == 99) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // the others fall asleep
+      partners.run(passed_on_rows, call, kStep, kStep);
+    }
+    if (threads == 1) alone.assign(out.begin(), out.begin() + kColumns);
+    for (int part = 0; part < threads; ++part) {
+      INFO(part << " of " << threads);
+      CHECK(std::equal(alone.begin(), alone.end(), out.begin() + part * kStep));
+      CHECK(std::equal(alone.begin(), alone.end(), lanes.begin() + part * kStep));
+    }
   }
 }
 

@@ -1,0 +1,54 @@
+#include "runtime/partners.h"
+
+#include <algorithm>
+
+#include "runtime/wait.h"
+
+namespace cpuflow::rt {
+
+Partners::Partners(Team& team, uint64_t row_floats)
+    : team_(team), rows_(static_cast<size_t>(team.size())), row_floats_((row_floats + 15) / 16 * 16), columns_(team.size() > 1 ? 2 * row_floats_ : 0) {
+  for (int part = 0; part < team.size(); ++part) places_.push_back({this, part});
+}
+
+uint64_t Partners::bytes(int partners, uint64_t row_floats) { return partners > 1 ? 2 * sizeof(float) * ((row_floats + 15) / 16 * 16) + static_cast<uint64_t>(partners) * sizeof(Row) : 0; }
+
+void Partners::run(cpuflow_kernel* rows, const cpuflow_call& call, int64_t lane_step, int64_t out_step) {
+  if (size() == 1) return rows(&call);
+  struct Work {
+    Partners& all;
+    cpuflow_kernel* rows;
+    const cpuflow_call& call;
+    int64_t lane_step, out_step;
+  } work = {*this, rows, call, lane_step, out_step};
+  Team::fork(
+      &team_,
+      [](void* context, int part, int parts) {
+        const Work& w = *static_cast<const Work*>(context);
+        cpuflow_call own = w.call;
+        own.lane += part * w.lane_step;
+        own.out += part * w.out_step;
+        own.part = part;
+        own.parts = parts;
+        own.pass_on = pass_on;
+        own.partner = &w.all.places_[static_cast<size_t>(part)];
+        w.rows(&own);
+      },
+      &work);
+}
+
+void Partners::pass_on(void* place, float* row, int first, int last, int columns) {
+  const Place& self = *static_cast<const Place*>(place);
+  Partners& all = *self.all;
+  Row& mine = all.rows_[static_cast<size_t>(self.part)];
+  float* const shared = all.columns_.data() + mine.own % 2 * all.row_floats_;
+  std::copy(row + first, row + last, shared + first);
+  const uint32_t before = mine.own++;
+  mine.given.store(mine.own, std::memory_order_release);
+  mine.given.notify_all();
+  for (Row& other : all.rows_) wait_while(other.given, before, all.team_.watches());
+  std::copy(shared, shared + first, row);
+  std::copy(shared + last, shared + columns, row + last);
+}
+
+}  // namespace cpuflow::rt
