@@ -6,9 +6,14 @@
 
 namespace cpuflow::rt {
 
-Partners::Partners(Team& team, uint64_t row_floats)
-    : team_(team), rows_(static_cast<size_t>(team.size())), row_floats_((row_floats + 15) / 16 * 16), columns_(team.size() > 1 ? 2 * row_floats_ : 0) {
-  for (int part = 0; part < team.size(); ++part) places_.push_back({this, part});
+Partners::Partners(Team& team, int count, uint64_t row_floats)
+    : team_(team), rows_(static_cast<size_t>(count)), row_floats_((row_floats + 15) / 16 * 16), columns_(count > 1 ? 2 * row_floats_ : 0) {
+  for (int part = 0; part < count; ++part) places_.push_back({this, part});
+}
+
+int Partners::most(int threads, uint64_t row_floats) {
+  constexpr int kMost = 16;  // each waits for a cache line of every other, for each row
+  return row_floats == 0 ? 1 : std::min(threads, kMost);
 }
 
 uint64_t Partners::bytes(int partners, uint64_t row_floats) { return partners > 1 ? 2 * sizeof(float) * ((row_floats + 15) / 16 * 16) + static_cast<uint64_t>(partners) * sizeof(Row) : 0; }
@@ -23,13 +28,14 @@ void Partners::run(cpuflow_kernel* rows, const cpuflow_call& call, int64_t lane_
   } work = {*this, rows, call, lane_step, out_step};
   Team::fork(
       &team_,
-      [](void* context, int part, int parts) {
+      [](void* context, int part, int) {
         const Work& w = *static_cast<const Work*>(context);
+        if (part >= w.all.size()) return;
         cpuflow_call own = w.call;
         own.lane += part * w.lane_step;
         own.out += part * w.out_step;
         own.part = part;
-        own.parts = parts;
+        own.parts = w.all.size();
         own.pass_on = pass_on;
         own.partner = &w.all.places_[static_cast<size_t>(part)];
         w.rows(&own);
@@ -44,7 +50,7 @@ void Partners::pass_on(void* place, float* row, int first, int last, int columns
   float* const shared = all.columns_.data() + mine.own % 2 * all.row_floats_;
   std::copy(row + first, row + last, shared + first);
   const uint32_t before = mine.own++;
-  mine.given.store(mine.own, std::memory_order_release);
+  mine.given.fetch_add(1, std::memory_order_acq_rel);  // not a store: whether anybody sleeps must not be read before it is seen
   mine.given.notify_all();
   for (Row& other : all.rows_) wait_while(other.given, before, all.team_.watches());
   std::copy(shared, shared + first, row);

@@ -1,7 +1,6 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "codegen/abi/kernel_abi.h"
@@ -9,17 +8,20 @@
 
 namespace cpuflow::rt {
 
-/// The threads of a team as partners that continue one text together: each runs `rows` in a lane of its own, and of a row that takes long to read
-/// for, each computes some columns and gets the others'.  So nobody waits for more than the columns: what is cheap is computed by all.
+/// Threads of a team as partners that continue one text together: each runs `rows` in a lane of its own, and of a row that takes long to read for, each
+/// computes some columns and gets the others'.  What is cheap is computed by all, so that they wait for columns only, and once a call for each other.
 class Partners {
  public:
-  /// `row_floats`: of the widest row that is passed on.  `team` must outlive this object, and nobody else may use it during run().
-  Partners(Team& team, uint64_t row_floats);
+  /// `count`: at least one, at most the threads of the team.  `row_floats`: of the widest row that is passed on.  `team` must outlive this object, and
+  /// nobody else may use it during run().
+  Partners(Team& team, int count, uint64_t row_floats);
 
-  int size() const { return team_.size(); }
+  /// How many of so many threads are of use: one where no row is worth passing on.
+  static int most(int threads, uint64_t row_floats);
+  int size() const { return static_cast<int>(places_.size()); }
   /// Bytes that so many partners take beside their lanes.
   static uint64_t bytes(int partners, uint64_t row_floats);
-  /// `rows` on every thread.  The first has the lane and `out` of the call; lane and `out` of another lie so many floats behind those of the one before.
+  /// `rows` by all partners.  The first has the lane and `out` of the call; lane and `out` of another lie so many floats behind those of the one before.
   void run(cpuflow_kernel* rows, const cpuflow_call& call, int64_t lane_step, int64_t out_step);
 
  private:

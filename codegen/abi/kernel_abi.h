@@ -20,7 +20,7 @@ typedef struct cpuflow_call {
   void (*fork)(void *team, void (*body)(void *context, int part, int parts), void *context);
                           /* prepare, finish: runs body for every part at once and waits for all, so that several threads pack the weights; null: there is one */
   void *team;
-  int32_t part, parts;    /* rows: which of the threads that continue one text together, each of which calls it with a lane and an `out` of its own; 0, 1: there is one */
+  int32_t part, parts;    /* rows: which of the threads that continue one text together, each of which calls it with a lane and an `out` of its own; parts <= 1: there is one */
   void (*pass_on)(void *partner, float *row, int first, int last, int columns);
                           /* rows: a thread that has computed the columns first .. last - 1 of a row gives them to the others, and gets theirs; all take part in the same order */
   void *partner;

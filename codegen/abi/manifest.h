@@ -42,7 +42,7 @@ struct Manifest {
   int64_t B = 1, T = 1, V = 1;
   int64_t lanes = 4;                       // gradient lanes: sequence b belongs to lane b % lanes
   uint64_t param_floats = 0, shared_floats = 0, lane_floats = 0, grad_floats = 0, loss_floats = 0, rows_lane_floats = 0;
-  uint64_t row_floats = 0;                 // the widest row that threads which run `rows` together pass on to each other
+  uint64_t row_floats = 0;                 // the widest row that threads which run `rows` together pass on to each other; 0: none is worth it
   std::vector<ParamInfo> params;
   std::vector<std::string> losses;         // terms in order; "total" is what is trained
   int64_t cross_entropy = -1;              // the term that is the cross-entropy of the next token, in nats; -1: none is
@@ -55,7 +55,8 @@ struct Manifest {
   uint64_t lane_step() const { return ((rows_lane_floats + 15) / 16 | 1) * 16; }
   bool causal = true;                      // `rows` may be called position by position
   double forward_flops = 0, train_flops = 0;  // a token, multiply-adds of products counted as two
-  double state_floats = 0;                 // carried by `rows` from position to position
+  uint64_t kept_floats = 0;                // of a lane of `rows`, the first: all that it keeps from call to call
+  uint64_t carried_floats = 0;             // of those, what a later position reads
 };
 
 /// A model ready to run.  Null entries were not asked for.

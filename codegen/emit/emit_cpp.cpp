@@ -2,6 +2,7 @@
 
 #include "codegen/emit/emit_nest.h"
 #include "codegen/emit/layer_runs.h"
+#include "codegen/emit/shared_rows.h"
 
 #include <fmt/format.h>
 
@@ -209,7 +210,7 @@ class Emitter {
         i += run - 1;
         continue;
       }
-      const bool alone = streams_ && !takes_streams(all[i], r);
+      const bool alone = streams_ && !takes_streams(p_, all[i], r);
       loop(alone);
       step(indent + (alone ? 2 : 0), all[i], alone ? of_stream : names, r, by_row, before);
     }
@@ -259,13 +260,6 @@ class Emitter {
     return v + "1 - " + v + "0";
   }
 
-  /// Whether the rows of a product may be those of several streams: what it multiplies them with is the same for all.
-  bool takes_streams(const Step& s, const Region& r) const {
-    if (!streams_ || s.kind != Step::Kind::Product || !r.has_rows || s.product.m != r.row || s.product.k == r.row || !s.reaches.empty()) return false;
-    const Space a = p_.buffers[s.product.a.buffer].space, b = p_.buffers[s.product.b.buffer].space;
-    return a == Space::Lane && b != Space::Lane && b != Space::Out && stride_along(p_, s.product.a, s.product.k) == 1;
-  }
-
   /// Floats from one row of a product to the next, where rows may be streams.
   std::string row_step(const Place& place, const Axis& m) const {
     const Buffer& b = p_.buffers[place.buffer];
@@ -275,7 +269,8 @@ class Emitter {
 
   void product_of_streams(int indent, const Step& s, const Names& names, const Region& r, bool by_row) {
     const Product& p = s.product;
-    line(indent, fmt::format("kernel::product_of_streams{}<{}, {}, {}>(kernel::partner_of(call), kernel::rows_of(call, {}), {}, {}, {}, {}, {});", p.bf16 ? "_bf16" : "", p.n.size, p.k.size, p.accumulate,
+    const char* who = shared_by_partners(p_, s, r) ? "partner_of" : "alone";
+    line(indent, fmt::format("kernel::product_of_streams{}<{}, {}, {}>(kernel::{}(call), kernel::rows_of(call, {}), {}, {}, {}, {}, {});", p.bf16 ? "_bf16" : "", p.n.size, p.k.size, p.accumulate, who,
                              rows(r, by_row), pointer(p.a, names, r, {p.m, p.k}), row_step(p.a, p.m), pointer(p.b, names, r, {}), pointer(p.c, names, r, {p.m, p.n}), row_step(p.c, p.m)));
   }
 
@@ -348,7 +343,7 @@ class Emitter {
   void product(int indent, const Step& s, const Names& names, const Region& r, bool by_row) {
     if (!s.product.more.empty()) return joint_product(indent, s.product, names, r);
     if (!s.product.blocks.empty()) return product_in_blocks(indent, s.product, names, r);
-    if (takes_streams(s, r)) return product_of_streams(indent, s, names, r, by_row);
+    if (streams_ && takes_streams(p_, s, r)) return product_of_streams(indent, s, names, r, by_row);
     const Product& p = s.product;
     const bool m_rows = r.has_rows && p.m == r.row, k_rows = r.has_rows && p.k == r.row;
     const int64_t a_m = stride_along(p_, p.a, p.m), a_k = stride_along(p_, p.a, p.k), c_m = stride_along(p_, p.c, p.m);

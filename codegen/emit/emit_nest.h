@@ -3,7 +3,6 @@
 #include "ir/loops.h"
 
 #include <map>
-#include <set>
 #include <string>
 
 namespace cpuflow::codegen {

@@ -70,7 +70,10 @@ Step of_one_layer(const Step& step) {
   for (Axes* all : {&out.nest.loops, &out.product.loops, &out.pack.loops, &out.choose.loops}) {
     if (!all->empty()) all->erase(all->begin());  // a step has the loops of its kind only
   }
-  if (step.kind == Step::Kind::Nest) --out.nest.reduced, --out.nest.lane;
+  if (step.kind == Step::Kind::Nest) {
+    --out.nest.reduced;
+    if (out.nest.lane >= 0) --out.nest.lane;
+  }
   return out;
 }
 

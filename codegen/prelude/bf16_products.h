@@ -539,7 +539,7 @@ template <int N, int K, bool kAdd, class A>
 inline void product_of_streams_bf16(const Partner& self, int m, const A* a, long a_row, const float* b, float* c, long c_row) {
   constexpr long panel = panel_of_bf16(K);
   auto multiply_columns = [=](int n, int columns) { multiply_bf16(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, panel, c + n, c_row); };
-  self.all(m, packed_bf16(K, N), N, columns_at_once(panel), c, multiply_columns);
+  self.all(m, N, columns_at_once(panel), c, multiply_columns);
 }
 
 /// add_products_t() with operands in bf16.

@@ -334,20 +334,22 @@ KERNEL_INLINE int_of<V> ceil(V x) {
   return i + (real(i) < x ? splati<V>(1) : splati<V>(0));
 }
 
-/// What an integer is divided by: 1 in place of 0, since the processor would stop the process, also for what a select does not choose.
+/// What an integer is divided by: 1 where the processor would stop the process, also for what a select does not choose: in place of 0, and of -1 below -2^31,
+/// whose quotient is no integer of this size.
 template <class I>
-KERNEL_INLINE I divisor(I b) {
-  return b + ((b == 0) ? I{} + 1 : I{});
+KERNEL_INLINE I divisor(I a, I b) {
+  const auto too_large = (a == -0x7fffffff - 1) & (b == -1);
+  return b + ((b == 0) ? I{} + 1 : I{}) + (too_large ? I{} + 2 : I{});
 }
 /// Quotient rounded down, and the remainder with the divisor's sign, of integers.
 template <class I>
 KERNEL_INLINE I floordiv(I a, I b) {
-  const I by = divisor(b), quotient = a / by, rest = a - quotient * by;
+  const I by = divisor(a, b), quotient = a / by, rest = a - quotient * by;
   return quotient - ((((rest ^ by) < 0) & (rest != 0)) ? I{} + 1 : I{});
 }
 template <class I>
 KERNEL_INLINE I mod(I a, I b) {
-  const I by = divisor(b), rest = a - a / by * by;
+  const I by = divisor(a, b), rest = a - a / by * by;
   return rest + ((((rest ^ by) < 0) & (rest != 0)) ? by : I{});
 }
 

@@ -125,7 +125,10 @@ inline int rows_of(const cpuflow_call* call, int tile) { return call->streams > 
 inline long row_step(const cpuflow_call* call, long step) { return call->streams > 1 ? call->lane_step : step; }
 inline Team team_of(const cpuflow_call* call) { return {call->fork, call->team}; }
 /// One stream reads columns backwards at every other position; several take longer to multiply.
-inline Partner partner_of(const cpuflow_call* call) { return {call->part, call->parts, call->pass_on, call->partner, call->streams <= 1 && call->first % 2 != 0}; }
+inline bool backwards(const cpuflow_call* call) { return call->streams <= 1 && call->first % 2 != 0; }
+inline Partner partner_of(const cpuflow_call* call) { return {call->part, call->parts, call->pass_on, call->partner, backwards(call)}; }
+/// For products that are not worth a meeting.
+inline Partner alone(const cpuflow_call* call) { return {0, 1, nullptr, nullptr, backwards(call)}; }
 
 inline void fill(float* p, long n, float value) {
   for (long i = 0; i < n; ++i) p[i] = value;

@@ -336,10 +336,10 @@ struct Partner {
     if (!backwards) return multiply(first, last - first);
     for (int n = first + (last - first - 1) / columns * columns; n >= first; n -= columns) multiply(n, min(columns, last - n));
   }
-  /// The same for columns 0 .. N - 1 of the m rows of c, made of a matrix of so many floats: by all partners where there is one row, and that pays.
+  /// The same for columns 0 .. N - 1 of the m rows of c: by all partners where there is one row.
   template <class Multiply>
-  KERNEL_INLINE void all(int m, long floats_of_b, int N, int columns, float* c, const Multiply& multiply) const {
-    if (parts <= 1 || m > 1 || floats_of_b < kWorthMeeting) return in_order(0, N, columns, multiply);
+  KERNEL_INLINE void all(int m, int N, int columns, float* c, const Multiply& multiply) const {
+    if (parts <= 1 || m > 1) return in_order(0, N, columns, multiply);
     const int panels = (N + kPanel - 1) / kPanel, first = min(N, panels * part / parts * kPanel), last = min(N, panels * (part + 1) / parts * kPanel);
     if (first < last) in_order(first, last, columns, multiply);
     pass_on(partner, c, first, last, N);
@@ -351,7 +351,7 @@ template <int N, int K, bool kAdd>
 inline void product_of_streams(const Partner& self, int m, const float* a, long a_row, const float* b, float* c, long c_row) {
   constexpr long panel = static_cast<long>(K) * kPanel;
   auto multiply_columns = [=](int n, int columns) { multiply(m, columns, K, kAdd, a, a_row, b + n / kPanel * panel, panel, c + n, c_row); };
-  self.all(m, packed_floats(K, N), N, columns_at_once(panel), c, multiply_columns);
+  self.all(m, N, columns_at_once(panel), c, multiply_columns);
 }
 
 /// From the first up to the last, without it.

@@ -147,10 +147,29 @@ class Builder {
     }
   }
 
+  bool reads_targets(ir::NodeId from) const {
+    std::vector<bool> seen(nodes_.graph.size(), false);
+    std::vector<ir::NodeId> open = {from};
+    while (!open.empty()) {
+      const ir::NodeId id = open.back();
+      open.pop_back();
+      if (seen[id]) continue;
+      seen[id] = true;
+      const ir::Node& n = nodes_.graph[id];
+      if (n.op == ir::Op::Input && n.text == "targets") return true;
+      open.insert(open.end(), n.inputs.begin(), n.inputs.end());
+    }
+    return false;
+  }
+
   void add_head(Frame& f) {
     const std::optional<Value> v = run("--head", {"head_[b,t] = " + head_, "with_head_ = concat(logits, stack(head_))"}, f);
     if (!v || v->features.size() != 1 || v->features[0].size != program_.V + 1) {
       diagnostics_.error(top_, "--head: '" + head_ + "' must be one number for each position");
+      return;
+    }
+    if (reads_targets(v->node)) {
+      diagnostics_.error(top_, "--head: '" + head_ + "' depends on 'targets', the tokens that are to be chosen; while a text is made they are not known");
       return;
     }
     for (ir::Output& o : nodes_.graph.outputs) {

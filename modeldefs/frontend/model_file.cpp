@@ -31,7 +31,7 @@ class Reader {
       sections["block"] = [&](auto& k, auto& v) { block(k, v, "blocks"); };
       sections["blocks"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { block(key, node, std::string(key.str())); }); };
       sections["model"] = [&](auto& k, auto& v) {
-        known_keys(k, v, "[model]", {{"forward", [&](auto&, auto& n) { file_.forward = equations(n); }}});
+        known_keys(k, v, "[model]", {{"forward", [&](auto&, auto& n) { file_.forward = named_equations(n); }}});
       };
       sections["loss"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { loss(key, node); }); };
       sections["watch"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { file_.watch.push_back(term(key, node)); }); };
@@ -71,6 +71,14 @@ class Reader {
   }
 
   std::vector<Statement> equations(const toml::node& node) { return parse_statements(toml_.content(node), toml_.diagnostics()); }
+  /// The same where a value is read by its name only.
+  std::vector<Statement> named_equations(const toml::node& node) {
+    std::vector<Statement> all = equations(node);
+    for (const Statement& s : all) {
+      if (s.targets.empty()) toml_.error(s.at, "this value has no name, so nothing can read it; give it one, as in x = " + s.at.text());
+    }
+    return all;
+  }
   Expr expression(const toml::node& node) { return parse_expression(toml_.content(node), toml_.diagnostics()); }
 
   /// A number, or an expression in quotes.
@@ -213,7 +221,7 @@ class Reader {
                 {"params", [&](auto& k, auto& v) { def.params = params(k, v); }},
                 {"forward", [&](auto&, auto& v) {
                    def.has_forward = true;
-                   def.forward = equations(v);
+                   def.forward = named_equations(v);
                  }}});
     file_.layers.push_back(std::move(def));
   }
@@ -244,7 +252,7 @@ class Reader {
     def.at = toml_.at(key);
     def.library = library_;
     size_t errors = toml_.diagnostics().all().size();
-    def.body = equations(node);
+    def.body = named_equations(node);
     if (toml_.diagnostics().all().size() != errors) return;
     bool named = !def.body.empty() && def.body.back().targets.size() == 1 && def.body.back().targets[0].is(Kind::Call) &&
                  def.body.back().targets[0].name == def.name;
@@ -273,7 +281,7 @@ class Reader {
                {{"repeat", [&](auto& k, auto& v) { def.repeat = value(k, v); }},
                 {"name", [&](auto& k, auto& v) { def.path = toml_.string(k, v); }},
                 {"params", [&](auto& k, auto& v) { def.params = params(k, v); }},
-                {"forward", [&](auto&, auto& v) { def.forward = equations(v); }}});
+                {"forward", [&](auto&, auto& v) { def.forward = named_equations(v); }}});
     if (def.forward.empty() && !toml_.diagnostics().has_errors()) toml_.error(def.at, "the block has no 'forward'");
     file_.blocks.push_back(std::move(def));
   }
@@ -282,7 +290,7 @@ class Reader {
 
   void loss(const toml::key& key, const toml::node& node) {
     if (key.str() == "where") {
-      file_.loss_shared = equations(node);
+      file_.loss_shared = named_equations(node);
     } else {
       file_.losses.push_back(term(key, node));
     }

@@ -1,5 +1,6 @@
 #include "runtime/cli/app.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -149,9 +150,17 @@ int run_command(int argc, char** argv) {
   return status.code;
 }
 
+/// Where 0, 1 or 2 are closed, a file that is opened would get that number, and what is printed.
+void open_standard_files() {
+  for (int number = 0; number <= 2; ++number) {
+    if (fcntl(number, F_GETFD) == -1) static_cast<void>(open("/dev/null", O_RDONLY));
+  }
+}
+
 }  // namespace
 
 int run(int argc, char** argv) {
+  open_standard_files();
   std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error of the write, with a message
   try {
     return run_command(argc, argv);
@@ -186,7 +195,8 @@ int run(int argc, char** argv) {
 }
 
 void log_line(const std::string& text) {
-  fmt::print(stderr, "{}\n", text);
+  const std::string line = text + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);  // where nobody can read it, the work goes on
   std::fflush(stderr);
 }
 

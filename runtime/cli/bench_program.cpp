@@ -53,7 +53,7 @@ struct BenchProgram::Buffers {
         pool(thread_count),
         params(m.param_floats),
         shared(m.shared_floats),
-        partners(pool.team(), m.row_floats),
+        partners(pool.team(), rt::Partners::most(thread_count, m.row_floats), m.row_floats),
         rows(std::max(static_cast<uint64_t>(kTogether), static_cast<uint64_t>(thread_count)) * static_cast<uint64_t>(m.columns())),
         streams(std::max(static_cast<uint64_t>(kTogether), static_cast<uint64_t>(thread_count)) * m.lane_step()),
         first(m.param_floats),
@@ -141,6 +141,7 @@ struct BenchProgram::Buffers {
     for (const auto& lane : lanes) grads.push_back(lane->grads.get());
     rt::AdamW::sum_lanes(pool, grads, m.grad_floats);
     cpuflow_call c = call(*lanes[0], 0);
+    pool.team().lend_to(c);
     model.exe.finish(&c);
     const double scale = static_cast<double>(m.B) / static_cast<double>(sequences);
     const rt::GradientNorm norm = optimizer.norm(pool, grads[0], scale);

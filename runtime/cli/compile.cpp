@@ -3,6 +3,7 @@
 #include "codegen/abi/cache_lines.h"
 #include "codegen/abi/name_pattern.h"
 #include "codegen/emit/emit_cpp.h"
+#include "codegen/emit/shared_rows.h"
 #include "ir/diagnostics.h"
 #include "ir/verify.h"
 #include "passes/pipeline.h"
@@ -88,19 +89,6 @@ void freeze(frontend::Model& model, const std::vector<std::string>& patterns) {
   });
 }
 
-/// Columns of the widest product of a function.
-uint64_t widest_product(const ir::Function& f) {
-  uint64_t widest = 0;
-  for (const ir::Part& part : f.parts) {
-    for (const ir::Region& region : part.regions) {
-      for (const ir::Step* step : ir::steps_of(region)) {
-        if (step->kind == ir::Step::Kind::Product) widest = std::max(widest, static_cast<uint64_t>(step->product.n.size));
-      }
-    }
-  }
-  return widest;
-}
-
 void fill_manifest(CompiledModel& c, const frontend::Model& model) {
   codegen::Manifest& m = c.exe.manifest;
   m.model = model.name;
@@ -120,11 +108,12 @@ void fill_manifest(CompiledModel& c, const frontend::Model& model) {
   for (const ir::Function& f : c.program.functions) {
     if (f.name == "rows") {
       m.rows_lane_floats = static_cast<uint64_t>(f.lane_floats);
-      m.state_floats = static_cast<double>(f.carried_floats);
-      m.row_floats = widest_product(f);
+      m.kept_floats = static_cast<uint64_t>(f.state_floats);
+      m.carried_floats = static_cast<uint64_t>(f.carried_floats);
     }
     m.lane_floats = std::max(m.lane_floats, static_cast<uint64_t>(f.lane_floats));
   }
+  m.row_floats = codegen::widest_shared_row(c.program);
   m.lane_floats = std::max<uint64_t>(m.lane_floats, 16);
   m.rows_lane_floats = std::max<uint64_t>(m.rows_lane_floats, 16);
   for (const passes::RegionCosts& r : c.costs) {

@@ -8,6 +8,7 @@
 #include "ir/diagnostics.h"
 #include "runtime/atomic_file.h"
 #include "runtime/cli/command.h"
+#include "runtime/partners.h"
 #include "runtime/thread_pool.h"
 
 namespace cpuflow::cli {
@@ -85,7 +86,7 @@ MemoryNeed memory_need(const codegen::Manifest& m) {
   need.shared = 4.0 * static_cast<double>(m.shared_floats);
   const double lanes = static_cast<double>(m.lanes);
   need.lanes = 4.0 * (lanes * static_cast<double>(m.grad_floats + m.loss_floats) + std::min<double>(lanes, rt::available_threads()) * static_cast<double>(m.lane_floats));
-  need.decode = 4.0 * static_cast<double>(m.rows_lane_floats);
+  need.decode = 4.0 * static_cast<double>(m.rows_lane_floats) * (m.causal ? rt::Partners::most(rt::available_threads(), m.row_floats) : 1);
   return need;
 }
 
@@ -147,7 +148,7 @@ std::string compile_report(const CompiledModel& model, bool fused) {
       "\nMemory\n  training {}: parameters {}, optimiser {}, shared {}, {} lanes (scratch, gradients) {}\n"
       "  decoding {} beside the parameters; the state carried from token to token is {}\n",
       bytes_text(need.train()), bytes_text(need.params), bytes_text(need.optimizer), bytes_text(need.shared), m.lanes,
-      bytes_text(need.lanes), bytes_text(need.decode), bytes_text(4 * m.state_floats));
+      bytes_text(need.lanes), bytes_text(need.decode), bytes_text(4.0 * static_cast<double>(m.carried_floats)));
   out += fmt::format("\nGenerated C++: {} lines\n", std::count(model.cpp.begin(), model.cpp.end(), '\n'));
   return out;
 }
@@ -209,7 +210,7 @@ nlohmann::ordered_json compile_json(const CompiledModel& model, bool fused) {
                                {"shared", need.shared},
                                {"lanes", need.lanes},
                                {"decoding", need.decode}}},
-                             {"state_bytes", 4 * m.state_floats},
+                             {"state_bytes", 4 * m.carried_floats},
                              {"regions", std::move(regions)},
                              {"stages", std::move(times)},
                              {"cpp_bytes", model.cpp.size()},

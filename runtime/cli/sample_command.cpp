@@ -34,7 +34,7 @@ struct Writer {
     float* params = arena.floats(m.param_floats);
     trained.load(m, params);
     if (!m.causal) streams = 1;
-    while (streams > 1 && rt::Sampler::bytes(m, streams, pool.size()) > rt::available_memory() / 2) streams /= 2;
+    while (streams > 1 && rt::Sampler::bytes(m, streams, 1) > rt::available_memory() / 2) streams /= 2;
     sampler.emplace(model.exe, params, pool, streams);
   }
   CompiledModel model;
@@ -243,6 +243,7 @@ void sample(const SampleCommand& command, Status& status) {
     throw UsageError("--look-ahead: also give --head EQUATION, what each candidate is judged by, for example --head 'mean(l: layers.guess[l,b,t,0])'");
   }
   if (command.options.look_ahead == 0 && !command.head.empty()) throw UsageError("--head: goes with --look-ahead K");
+  if (std::find(command.stop.begin(), command.stop.end(), "") != command.stop.end()) throw UsageError("--stop: an empty text ends nothing; leave it out");
   TrainedModel trained(command.weights);
   if (trained.tokenizer.empty()) {
     throw UsageError(command.weights.weights.empty()
@@ -257,6 +258,9 @@ void sample(const SampleCommand& command, Status& status) {
   const std::string warning = audit_warning(audit);
   if (!warning.empty()) log_line(warning);
   SampleRun run(command, tokenizer, trained, compile, audit);
+  if (!command.head.empty() && !run.manifest().causal && verdict_of(audit, "causality") == passes::audit::Verdict::Proved) {
+    throw UsageError(fmt::format("--head: '{}' is another number, or none, where later positions are not there yet: it may read position t and earlier ones only", command.head));
+  }
   rt::check_vocabulary(tokenizer, trained.tokenizer, static_cast<uint32_t>(run.manifest().V));
 
   // A document begins behind the id that ends the one before it.

@@ -251,6 +251,7 @@ void train(const TrainCommand& command, Status& status) {
     }
   };
   const rt::StopSignals signals;
+  const rt::IgnoredSignal closed_pipe(SIGPIPE);  // who read the progress may go away
   options.stop = &rt::StopSignals::flag();
   rt::TrainResult result;
   for (size_t i = prepared.phase; i < prepared.phases.size() && result.stopped_by == 0; ++i) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <utility>
@@ -16,8 +17,12 @@ namespace {
 /// Rows of logits that one call gives for a stream: all of them when the model is not causal.
 uint64_t rows_out(const codegen::Manifest& m) { return static_cast<uint64_t>(m.columns() * (m.causal ? 1 : m.T)); }
 
-/// Threads that continue a text together: one where all positions are computed for each token, many rows at a time.
-uint64_t partners_of(const codegen::Manifest& m, int threads) { return m.causal ? static_cast<uint64_t>(threads) : 1; }
+/// Threads that continue a text together: as many as there is memory for, each with a lane of its own; one where all positions are computed for each token.
+int partners_of(const codegen::Manifest& m, int64_t streams, int threads) {
+  int count = m.causal ? Partners::most(threads, m.row_floats) : 1;
+  while (count > 1 && Sampler::bytes(m, streams, count) > available_memory() / 2) --count;
+  return count;
+}
 
 }  // namespace
 
@@ -30,25 +35,26 @@ struct Sampler::Text {
   SampleResult result;
 };
 
-uint64_t Sampler::bytes(const codegen::Manifest& m, int64_t streams, int threads) {
-  return Arena::bytes_for(m.shared_floats) + Arena::bytes_for(m.lane_floats) + Partners::bytes(threads, m.row_floats) +
-         std::max(static_cast<uint64_t>(streams), partners_of(m, threads)) * (Arena::bytes_for(m.lane_step()) + Arena::bytes_for(rows_out(m))) +
-         static_cast<uint64_t>(streams) * Arena::bytes_for(static_cast<uint64_t>(m.T));
+uint64_t Sampler::bytes(const codegen::Manifest& m, int64_t streams, int partners) {
+  return Arena::bytes_for(m.shared_floats) + Arena::bytes_for(m.lane_floats) + Partners::bytes(partners, m.row_floats) +
+         static_cast<uint64_t>(std::max(streams, int64_t{partners})) * (Arena::bytes_for(m.lane_step()) + Arena::bytes_for(rows_out(m))) +
+         static_cast<uint64_t>(streams) * Arena::bytes_for(static_cast<uint64_t>(m.T)) + (m.head ? static_cast<uint64_t>(partners) * Arena::bytes_for(m.kept_floats) : 0);
 }
 
 Sampler::Sampler(const codegen::Executable& exe, const float* params, ThreadPool& pool, int64_t streams)
     : exe_(exe),
-      arena_((require_memory(bytes(exe.manifest, streams, pool.size()), available_memory(), "sampling"), bytes(exe.manifest, streams, pool.size()))),
       pool_(pool),
-      partners_(pool.team(), exe.manifest.row_floats),
+      partners_(pool.team(), partners_of(exe.manifest, streams, pool.size()), exe.manifest.row_floats),
+      arena_((require_memory(bytes(exe.manifest, streams, partners_.size()), available_memory(), "sampling"), bytes(exe.manifest, streams, partners_.size()))),
       streams_(static_cast<size_t>(streams)) {
   const codegen::Manifest& m = exe.manifest;
   if (!exe.rows) throw std::invalid_argument("this model was compiled without `rows`, which sampling needs");
   if (streams < 1 || (streams > 1 && !m.causal)) throw std::invalid_argument(fmt::format("{} streams: at least one, and one only of a model that is not causal", streams));
-  const uint64_t lanes = std::max(streams_, partners_of(m, pool.size()));
+  const uint64_t partners = static_cast<uint64_t>(partners_.size()), lanes = std::max<uint64_t>(streams_, partners);
   lane_ = arena_.floats(lanes * m.lane_step());
   out_ = arena_.floats(lanes * rows_out(m));
   tokens_ = arena_.ints(streams_ * static_cast<uint64_t>(m.T));
+  if (m.head) kept_ = arena_.floats(partners * m.kept_floats);
   call_.params = params;
   call_.shared = arena_.floats(m.shared_floats);
   call_.lane = arena_.floats(m.lane_floats);
@@ -90,8 +96,7 @@ cpuflow_call Sampler::call_of(size_t stream, size_t streams, int64_t first, int6
 
 void Sampler::run_alone(int64_t first, int64_t last) {
   const cpuflow_call call = call_of(0, 1, first, last);
-  if (exe_.manifest.causal) partners_.run(exe_.rows, call, call.lane_step, static_cast<int64_t>(rows_out(exe_.manifest)));
-  else exe_.rows(&call);
+  partners_.run(exe_.rows, call, call.lane_step, static_cast<int64_t>(rows_out(exe_.manifest)));
 }
 
 std::span<const float> Sampler::logits(size_t stream) const { return {out_ + stream * rows_out(exe_.manifest), static_cast<size_t>(exe_.manifest.V)}; }
@@ -115,18 +120,24 @@ std::span<const float> Sampler::next_logits(std::span<const uint32_t> ids) {
 
 uint32_t Sampler::look_ahead(const std::vector<uint32_t>& ids, std::span<const float> logits, const SampleOptions& options) {
   const int64_t position = position_;
-  const std::vector<float> state(lane_, lane_ + partners_of(exe_.manifest, partners_.size()) * exe_.manifest.lane_step());
+  const size_t kept = exe_.manifest.kept_floats, step = exe_.manifest.lane_step();
+  auto each_lane = [&](const auto& copy) {
+    for (size_t part = 0; part < static_cast<size_t>(partners_.size()); ++part) copy(lane_ + part * step, kept_ + part * kept);
+  };
+  each_lane([&](const float* lane, float* copy) { std::copy_n(lane, kept, copy); });
   auto restore = [&] {
-    std::copy(state.begin(), state.end(), lane_);
+    each_lane([&](float* lane, const float* copy) { std::copy_n(copy, kept, lane); });
     position_ = position;
   };
-  uint32_t best = 0;
+  const std::vector<std::pair<uint32_t, double>> all = candidates(logits, options, static_cast<size_t>(options.look_ahead));
+  uint32_t best = all.front().first;
   double highest = -std::numeric_limits<double>::infinity();
   std::vector<uint32_t> longer = ids;
   longer.push_back(0);
-  for (const auto& [id, log_probability] : candidates(logits, options, static_cast<size_t>(options.look_ahead))) {
+  for (const auto& [id, log_probability] : all) {
     longer.back() = id;
     next_logits(longer);
+    if (std::isnan(head())) throw std::runtime_error(fmt::format("the head is NaN after token {}; its equation, or the model's weights, make no number", id));
     const double score = log_probability - options.beta * static_cast<double>(head());
     restore();
     if (score <= highest) continue;

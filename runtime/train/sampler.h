@@ -35,8 +35,8 @@ class Sampler {
   /// and for several streams of a model that is not causal.
   Sampler(const codegen::Executable& exe, const float* params, ThreadPool& pool, int64_t streams = 1);
 
-  /// Memory that a sampler of so many streams takes on so many threads.
-  static uint64_t bytes(const codegen::Manifest& manifest, int64_t streams, int threads);
+  /// Memory that a sampler of so many streams takes where so many partners continue a text that is alone.
+  static uint64_t bytes(const codegen::Manifest& manifest, int64_t streams, int partners);
   /// What to tell people before sampling, or "": a model that is not causal recomputes the whole prefix for every token, and what it
   /// learned may not be what it does here.
   std::string warning() const;
@@ -74,17 +74,18 @@ class Sampler {
   void put_tokens(size_t stream, std::span<const uint32_t> ids, size_t from);
   /// What `rows` is given for positions first .. last - 1 of so many streams from `stream` on.
   cpuflow_call call_of(size_t stream, size_t streams, int64_t first, int64_t last) const;
-  /// `rows` for positions first .. last - 1 of the first stream, by all threads where it can go on position by position.
+  /// `rows` for positions first .. last - 1 of the first stream, by all partners.
   void run_alone(int64_t first, int64_t last);
   /// What `rows` gave for a stream's last position.
   std::span<const float> logits(size_t stream) const;
 
   const codegen::Executable& exe_;
-  Arena arena_;
   ThreadPool& pool_;
   Partners partners_;
+  Arena arena_;
   size_t streams_;
   float *lane_, *out_;  // one of each stream, or of each partner of the text that is alone
+  float* kept_ = nullptr;  // of look_ahead(): what each partner's lane keeps
   int32_t* tokens_;
   size_t head_at_ = 0;  // in out_
   cpuflow_call call_{};

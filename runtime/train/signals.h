@@ -4,7 +4,8 @@
 
 namespace cpuflow::rt {
 
-/// While one of these exists, SIGINT and SIGTERM set a flag instead of ending the process.  A second SIGINT ends it at once.
+/// While one of these exists, SIGINT, SIGTERM and SIGHUP set a flag instead of ending the process.  A second SIGINT, a second later or more, ends it at
+/// once.
 /// Only one at a time.
 class StopSignals {
  public:
@@ -17,7 +18,7 @@ class StopSignals {
 
  private:
   struct sigaction interrupt_ {
-  }, terminate_{};  // what was there before
+  }, terminate_{}, hang_up_{};  // what was there before
 };
 
 /// Ignores a signal while it exists; SIGXFSZ then becomes an error of write().

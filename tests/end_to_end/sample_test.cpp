@@ -124,4 +124,8 @@ TEST_CASE("look-ahead takes the candidate after which the head is lowest") {
   CHECK(contains(error({"--look-ahead", "3"}), "also give --head EQUATION"));
   CHECK(contains(error({"--head", "x[b,t,0]"}), "--head: goes with --look-ahead K"));
   CHECK(contains(error({"--look-ahead", "3", "--head", "y[b,t,0]"}), "--head:1:14: error: unknown name 'y'"));
+  CHECK(contains(error({"--look-ahead", "3", "--head", "targets[b,t]"}), "depends on 'targets', the tokens that are to be chosen"));
+  CHECK(contains(error({"--look-ahead", "3", "--head", "mean(s: x[b,s,0])"}), "it may read position t and earlier ones only"));
+  CHECK(contains(error({"--look-ahead", "3", "--head", "where(t > 4, log(-1 + 0 * x[b,t,0]), x[b,t,0])"}), "is another number, or none"));
+  CHECK(contains(error({"--stop", ""}), "--stop: an empty text ends nothing"));
 }

@@ -1,6 +1,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <thread>
@@ -110,7 +111,7 @@ TEST_CASE("a run that was ended by a signal resumes as if nothing had happened")
   const Result whole = cpuflowc(train(folder, "long", settings + " --threads 2"));
   INFO(whole.err);
   REQUIRE(whole.status == 0);
-  for (const auto& [number, status] : {std::pair{SIGTERM, 143}, {SIGINT, 130}, {SIGKILL, 137}}) {
+  for (const auto& [number, status] : {std::pair{SIGTERM, 143}, {SIGINT, 130}, {SIGHUP, 129}, {SIGKILL, 137}}) {
     const std::string run = "ended-" + std::to_string(number);
     const Result first = interrupted(folder, run, number, settings + " --threads 1");
     INFO(first.err);
@@ -185,6 +186,22 @@ TEST_CASE("a run's own files are those that its weights were trained with") {
       fs::remove(path);
     }
   }
+}
+
+TEST_CASE("one Ctrl-C that comes twice saves; a reader of the progress that goes away ends nothing") {
+  TemporaryFolder& folder = prepared();
+  Process twice(train(folder, "twice", "--steps 100000000 --threads 1"));
+  for (int i = 0; i < 1500 && twice.running() && steps(folder / "twice").size() < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  twice.signal(SIGINT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  twice.signal(SIGINT);
+  const Result ended = twice.wait();
+  CHECK(ended.status == 130);
+  CHECK(contains(ended.err, "and saved"));
+  const std::string command = "'" CPUFLOW_BINARY_DIR "/cpuflowc' train '" + folder / "tiny.toml" + "' --data '" + folder / "tiny.txt" + "' --steps 5 --out '" + folder / "unheard";
+  CHECK(std::system((command + "' >/dev/null 2>/dev/full").c_str()) == 0);
+  CHECK(std::system((command + "-2' >/dev/null 2>&-").c_str()) == 0);
+  CHECK(steps(folder / "unheard").size() == 5);
 }
 
 TEST_CASE("one process at a time trains in a folder, and others may read it") {

@@ -30,6 +30,7 @@ TEST_CASE("names") {
   CHECK(block("y = silux(x)") == Lines{"17:5 error unknown function or layer 'silux'; did you mean 'silu'?"});
   CHECK(block("y = M(x)") == Lines{"17:5 error 'M' is a value, it cannot be applied", "21:1 note it stands here"});
   CHECK(block("y = x + W") == Lines{"17:9 error a linear is applied to something, as in W(x), it is not a value", "20:1 note it stands here"});
+  CHECK(block("y = x\nW(x)") == Lines{"18:1 error this value has no name, so nothing can read it; give it one, as in x = W(x)"});
   CHECK(block("M = x").at(0) == "17:1 error 'M' is a parameter, it cannot be given a value");
   CHECK(block("d = x") == Lines{"17:1 error 'd' is a size, it cannot be given a value"});
   CHECK(block("t = x") == Lines{"17:1 error value 't' has the name of an index"});

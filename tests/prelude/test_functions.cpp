@@ -251,6 +251,23 @@ TEST_CASE("integer functions round down like mathematics") {
   }
 }
 
+TEST_CASE("a quotient that no integer can be does not stop the process") {
+  const std::vector<int32_t> x(16, std::numeric_limits<int32_t>::min()), y(16, -1);
+  for (const Target* target : targets()) {
+    for (size_t f = 0; f < target->int_function_count; ++f) {
+      const IntFunction& function = target->int_functions[f];
+      const std::string name = function.name;
+      if (name != "floordiv" && name != "mod") continue;
+      INFO(target->name << " " << name);
+      std::vector<int32_t> lanes(x.size()), scalars(x.size());
+      function.lanes(x.data(), y.data(), lanes.data(), x.size());
+      function.scalars(x.data(), y.data(), scalars.data(), x.size());
+      CHECK(lanes == scalars);
+      CHECK(lanes[0] == (name == "mod" ? 0 : x[0]));
+    }
+  }
+}
+
 TEST_CASE("lanes are visited once, and combined as the text says") {
   for (const Target* target : targets()) {
     INFO(target->name);

@@ -163,7 +163,7 @@ TEST_CASE("partners have whole rows, each in a lane of its own, whoever computed
   std::vector<float> alone;
   for (int threads = 1; threads <= 4; ++threads) {
     rt::Team team(threads);
-    rt::Partners partners(team, kColumns);
+    rt::Partners partners(team, std::min(threads, 3), kColumns);  // of four threads, one does nothing
     std::vector<float> lanes(static_cast<size_t>(threads * kStep)), out = lanes;
     for (int i = 0; i < kCalls; ++i) {
       cpuflow_call call{};
@@ -173,7 +173,7 @@ TEST_CASE("partners have whole rows, each in a lane of its own, whoever computed
       partners.run(passed_on_rows, call, kStep, kStep);
     }
     if (threads == 1) alone.assign(out.begin(), out.begin() + kColumns);
-    for (int part = 0; part < threads; ++part) {
+    for (int part = 0; part < partners.size(); ++part) {
       INFO(part << " of " << threads);
       CHECK(std::equal(alone.begin(), alone.end(), out.begin() + part * kStep));
       CHECK(std::equal(alone.begin(), alone.end(), lanes.begin() + part * kStep));
