@@ -31,6 +31,8 @@ std::string instead_of(std::string_view word) {
   if (word == "and" || word == "&&") return "; conditions of a reduction are joined by a comma, sum(s | s <= t, s > 0: ..), others by a product, (a) * (b)";
   if (word == "or" || word == "||") return "; where one of two conditions is enough, write max(a, b)";
   if (word == "if" || word == "else") return "; a choice between two values is where(condition, a, b), and 'if' ends a statement";
+  if (word == "+=" || word == "-=" || word == "*=" || word == "/=") return "; write x = x " + std::string(1, word[0]) + " ..";
+  if (word == "=") return "; that two values are equal is written a == b";
   return "";
 }
 
@@ -112,7 +114,7 @@ class Lexer {
 
   void operation(uint32_t begin) {
     // The last three are no operators here: errors name them whole.
-    static constexpr std::array<std::string_view, 9> two = {"..", "//", "==", "!=", "<=", ">=", "**", "&&", "||"};
+    static constexpr std::array<std::string_view, 13> two = {"..", "//", "==", "!=", "<=", ">=", "**", "&&", "||", "+=", "-=", "*=", "/="};
     for (std::string_view word : two) {
       if (peek() == word[0] && peek(1) == word[1]) {
         at_ += 2;
@@ -226,7 +228,7 @@ class Parser {
   void close(std::string_view word, uint32_t opened) {
     if (take(word)) return;
     if (now().type == Token::Type::Invalid) throw Failed();
-    diagnostics_.error(loc(now()), "expected '" + std::string(word) + "', found " + found() + instead_of(now().text));
+    diagnostics_.error(loc(now()), "expected '" + std::string(word) + "', found " + found() + (word == "]" && see(":") ? "; there are no slices: an index names an axis, as t and i do in x[t,i]" : instead_of(now().text)));
     diagnostics_.note({source_, opened, 1}, "to close this bracket");
     throw Failed();
   }

@@ -99,6 +99,11 @@ TEST_CASE("what other languages write is answered by what is written here") {
   CHECK(errors("x = where(b || c, a, d)").find("1:13 expected ')', found '||'; where one of two conditions is enough, write max(a, b)\n") == 0);
   CHECK(errors("x = a ** 2") == "1:7 expected the end of the statement, found '**'; a power is written a^b\n");
   const std::string choice = "; a choice between two values is where(condition, a, b), and 'if' ends a statement\n";
+  CHECK(errors("x += a") == "1:3 expected the end of the statement, found '+='; write x = x + ..\n");
+  CHECK(errors("x = a if b = 0") == "1:12 expected the end of the statement, found '='; that two values are equal is written a == b\n");
+  const std::string slices = "expected ']', found ':'; there are no slices: an index names an axis, as t and i do in x[t,i]\n1:6 to close this bracket\n";
+  CHECK(errors("x = a[:, 0]") == "1:7 " + slices);
+  CHECK(errors("x = a[t-1:]") == "1:10 " + slices);
   CHECK(errors("x = a if b else c") == "1:12 expected the end of the statement, found 'else'" + choice);
   CHECK(errors("x = 2 * (a if b else c)").find("1:12 expected ')', found 'if'" + choice) == 0);
   CHECK(parsed("x = sum(s | s <= t, s > t - 16: a[s])").size() == 1);
