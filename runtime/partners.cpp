@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
+#include "codegen/abi/cache_lines.h"
 #include "runtime/wait.h"
 
 namespace cpuflow::rt {
 
 Partners::Partners(Team& team, int count, uint64_t row_floats)
-    : team_(team), rows_(static_cast<size_t>(count)), row_floats_((row_floats + 15) / 16 * 16), columns_(count > 1 ? 2 * row_floats_ : 0) {
+    : team_(team), rows_(static_cast<size_t>(count)), row_floats_(codegen::whole_cache_lines(row_floats)), columns_(count > 1 ? 2 * row_floats_ : 0) {
   for (int part = 0; part < count; ++part) places_.push_back({this, part});
 }
 
@@ -16,7 +17,7 @@ int Partners::most(int threads, uint64_t row_floats) {
   return row_floats == 0 ? 1 : std::min(threads, kMost);
 }
 
-uint64_t Partners::bytes(int partners, uint64_t row_floats) { return partners > 1 ? 2 * sizeof(float) * ((row_floats + 15) / 16 * 16) + static_cast<uint64_t>(partners) * sizeof(Row) : 0; }
+uint64_t Partners::bytes(int partners, uint64_t row_floats) { return partners > 1 ? 2 * sizeof(float) * codegen::whole_cache_lines(row_floats) + static_cast<uint64_t>(partners) * sizeof(Row) : 0; }
 
 void Partners::run(cpuflow_kernel* rows, const cpuflow_call& call, int64_t lane_step, int64_t out_step) {
   if (size() == 1) return rows(&call);

@@ -1,9 +1,11 @@
 #include "modeldefs/frontend/build_graph.h"
 
+#include "ir/schedule.h"
 #include "modeldefs/frontend/evaluator.h"
 #include "modeldefs/frontend/train_settings.h"
 #include "modeldefs/frontend/unused.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -147,19 +149,9 @@ class Builder {
     }
   }
 
-  bool reads_targets(ir::NodeId from) const {
-    std::vector<bool> seen(nodes_.graph.size(), false);
-    std::vector<ir::NodeId> open = {from};
-    while (!open.empty()) {
-      const ir::NodeId id = open.back();
-      open.pop_back();
-      if (seen[id]) continue;
-      seen[id] = true;
-      const ir::Node& n = nodes_.graph[id];
-      if (n.op == ir::Op::Input && n.text == "targets") return true;
-      open.insert(open.end(), n.inputs.begin(), n.inputs.end());
-    }
-    return false;
+  bool reads_targets(ir::NodeId value) const {
+    const std::vector<ir::NodeId> needed = ir::needed_by(nodes_.graph, {value});
+    return std::any_of(needed.begin(), needed.end(), [&](ir::NodeId id) { return nodes_.graph[id].op == ir::Op::Input && nodes_.graph[id].text == "targets"; });
   }
 
   void add_head(Frame& f) {

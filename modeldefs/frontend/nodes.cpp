@@ -1,6 +1,7 @@
 #include "modeldefs/frontend/nodes.h"
 
 #include "ir/op_kit.h"
+#include "ir/schedule.h"
 
 #include <cmath>
 
@@ -104,16 +105,10 @@ NodeId Nodes::gather(NodeId x, const Axis& axis, NodeId index) {
 NodeId Nodes::with_unit(NodeId x, const Axis& axis) { return has(x, axis) ? x : graph.reshape(x, {}, {axis}); }
 
 ir::Graph Nodes::reachable() const {
+  std::vector<NodeId> outputs;
+  for (const ir::Output& o : graph.outputs) outputs.push_back(o.node);
   std::vector<bool> needed(graph.size(), false);
-  std::vector<NodeId> stack;
-  for (const ir::Output& o : graph.outputs) stack.push_back(o.node);
-  while (!stack.empty()) {
-    NodeId id = stack.back();
-    stack.pop_back();
-    if (needed[id]) continue;
-    needed[id] = true;
-    for (NodeId in : graph[id].inputs) stack.push_back(in);
-  }
+  for (const NodeId id : ir::needed_by(graph, outputs)) needed[id] = true;
   ir::Graph out;
   std::vector<NodeId> to(graph.size(), kNoNode);
   std::vector<std::pair<NodeId, NodeId>> open;  // carries to close, and their inputs

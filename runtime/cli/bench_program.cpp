@@ -54,8 +54,8 @@ struct BenchProgram::Buffers {
         params(m.param_floats),
         shared(m.shared_floats),
         partners(pool.team(), rt::Partners::most(thread_count, m.row_floats), m.row_floats),
-        rows(std::max(static_cast<uint64_t>(kTogether), static_cast<uint64_t>(thread_count)) * static_cast<uint64_t>(m.columns())),
-        streams(std::max(static_cast<uint64_t>(kTogether), static_cast<uint64_t>(thread_count)) * m.lane_step()),
+        rows(decoders() * static_cast<uint64_t>(m.columns())),
+        streams(decoders() * m.lane_step()),
         first(m.param_floats),
         second(m.param_floats),
         optimizer(m, first.get(), second.get()),
@@ -79,6 +79,9 @@ struct BenchProgram::Buffers {
     for (int32_t& id : ids) id = static_cast<int32_t>(random() % static_cast<uint64_t>(m.V));
     for (int64_t l = 0; l < m.lanes; ++l) lanes.push_back(std::make_unique<LaneBuffers>(m, profile.size()));
   }
+
+  /// Who has a lane of `rows`: texts that are made together, or partners that make one.
+  uint64_t decoders() const { return static_cast<uint64_t>(std::max<int64_t>(kTogether, partners.size())); }
 
   cpuflow_call call(LaneBuffers& lane, int64_t sequence) {
     cpuflow_call c{};

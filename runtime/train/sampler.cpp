@@ -20,7 +20,8 @@ uint64_t rows_out(const codegen::Manifest& m) { return static_cast<uint64_t>(m.c
 /// Threads that continue a text together: as many as there is memory for, each with a lane of its own; one where all positions are computed for each token.
 int partners_of(const codegen::Manifest& m, int64_t streams, int threads) {
   int count = m.causal ? Partners::most(threads, m.row_floats) : 1;
-  while (count > 1 && Sampler::bytes(m, streams, count) > available_memory() / 2) --count;
+  const uint64_t room = available_memory() / 2;
+  while (count > 1 && Sampler::bytes(m, streams, count) > room) --count;
   return count;
 }
 
