@@ -189,6 +189,7 @@ class NestEmitter {
     each_reduction("auto {sum} = {kept};");
     line(0, fmt::format("kernel::for_block<{}>(first, columns, [&]<class V>(int {}) __attribute__((always_inline)) {{", nest_.loops[0].size, names_.variable(nest_.loops[0])));
     temporaries(1);
+    ask_ahead(1, [&](const Place& p) { return std::max<int64_t>(p_.panel, kLine) * stride(p); });
     for (size_t i = 0; i < nest_.stores.size(); ++i) {
       const Store& s = nest_.stores[i];
       const std::string value = widened_store(s.value);
@@ -499,7 +500,7 @@ class NestEmitter {
       else line(depth, fmt::format("float sum{} = {};", i, float_literal(neutral_element(s.how))));
     }
     if (depth == all) {
-      if (lane_ && !scalar_) ask_for_next_row(depth);
+      if (lane_ && !scalar_) ask_ahead(depth, [&](const Place& p) { return next_place(p); });
       for (size_t i = 0; i < nest_.stores.size(); ++i) {
         const Store& s = nest_.stores[i];
         const int d = reduce_depth(s);
@@ -540,15 +541,18 @@ class NestEmitter {
     return next;
   }
 
-  /// Asks for the next row of what lies far away: processors foresee what is read along a row, but neither where the next one begins nor what is written.
-  void ask_for_next_row(int depth) {
-    constexpr int64_t kLine = 16;  // numbers: nearer ones come with those at hand
+  static constexpr int64_t kLine = 16;  // numbers: nearer ones come with those at hand
+
+  /// Asks for what lies far away before a loop comes to it, `distance(place)` elements on: processors foresee what is read along a row, but neither where
+  /// the next one begins nor what is written.
+  template <class Distance>
+  void ask_ahead(int depth, const Distance& distance) {
     std::set<std::pair<Place, bool>> asked;
     Step step;
     step.nest = nest_;
     for_each_place(p_, step, [&](const Place& p, Access access) {
       const bool write = writes(access);
-      const int64_t next = p_.buffers[p.buffer].far ? next_place(p) : 0;
+      const int64_t next = p_.buffers[p.buffer].far ? distance(p) : 0;
       const bool computed = std::any_of(p.indices.begin(), p.indices.end(), [](const Index& i) { return i.computed != kNone; });
       if (access == Access::Own || std::abs(next) < kLine || stride(p) != 1 || computed || !asked.insert({p, write}).second) return;
       line(depth, fmt::format("kernel::will_{}({} + {} {} {});", write ? "write" : "read", names_.buffer(p.buffer), names_.offset(p, nullptr, indices(p)), next < 0 ? '-' : '+', std::abs(next)));

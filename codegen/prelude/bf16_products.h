@@ -52,6 +52,8 @@ KERNEL_OUTER void multiply_pairs_transposed(int m, int N, int K, bool add, const
   }
 }
 
+constexpr int kRowsOfPairs = 2 * kBlockRows;  // they take as much space
+
 // ---- products by tiles -------------------------------------------------------------------------------------------------------------
 
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__)
@@ -419,10 +421,10 @@ template <int N, int K, class A, class Use>
 KERNEL_OUTER void blocks_by_tiles(int m, const A* a, long a_row, const float* b, const Use& use) {
   constexpr int kRow = padded_units(K), kHeight = 2 * kTile, kSteps = kRow / kTile;
   constexpr long panel = static_cast<long>(kRow) * kPanel;
-  constexpr int kAhead = panel / kTile / kBlockRows;  // lines of the next panel that are asked for with each row
-  alignas(64) float copied[kBlockRows * kRow], made[2][kHeight * kPanel];
-  for (int top = 0; top < m; top += kBlockRows) {
-    const int rows = min(kBlockRows, m - top), blocks = (rows + kHeight - 1) / kHeight;
+  constexpr int kAhead = panel / kTile / kRowsOfPairs;  // lines of the next panel that are asked for with each row
+  alignas(64) float copied[kRowsOfPairs * kRow], made[2][kHeight * kPanel];
+  for (int top = 0; top < m; top += kRowsOfPairs) {
+    const int rows = min(kRowsOfPairs, m - top), blocks = (rows + kHeight - 1) / kHeight;
     const A* const corner = a + top * a_row;
     copy_tiles<false>(rows, K, kSteps, corner, a_row, copied);
     const TilesOfA tiles = {copied, kTileFloats, kTile, kSteps * kTileFloats};
@@ -558,9 +560,9 @@ KERNEL_OUTER void product_in_blocks_bf16(int m, const A* a, long a_row, const fl
   if (kTiles) return blocks_by_tiles<N, K>(m, a, a_row, b, use);
   constexpr int kRow = padded_units(K) + 16;
   constexpr long panel = panel_of_bf16(K);
-  alignas(64) float copied[kBlockRows * kRow], block[kBlockRows * kPanel];
-  for (int top = 0; top < m; top += kBlockRows) {
-    const int rows = min(kBlockRows, m - top);
+  alignas(64) float copied[kRowsOfPairs * kRow], block[kRowsOfPairs * kPanel];
+  for (int top = 0; top < m; top += kRowsOfPairs) {
+    const int rows = min(kRowsOfPairs, m - top);
     for (int i = 0; i < rows; ++i) copy_row_units(a + (top + i) * a_row, K, padded_units(K), copied + i * kRow);
     const float* from = b;
     for (int n = 0; n < N; n += kPanel, from += panel) {

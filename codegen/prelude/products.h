@@ -30,13 +30,16 @@ struct Singles {
 /// Size of a packed K x N matrix in floats.
 constexpr long packed_floats(int K, int N) { return static_cast<long>((N + kPanel - 1) / kPanel) * kPanel * K; }
 
+/// How the left operand lies: rows a_row apart; columns, of which the next inner step's are a_row further on; or copied, kBlock for each inner step.
+enum class Left { kRows, kColumns, kCopied };
+
 /// A run of blocks, one below the other, against the same panel.
 struct Blocks {
   int count = 1;
   int rows = kBlock;  // of a block to write; the others are computed for nothing
   int k = 0;          // inner steps
   const float* a = nullptr;
-  long a_row = 0;   // between rows; a copied A has kBlock floats for each inner step
+  long a_row = 0;
   long a_next = 0;  // between blocks
   const float* b = nullptr;
   long b_panel = 0;  // between panels
@@ -50,10 +53,12 @@ struct Blocks {
 };
 
 /// Blocks of R rows and P panels.  Every instance costs compile time: there are few.
-template <class Units, int R, int P, bool kFromCopy>
+template <class Units, int R, int P, Left kLeft>
 __attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
   constexpr int kRegs = 2 * P;
+  constexpr bool kRows = kLeft == Left::kRows;
   const long a_row = blocks.a_row, b_panel = blocks.b_panel, c_row = blocks.c_row;
+  const long a_step = kRows ? 1 : kLeft == Left::kColumns ? a_row : kBlock;
   const float* fetch = blocks.fetch;
   float* c = blocks.c;
   KERNEL_ROLLED
@@ -66,7 +71,7 @@ __attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
       for (int j = 0; j < kRegs; ++j) row[j] = load<vf>(b + j / 2 * b_panel + u * kPanel + j % 2 * kLanes);
       KERNEL_UNROLL
       for (int r = 0; r < R; ++r) {
-        const vf x = Units::splat_at(kFromCopy ? a + u * kBlock + r : a + r * a_row + u);
+        const vf x = Units::splat_at(kRows ? a + r * a_row + u : a + u * a_step + r);
         KERNEL_UNROLL
         for (int j = 0; j < kRegs; ++j) sum[r][j] = Units::multiply_add(x, row[j], sum[r][j]);
       }
@@ -75,7 +80,7 @@ __attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
       KERNEL_UNROLL
       for (int j = 0; j < kRegs * kLanes; j += 16) __builtin_prefetch(row + j, 1);
     };
-    if constexpr (!kFromCopy) {
+    if constexpr (kRows) {
       KERNEL_UNROLL
       for (int r = 0; r < R; ++r) ask_for_row(c + r * c_row);
     }
@@ -89,26 +94,26 @@ __attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
     for (; k >= 4; k -= 4) {
       __builtin_prefetch(fetch, 0, 2);
       fetch += fetch_step;
-      if (kFromCopy && --left <= 0) {
+      if (!kRows && --left <= 0) {
         ask_for_row(c_ahead);
         c_ahead += c_row;
         left = steps_a_row;
       }
       KERNEL_UNROLL
       for (int u = 0; u < 4; ++u) step(u);
-      a += kFromCopy ? 4 * kBlock : 4;
+      a += 4 * a_step;
       b += 4 * kPanel;
     }
     KERNEL_ROLLED
     for (; k > 0; --k) {
       step(0);
-      a += kFromCopy ? kBlock : 1;
+      a += a_step;
       b += kPanel;
     }
     if (blocks.columns == P * kPanel) {
       KERNEL_UNROLL
       for (int r = 0; r < R; ++r) {
-        if (!kFromCopy || r < blocks.rows) {
+        if (kLeft != Left::kCopied || r < blocks.rows) {
           KERNEL_UNROLL
           for (int j = 0; j < kRegs; ++j) {
             float* p = c + r * c_row + j * kLanes;
@@ -155,11 +160,11 @@ struct Piece {
 };
 
 /// `large` blocks of kBlock rows and `small` ones of four, below each other, against every panel.  a_copy: between the blocks of a copied
-/// A; rows: of the last block.  next: the A that is copied after this piece (k rows, next_step apart, of `next_floats`), or null.
-template <class Units, bool kFromCopy>
+/// A; rows: of the last block of it, others are whole.  next: the A that is copied after this piece (k rows, next_step apart, of `next_floats`), or null.
+template <class Units, Left kLeft>
 KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& piece, int N, long a_copy, const float* next, long next_step,
                                   int next_floats) {
-  const long large_next = kFromCopy ? a_copy : kBlock * piece.a_row, small_next = kFromCopy ? a_copy : 4 * piece.a_row;
+  auto next_block = [&](int size) { return kLeft == Left::kCopied ? a_copy : kLeft == Left::kColumns ? size : size * piece.a_row; };
   Blocks blocks = piece.blocks();
   for (int n = 0; n < N; n += kPanel, blocks.b += blocks.b_panel) {
     const bool next_line = next && n / kPanel * 16 < next_floats, last = n + kPanel >= N;
@@ -178,15 +183,15 @@ KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& p
         if (blocks.count == 0) continue;
         blocks.rows = part == 0 ? size : rows;
         blocks.a_next = a_next;
-        if (kBlock == 4 || size == kBlock) multiply_blocks<Units, kBlock, 1, kFromCopy>(blocks);
-        if (kBlock != 4 && size == 4) multiply_blocks<Units, 4, 1, kFromCopy>(blocks);
+        if (kBlock == 4 || size == kBlock) multiply_blocks<Units, kBlock, 1, kLeft>(blocks);
+        if (kBlock != 4 && size == 4) multiply_blocks<Units, 4, 1, kLeft>(blocks);
         blocks.fetch = min(blocks.fetch + blocks.count * (blocks.k / 4 * blocks.fetch_step), blocks.fetch_end);
         blocks.a += blocks.count * a_next;
         blocks.c += static_cast<long>(blocks.count) * size * blocks.c_row;
       }
     };
-    if (large > 0) run(large, kBlock, large_next, small == 0);
-    if (small > 0) run(small, 4, small_next, true);
+    if (large > 0) run(large, kBlock, next_block(kBlock), small == 0);
+    if (small > 0) run(small, 4, next_block(4), true);
   }
 }
 
@@ -200,9 +205,9 @@ KERNEL_OUTER void multiply_few(int m, const Piece& piece, int N) {
     for (; n + panels * kPanel <= N; n += panels * kPanel) {
       blocks.columns = panels * kPanel;
       blocks.fetch = blocks.fetch_end = blocks.b;
-      if (m == 1 && panels == 4) multiply_blocks<Units, 1, 4, false>(blocks);
-      if (m == 1 && panels == 2) multiply_blocks<Units, 1, 2, false>(blocks);
-      if (m == 2) multiply_blocks<Units, 2, 2, false>(blocks);
+      if (m == 1 && panels == 4) multiply_blocks<Units, 1, 4, Left::kRows>(blocks);
+      if (m == 1 && panels == 2) multiply_blocks<Units, 1, 2, Left::kRows>(blocks);
+      if (m == 2) multiply_blocks<Units, 2, 2, Left::kRows>(blocks);
       blocks.b += panels * blocks.b_panel;
       blocks.c += panels * kPanel;
     }
@@ -212,7 +217,7 @@ KERNEL_OUTER void multiply_few(int m, const Piece& piece, int N) {
     blocks.fetch = blocks.fetch_end = blocks.b;
     for (int i = 0; i < m; ++i) {
       blocks.a = piece.a + i * piece.a_row;
-      multiply_blocks<Units, 1, 1, false>(blocks);
+      multiply_blocks<Units, 1, 1, Left::kRows>(blocks);
       blocks.c += blocks.c_row;
     }
     blocks.b += blocks.b_panel;
@@ -227,7 +232,7 @@ KERNEL_OUTER void multiply_rows(int m, Piece piece, int N) {
   if (kBlock == 6 && large > 0 && (rest == 2 || rest == 3)) --large, rest += kBlock;  // 8 = 4 + 4
   const int small = kBlock == 4 ? 0 : rest / 4;
   rest -= 4 * small;
-  if (large + small > 0) multiply_panels<Units, false>(large, small, kBlock, piece, N, 0, nullptr, 0, 0);
+  if (large + small > 0) multiply_panels<Units, Left::kRows>(large, small, kBlock, piece, N, 0, nullptr, 0, 0);
   for (int row = m - rest; row < m;) {
     const int few = min(2, m - row);
     Piece part = piece;
@@ -256,7 +261,7 @@ KERNEL_INLINE void product(int m, const float* a, long a_row, const float* b, fl
   multiply(m, N, K, kAdd, a, a_row, b, static_cast<long>(K) * kPanel, c, c_row);
 }
 
-constexpr int kBlockRows = 128;  // rows of a product whose blocks of columns are used one after the other
+constexpr int kBlockRows = 64;  // rows of a product whose blocks of columns are used one after the other
 
 /// use(row, first, columns, c): c[i] = sum over k of a[row * a_row + k] * B[k][first + i], for the columns of a panel at a time and each of m rows.
 template <int N, int K, class Use>
@@ -387,8 +392,8 @@ inline void copy_blocks(int m, int readable, int large, int k, const float* a, l
   }
 }
 
-/// product_t() with sizes known at run time.
-KERNEL_OUTER void multiply_transposed(int m, int N, int K, bool add, const float* a, long a_k, const float* b, long b_panel, float* c, long c_row) {
+/// multiply_transposed() of columns that are copied first.
+KERNEL_OUTER void multiply_copied(int m, int N, int K, bool add, const float* a, long a_k, const float* b, long b_panel, float* c, long c_row) {
   alignas(64) float copied[copy_stride(kDepth) * (kCopied / kBlock + 1) + 16];
   for (int first = 0; first < m; first += kCopied) {
     const int rows = min(kCopied, m - first);
@@ -401,12 +406,28 @@ KERNEL_OUTER void multiply_transposed(int m, int N, int K, bool add, const float
       const float* const from = a + k * a_k + first;
       const float* const next = k + kDepth < K ? from + kDepth * a_k : first + kCopied < m ? a + first + kCopied : nullptr;
       copy_blocks(rows, m - first, large, depth, from, a_k, copied);
-      multiply_panels<Singles, true>(
+      multiply_panels<Singles, Left::kCopied>(
           large, small, last,
           {depth, copied, 0, b + static_cast<long>(k) * kPanel, b_panel, c + first * c_row, c_row, add || k > 0}, N,
           copy_stride(depth), next, a_k, min(kCopied, m));
     }
   }
+}
+
+constexpr long kNear = 512;  // floats between reads that a core follows by itself; beyond, reading costs more than a copy
+
+/// product_t() with sizes known at run time.
+KERNEL_OUTER void multiply_transposed(int m, int N, int K, bool add, const float* a, long a_k, const float* b, long b_panel, float* c, long c_row) {
+  const int in_place = a_k <= kNear ? m / kBlock * kBlock : 0;
+  for (int first = 0; first < in_place; first += kCached) {
+    for (int k = 0; k < K; k += kDepth) {
+      multiply_panels<Singles, Left::kColumns>(min(kCached, in_place - first) / kBlock, 0, kBlock,
+                                               {min(kDepth, K - k), a + k * a_k + first, a_k, b + static_cast<long>(k) * kPanel, b_panel,
+                                                c + first * c_row, c_row, add || k > 0},
+                                               N, 0, nullptr, 0, 0);
+    }
+  }
+  if (in_place < m) multiply_copied(m - in_place, N, K, add, a + in_place, a_k, b, b_panel, c + in_place * c_row, c_row);
 }
 
 /// A summand of add_products_t(): a[j * a_k + i], j < K, and the packed B.
