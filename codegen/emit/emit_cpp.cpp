@@ -457,6 +457,7 @@ class Emitter {
   void function(const Function& f) {
     out_ += fmt::format("\nextern \"C\" void {}(const cpuflow_call* call) {{\n", f.name);
     int number = 0;
+    line(2, "const kernel::FlushToZero flush;");
     if (multiplies_bf16(f)) line(2, "const kernel::Tiles tiles;");
     // rows that are not there yet may be multiplied by zero, so they must be numbers
     if (f.row_range && f.state_floats > 0) {

@@ -319,6 +319,7 @@ struct Team {
       Body body;
     } work = {count, body};
     const auto run = [](void* context, int part, int parts) {
+      const FlushToZero flush;
       const Work& w = *static_cast<const Work*>(context);
       const int first = w.count * part / parts, last = w.count * (part + 1) / parts;
       if (first < last) w.body(first, last);

@@ -77,6 +77,28 @@ TEST_CASE("what a choice leaves out may divide by zero, of integers as well") {
   check_against_interpreter(replaced(text, "T = 4", "T = 40"));  // so many that their loop stays a loop
 }
 
+TEST_CASE("results below the smallest normal float are zero in compiled code, and in it alone") {
+  const TemporaryFolder folder;
+  folder.write("model.toml", model("logits = mix(embed[tokens]) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\n"
+                                   "tiny = '1e30 * exp(start[0] - 95)'\nnormal = '1e30 * exp(start[0] - 80)'\ntotal = 'ce + tiny + normal'\n"));
+  const volatile float smallest_normal = 0x1p-126f;
+  for (const char* target : {"portable", "avx2", "avx512"}) {
+    if (!ir::runs_here(ir::target_by_name(target))) continue;
+    INFO(target);
+    cli::CompileOptions options;
+    options.model = folder / "model.toml";
+    options.target = target;
+    options.opt_level = 0;
+    const cli::CompiledModel model = cli::compile_model(options);
+    const cli::PassInputs inputs = example_inputs(model.exe.manifest, 7);
+    const Tensors compiled = by_name(cli::run_compiled(model.exe, inputs)), expected = by_name(cli::run_interpreter(model, inputs));
+    CHECK(compiled.at("loss.tiny")[0] == 0.0f);
+    CHECK(expected.at("loss.tiny")[0] > 0.0f);
+    CHECK(std::abs(compiled.at("loss.normal")[0] / expected.at("loss.normal")[0] - 1) < 1e-5);
+    CHECK(smallest_normal * 0.5f > 0.0f);
+  }
+}
+
 TEST_CASE("a table read where a recurrence says") {
   check_against_interpreter(replaced(model("x = embed[tokens]\nhigh[t] = max(sum(i: 20 * x[t,i] * start[i]), high[t-1])\ny[t,i] = near[floor(clamp(high[t], 0, 7)),i]\nlogits = mix(x + y + high) @ transpose(embed)\n"
                                            "'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "[params]", "[params]\nnear = \"table(8, d)\""));

@@ -71,6 +71,17 @@ TEST_CASE("ranges hold after a step, and what is not trainable stays and does no
   CHECK(norms[0] == Approx(std::sqrt(squares)).epsilon(1e-7));
 }
 
+TEST_CASE("moments of what has no gradient any more do not become denormal") {
+  codegen::Manifest m = two_parameters();
+  rt::ThreadPool pool(1);
+  std::vector<float> p(m.param_floats, 1), grads(m.param_floats), first(m.param_floats, 1e-6f), second(m.param_floats, 1e-12f);
+  const rt::AdamW optimizer(m, first.data(), second.data());
+  for (int update = 1; update <= 2000; ++update) optimizer.step(pool, p.data(), grads.data(), 1, optimizer.norm(pool, grads.data(), 1), 1e-3, update);
+  for (const codegen::ParamInfo& info : m.params) {
+    for (uint64_t i = info.offset; i < info.offset + info.count; ++i) CHECK((std::fpclassify(first[i]) != FP_SUBNORMAL && second[i] == 0));
+  }
+}
+
 TEST_CASE("sums, norms and updates are the same on any number of threads") {
   codegen::Manifest m;
   constexpr uint64_t kCount = 100003;
