@@ -173,7 +173,7 @@ class Parser {
       Expr value = expression();
       skip_newlines();
       while (tokens_[i_].type == Token::Type::Newline) ++i_;
-      if (tokens_[i_].type != Token::Type::End) fail("expected the end of the expression, found " + found());
+      if (tokens_[i_].type != Token::Type::End) fail("expected the end of the expression, found " + found() + between_values());
       return value;
     } catch (const Failed&) {
       return {};
@@ -211,6 +211,12 @@ class Parser {
     const Token& token = now();
     return token.type == Token::Type::Newline || token.type == Token::Type::End ? token.text : "'" + token.text + "'";
   }
+  /// What is missing where a value follows another.
+  std::string between_values() {
+    const Token& token = now();
+    const bool value = token.type == Token::Type::Name || token.type == Token::Type::Number || see("(");
+    return value && instead_of(token.text).empty() ? "; between two values stands an operator, as in a * b" : "";
+  }
   ir::SourceLoc loc(const Token& token) const { return {source_, token.offset, token.length}; }
   /// From the first byte of `begin` to the last token taken.
   ir::SourceLoc since(uint32_t begin) const {
@@ -228,7 +234,7 @@ class Parser {
   void close(std::string_view word, uint32_t opened) {
     if (take(word)) return;
     if (now().type == Token::Type::Invalid) throw Failed();
-    diagnostics_.error(loc(now()), "expected '" + std::string(word) + "', found " + found() + (word == "]" && see(":") ? "; there are no slices: an index names an axis, as t and i do in x[t,i]" : instead_of(now().text)));
+    diagnostics_.error(loc(now()), "expected '" + std::string(word) + "', found " + found() + (word == "]" && see(":") ? "; there are no slices: an index names an axis, as t and i do in x[t,i]" : between_values() + instead_of(now().text)));
     diagnostics_.note({source_, opened, 1}, "to close this bracket");
     throw Failed();
   }
@@ -304,7 +310,7 @@ class Parser {
     }
     if (take("if")) s.when.push_back(expression());
     s.at = since(begin);
-    if (!separator()) fail("expected the end of the statement, found " + found());
+    if (!separator()) fail("expected the end of the statement, found " + found() + between_values());
     return s;
   }
 

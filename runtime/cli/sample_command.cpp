@@ -243,6 +243,7 @@ void sample(const SampleCommand& command, Status& status) {
     throw UsageError("--look-ahead: also give --head EQUATION, what each candidate is judged by, for example --head 'mean(l: layers.guess[l,b,t,0])'");
   }
   if (command.options.look_ahead == 0 && !command.head.empty()) throw UsageError("--head: goes with --look-ahead K");
+  if (command.options.look_ahead > 0 && command.samples > 1) throw UsageError("--samples: --look-ahead takes the best candidate, which is the same each time; leave out one of them");
   if (std::find(command.stop.begin(), command.stop.end(), "") != command.stop.end()) throw UsageError("--stop: an empty text ends nothing; leave it out");
   TrainedModel trained(command.weights);
   if (trained.tokenizer.empty()) {

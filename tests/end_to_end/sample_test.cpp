@@ -122,6 +122,7 @@ TEST_CASE("look-ahead takes the candidate after which the head is lowest") {
   CHECK(a["ids"] != greedy["ids"]);
   auto error = [&](const std::vector<std::string>& more) { return cpuflowc(std::vector<std::string>{"sample", trained() / "tiny", "Once"} + more).err; };
   CHECK(contains(error({"--look-ahead", "3"}), "also give --head EQUATION"));
+  CHECK(contains(error({"--look-ahead", "3", "--head", "x[b,t,0]", "--samples", "2"}), "the same each time; leave out one of them"));
   CHECK(contains(error({"--head", "x[b,t,0]"}), "--head: goes with --look-ahead K"));
   CHECK(contains(error({"--look-ahead", "3", "--head", "y[b,t,0]"}), "--head:1:14: error: unknown name 'y'"));
   CHECK(contains(error({"--look-ahead", "3", "--head", "targets[b,t]"}), "depends on 'targets', the tokens that are to be chosen"));

@@ -78,7 +78,7 @@ TEST_CASE("places are bytes, columns count characters") {
 TEST_CASE("every broken statement is reported, once") {
   CHECK(errors("x = a +\ny = * b\nz = c d\nw = 1\n") ==
         "1:8 expected a value, found the end of the line\n2:5 expected a value, found '*'\n3:7 expected the end of the statement, found "
-        "'d'\n");
+        "'d'; between two values stands an operator, as in a * b\n");
   CHECK(errors("x = a $ b\ny = ]") == "1:7 unexpected character '$'\n2:5 expected a value, found ']'\n");
   CHECK(errors("x = (a + b\ny = c\nz = ?").find("to close this bracket") != std::string::npos);
   CHECK(errors("x = f(a: b)") == "1:5 'f' does not bind indices; these do: sum, prod, mean, max, min, softmax, logsumexp\n");
@@ -99,6 +99,8 @@ TEST_CASE("what other languages write is answered by what is written here") {
   CHECK(errors("x = where(b || c, a, d)").find("1:13 expected ')', found '||'; where one of two conditions is enough, write max(a, b)\n") == 0);
   CHECK(errors("x = a ** 2") == "1:7 expected the end of the statement, found '**'; a power is written a^b\n");
   const std::string choice = "; a choice between two values is where(condition, a, b), and 'if' ends a statement\n";
+  CHECK(errors("x = W(x) W(x)") == "1:10 expected the end of the statement, found 'W'; between two values stands an operator, as in a * b\n");
+  CHECK(errors("x = sum(i: 2 (x[i]))").find("1:14 expected ')', found '('; between two values stands an operator, as in a * b\n") == 0);
   CHECK(errors("x += a") == "1:3 expected the end of the statement, found '+='; write x = x + ..\n");
   CHECK(errors("x = a if b = 0") == "1:12 expected the end of the statement, found '='; that two values are equal is written a == b\n");
   const std::string slices = "expected ']', found ':'; there are no slices: an index names an axis, as t and i do in x[t,i]\n1:6 to close this bracket\n";
