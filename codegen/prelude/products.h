@@ -162,8 +162,8 @@ struct Piece {
 /// `large` blocks of kBlock rows and `small` ones of four, below each other, against every panel.  a_copy: between the blocks of a copied
 /// A; rows: of the last block of it, others are whole.  next: the A that is copied after this piece (k rows, next_step apart, of `next_floats`), or null.
 template <class Units, Left kLeft>
-KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& piece, int N, long a_copy, const float* next, long next_step,
-                                  int next_floats) {
+KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& piece, int N, long a_copy = 0, const float* next = nullptr,
+                                  long next_step = 0, int next_floats = 0) {
   auto next_block = [&](int size) { return kLeft == Left::kCopied ? a_copy : kLeft == Left::kColumns ? size : size * piece.a_row; };
   Blocks blocks = piece.blocks();
   for (int n = 0; n < N; n += kPanel, blocks.b += blocks.b_panel) {
@@ -232,7 +232,7 @@ KERNEL_OUTER void multiply_rows(int m, Piece piece, int N) {
   if (kBlock == 6 && large > 0 && (rest == 2 || rest == 3)) --large, rest += kBlock;  // 8 = 4 + 4
   const int small = kBlock == 4 ? 0 : rest / 4;
   rest -= 4 * small;
-  if (large + small > 0) multiply_panels<Units, Left::kRows>(large, small, kBlock, piece, N, 0, nullptr, 0, 0);
+  if (large + small > 0) multiply_panels<Units, Left::kRows>(large, small, kBlock, piece, N);
   for (int row = m - rest; row < m;) {
     const int few = min(2, m - row);
     Piece part = piece;
@@ -425,7 +425,7 @@ KERNEL_OUTER void multiply_transposed(int m, int N, int K, bool add, const float
       multiply_panels<Singles, Left::kColumns>(min(kCached, in_place - first) / kBlock, 0, kBlock,
                                                {min(kDepth, K - k), a + k * a_k + first, a_k, b + static_cast<long>(k) * kPanel, b_panel,
                                                 c + first * c_row, c_row, add || k > 0},
-                                               N, 0, nullptr, 0, 0);
+                                               N);
     }
   }
   if (in_place < m) multiply_copied(m - in_place, N, K, add, a + in_place, a_k, b, b_panel, c + in_place * c_row, c_row);

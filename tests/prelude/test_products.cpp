@@ -97,7 +97,7 @@ struct Problem {
       : m(m_), N(N_), K(K_), transposed(transposed_), operands(operands_) {
     const int rows = transposed ? K : m, columns = transposed ? m : K;
     a_row = columns + (operands == Operands::Stored ? 4 : 3);  // rows of bf16 that begin at whole units are multiplied where they lie
-    if ((m + N + K) % 2 == 0) a_row += 600;                       // rows far from each other are copied
+    if ((m + N + K) % 2 == 0) a_row += 600;  // rows far from each other are copied
     c_row = N + 5;
     a = random_floats((rows - 1) * a_row + columns, random);
     for (size_t i = 0; i < a.size(); ++i) {
