@@ -188,7 +188,8 @@ struct Region {
   bool has_rows = false;
   Axis row;
   int64_t tile = 0;          // rows of a tile
-  int64_t chunk = 0;         // positions that a row stands for, or 0; a function with a range of positions runs the rows that they belong to
+  int64_t chunk = 0;         // positions that a row stands for, or 0; a function with a range of positions runs the rows that they belong to,
+  bool complete = false;     // or only those whose last position is among them
   int direction = 0;         // +1 rows in order, -1 backwards, 0 either
   std::vector<Step> before;  // once, before the first row
   std::vector<Group> groups;

@@ -164,7 +164,10 @@ class LoopParser : LineScanner {
       r.has_rows = true;
       r.row = axis();
       r.tile = setting("tiles");
-      if (accept_word("chunks")) r.chunk = whole("positions of a chunk");
+      if (accept_word("chunks")) {
+        r.chunk = whole("positions of a chunk");
+        r.complete = accept_word("complete");
+      }
       if (accept_word("forward")) r.direction = 1;
       else if (accept_word("backward")) r.direction = -1;
     }

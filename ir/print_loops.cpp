@@ -142,7 +142,7 @@ class Printer {
     out_ += "    region";
     if (r.has_rows) {
       out_ += fmt::format(" rows {} tiles {}", r.row.str(), r.tile);
-      if (r.chunk) out_ += fmt::format(" chunks {}", r.chunk);
+      if (r.chunk) out_ += fmt::format(" chunks {}{}", r.chunk, r.complete ? " complete" : "");
       if (r.direction != 0) out_ += r.direction > 0 ? " forward" : " backward";
     }
     out_ += fmt::format("  # {}\n", r.name);

@@ -216,6 +216,7 @@ class Verifier {
     check(r.direction >= -1 && r.direction <= 1, "rows run in order, backwards, or in either order");
     check(!r.has_rows || (r.tile >= 1 && r.tile <= r.row.size), "a tile has between one row and all of them");
     check(r.has_rows || r.direction == 0, "a region without rows has no order of rows");
+    check(!r.complete || r.chunk > 0, "only rows that collect chunks can be complete");
     check(r.chunk == 0 || (r.has_rows && r.chunk > 0 && function_->row_range), "rows that collect chunks belong to a function over a range of positions");
     by_row_ = false;
     in_before_ = true;

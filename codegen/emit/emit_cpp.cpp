@@ -432,7 +432,7 @@ class Emitter {
     const std::string v = Names(p_, &r, true, streams_).row(), v0 = v + "0", v1 = v + "1";
     const bool range = f.row_range && ranged(r.row);
     const std::string low = range ? "call->first" : r.chunk ? fmt::format("call->first / {}", r.chunk) : "0";
-    const std::string high = range ? "call->last" : r.chunk ? fmt::format("(call->last - 1) / {} + 1", r.chunk) : std::to_string(r.row.size);
+    const std::string high = range ? "call->last" : r.complete ? fmt::format("call->last / {}", r.chunk) : r.chunk ? fmt::format("(call->last - 1) / {} + 1", r.chunk) : std::to_string(r.row.size);
     if (r.direction < 0) {
       line(2, fmt::format("for (int {} = ({} - 1) / {} * {}; {} >= 0; {} -= {}) {{", v0, r.row.size, r.tile, r.tile, v0, v0, r.tile));
     } else {

@@ -65,6 +65,12 @@ class FunctionLowering {
   bool is_summed_as_product(ir::NodeId id) const;  // the multiplication of one, and of nothing else
   bool cheap_again(ir::NodeId id, int operations) const;
   void store_operand(ir::NodeId id, bool rounded);
+  /// Who reads a value, looking through views.
+  struct Readers {
+    std::set<ir::NodeId> nodes;
+    bool again = false;  // along positions, and it has none, or in a loop around that over its last axis: what is not stored is computed again and again
+  };
+  Readers readers_of(ir::NodeId id) const;
   bool rounds(ir::NodeId product) const;
   /// Whether the value is computed here; `prepare` computes what is always known as well, and a sequence what follows from complete sums.
   bool own(ir::NodeId id) const {
@@ -109,6 +115,8 @@ class FunctionLowering {
   void find_reads(Statement& s);
   void add_read(Statement& s, const ir::Place& place, bool whole = false);
   bool is_read_along_positions(ir::NodeId id) const;
+  void order_features();
+  ir::Axes features_as_they_lie(ir::NodeId id) const;
   ir::BufferId buffer_of(ir::NodeId id);
   ir::Place own_place(ir::NodeId id);
   std::optional<ir::Axis> row_of(ir::NodeId id, const ir::Axes& over) const;
@@ -156,6 +164,7 @@ class FunctionLowering {
   // storage (storage.cpp)
   void find_chunk_rows();
   bool needs_new_rows_only(const Statement& s, int64_t positions) const;
+  bool is_read_behind(const ir::Axis& chunk, int64_t positions) const;
   bool runs_for_new(const ir::Axis& row) const;
   void keep_panels();
   void assign_storage();
@@ -193,6 +202,7 @@ class FunctionLowering {
   std::vector<ir::NodeId> saved_as_;  // the rounded copy that the backward pass reads of a value, or kNoNode
   bool reading_operand_ = false, reading_rounded_ = false;
   std::vector<std::vector<ir::NodeId>> users_;
+  std::map<std::pair<ir::Axis, ir::Axis>, bool> swapped_;  // of two features: whether the second lies outside of the first
   std::map<ir::Axis, int64_t> chunk_rows_;  // axes of which a call for new positions runs only the rows that these belong to: positions of a row
   std::map<std::pair<ir::NodeId, ir::Axis>, Span> demand_;  // of values of two positions: which of the second are read
   std::map<ir::NodeId, ir::BufferId> buffers_;

@@ -454,6 +454,7 @@ Function FunctionLowering::lower() {
   function_.row_range = row_range;
   buffers_ = given;
   select_stored();
+  order_features();
   find_demands();
   find_layer_homes();
   build_statements();

@@ -76,6 +76,39 @@ bool FunctionLowering::rounds(NodeId product) const {
   return reaches_of(product).empty();  // one number more or less is half a unit
 }
 
+FunctionLowering::Readers FunctionLowering::readers_of(NodeId id) const {
+  Readers out;
+  const auto is_position = [](const Axis& a) { return a.kind == AxisKind::Position; };
+  std::vector<std::pair<NodeId, Axes>> through;  // who reads it, and the names that its axes have there
+  const auto read_by = [&](NodeId value, const Axes& axes) {
+    for (NodeId u : users_[value]) through.emplace_back(u, axes);
+  };
+  read_by(id, g_[id].axes);
+  while (!through.empty()) {
+    auto [u, axes] = std::move(through.back());
+    through.pop_back();
+    const Node& reader = g_[u];
+    if (saved_as_[id] != kNoNode && is_summed_as_product(u) && rounds(users_[u][0])) continue;  // reads the copy
+    if (trivial(u) && reader.dtype == DType::Real && reader.op != Op::Carry && !stored_[u]) {
+      if (reader.op == Op::Rename) {
+        for (Axis& a : axes) {
+          if (const int i = index_of(reader.from, a); i >= 0) a = reader.to[static_cast<size_t>(i)];
+        }
+      }
+      read_by(u, axes);
+      continue;
+    }
+    out.nodes.insert(u);
+    const Axes loops = reader.op == Op::Scatter ? union_of(g_[reader.inputs[0]].axes, g_[reader.inputs[1]].axes) : reader.op == Op::Gather ? reader.axes : union_of(reader.axes, reader.from);
+    for (const Axis& a : loops) {
+      if (contains(axes, a)) continue;
+      if (is_position(a)) out.again = out.again || std::none_of(axes.begin(), axes.end(), is_position);
+      else out.again = out.again || (a.kind == AxisKind::Feature && !axes.empty() && a < *std::max_element(axes.begin(), axes.end()));
+    }
+  }
+  return out;
+}
+
 void FunctionLowering::store_operand(NodeId id, bool rounded) {
   NodeId base = strip_views(id);
   const Node& n = g_[base];
@@ -113,9 +146,14 @@ void FunctionLowering::select_stored() {
     if (g_[id].op == Op::Saved) saved_as_[g_[id].inputs[0]] = id;
   }
   for (NodeId id : roots) stored_[id] = true;
+  std::vector<bool> costly(g_.size());  // made by a costly operation, or of such values that are not stored
   for (NodeId id = 0; id < g_.size(); ++id) {
     if (!mine(id)) continue;
     const Node& n = g_[id];
+    costly[id] = is_elementwise(n.op) && own(id) && (op_is_costly(n.op) || std::any_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) {
+                                                       const NodeId base = strip_views(i);
+                                                       return costly[base] && !stored_[base];
+                                                     }));
     switch (n.op) {
       case Op::Sum:
       case Op::Max:
@@ -152,26 +190,8 @@ void FunctionLowering::select_stored() {
       if (!b_.options.fuse) {
         if (!is_summed_as_product(id)) stored_[id] = true;
       } else {
-        // distinct readers, looking through views
-        std::set<NodeId> readers;
-        std::vector<NodeId> through = users_[id];
-        while (!through.empty()) {
-          NodeId u = through.back();
-          through.pop_back();
-          if (saved_as_[id] != kNoNode && is_summed_as_product(u) && rounds(users_[u][0])) continue;  // reads the copy
-          if (trivial(u) && g_[u].dtype == DType::Real && g_[u].op != Op::Carry && !stored_[u]) {
-            through.insert(through.end(), users_[u].begin(), users_[u].end());
-          } else {
-            readers.insert(u);
-          }
-        }
-        bool wider = false;  // read along positions that it does not have
-        for (NodeId u : readers) {
-          Axes theirs = union_of(g_[u].axes, g_[u].from);
-          for (const Axis& a : theirs) wider = wider || (a.kind == AxisKind::Position && !contains(n.axes, a));
-        }
-        bool has_position = std::any_of(n.axes.begin(), n.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Position; });
-        if ((readers.size() > 1 && !cheap_again(id, 2)) || (wider && !has_position && op_is_costly(n.op))) stored_[id] = true;
+        const Readers readers = readers_of(id);
+        if ((readers.nodes.size() > 1 && !cheap_again(id, 2)) || (readers.again && costly[id])) stored_[id] = true;
       }
     }
   }

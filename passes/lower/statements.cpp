@@ -73,11 +73,54 @@ bool FunctionLowering::is_read_along_positions(NodeId id) const {
   return along;
 }
 
+/// Decides how two features lie in every value that has both: as in the first value that is read under these names.  A matrix that is read transposed is copied row by
+/// row then, and its gradient lies as it does.  What products alone read is packed, whichever way it lies.
+void FunctionLowering::order_features() {
+  for (NodeId id = 0; id < g_.size(); ++id) {
+    const Node& n = g_[id];
+    if (n.op != Op::Rename || std::all_of(users_[id].begin(), users_[id].end(), [&](NodeId u) { return is_summed_as_product(u); })) continue;
+    Axes order = features_as_they_lie(n.inputs[0]);
+    for (Axis& a : order) {
+      if (const int i = index_of(n.from, a); i >= 0) a = n.to[static_cast<size_t>(i)];
+    }
+    for (auto outer = order.begin(); outer != order.end(); ++outer) {
+      for (auto inner = outer + 1; inner != order.end(); ++inner) swapped_.try_emplace(std::minmax(*outer, *inner), *inner < *outer);
+    }
+  }
+}
+
+/// The features of a value, outermost first.
+Axes FunctionLowering::features_as_they_lie(NodeId id) const {
+  const bool flattened = std::any_of(users_[id].begin(), users_[id].end(), [&](NodeId u) { return g_[u].op == Op::Reshape && g_[u].from.size() > 1; });
+  Axes out;
+  for (const Axis& a : g_[id].axes) {
+    if (a.kind != AxisKind::Feature) continue;
+    const auto before = std::find_if(out.begin(), out.end(), [&](const Axis& placed) {
+      const auto pair = swapped_.find({placed, a});
+      return pair != swapped_.end() && pair->second;
+    });
+    out.insert(flattened || g_[id].op == Op::Param ? out.end() : before, a);
+  }
+  return out;
+}
+
 /// The buffer of a value that is computed here.
 BufferId FunctionLowering::buffer_of(NodeId id) {
   const auto [it, fresh] = buffers_.try_emplace(id, kNone);
-  if (fresh && id == logits) it->second = b_.logits_place(id).buffer;
-  else if (fresh) it->second = b_.add_buffer(b_.value_buffer(id, rate_ <= Rate::Step ? Space::Shared : Space::Lane, is_read_along_positions(id)));
+  if (fresh && id == logits) {
+    it->second = b_.logits_place(id).buffer;
+  } else if (fresh && rate_ <= Rate::Step) {
+    it->second = b_.add_buffer(b_.value_buffer(id, Space::Shared));
+  } else if (fresh) {
+    Buffer buffer = b_.value_buffer(id, Space::Lane, is_read_along_positions(id));
+    const Axes features = features_as_they_lie(id);
+    auto next = features.begin();
+    for (Axis& a : buffer.axes) {
+      if (a.kind == AxisKind::Feature) a = *next++;
+    }
+    lay_out(buffer);
+    it->second = b_.add_buffer(std::move(buffer));
+  }
   node_of_[it->second] = id;
   return it->second;
 }

@@ -76,6 +76,35 @@ bool FunctionLowering::needs_new_rows_only(const Statement& s, int64_t positions
   });
 }
 
+/// Whether what rows collect of so many positions each is read only by positions behind the chunk, so that a row is of no use before it is complete.
+bool FunctionLowering::is_read_behind(const Axis& chunk, int64_t positions) const {
+  const auto is_constant = [&](NodeId id, auto&& fits) { return g_[id].op == Op::Constant && fits(g_[id].value); };
+  const auto is_chunk_before = [&](NodeId index) {
+    const Node& n = g_[index];
+    if (n.op != Op::Sub || g_[n.inputs[0]].op != Op::FloorDiv || !is_constant(n.inputs[1], [](double v) { return v >= 1; })) return false;
+    const Node &of_position = g_[n.inputs[0]], &t = g_[of_position.inputs[0]];
+    return t.op == Op::Iota && t.value == 0 && ranged(t.axes[0]) && is_constant(of_position.inputs[1], [&](double v) { return v == static_cast<double>(positions); });
+  };
+  std::set<NodeId> seen;  // what the rows hold
+  std::vector<NodeId> open;
+  for (NodeId id = 0; id < g_.size(); ++id) {
+    if (needed_[id] && g_[id].op == Op::Scatter && contains(g_[id].to, chunk)) open.push_back(id);
+  }
+  while (!open.empty()) {
+    const NodeId id = open.back();
+    open.pop_back();
+    if (!seen.insert(id).second) continue;
+    for (NodeId u : users_[id]) {
+      const Node& n = g_[u];
+      if (n.op == Op::Gather && n.from[0] == chunk && n.inputs[1] != id && is_chunk_before(n.inputs[1])) continue;
+      const bool later = n.op == Op::Carry && n.from[0] == chunk && n.ints[0] < 0;
+      if (later || !contains(n.axes, chunk) || std::any_of(n.axes.begin(), n.axes.end(), ranged)) return false;
+      open.push_back(u);
+    }
+  }
+  return true;
+}
+
 /// Rows that collect chunks of positions, or are the positions under another name, need to run only where positions are new.
 void FunctionLowering::find_chunk_rows() {
   for (NodeId id = 0; id < g_.size(); ++id) {
@@ -97,7 +126,10 @@ void FunctionLowering::find_chunk_rows() {
   std::erase_if(chunk_rows_, [](const auto& entry) { return entry.second == 0; });
   for (Part& part : function_.parts) {
     for (Region& region : part.regions) {
-      if (auto it = chunk_rows_.find(region.row); region.has_rows && it != chunk_rows_.end()) region.chunk = it->second;
+      if (auto it = chunk_rows_.find(region.row); region.has_rows && it != chunk_rows_.end()) {
+        region.chunk = it->second;
+        region.complete = region.chunk > 1 && is_read_behind(region.row, region.chunk);
+      }
     }
   }
 }

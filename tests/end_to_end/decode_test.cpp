@@ -6,6 +6,8 @@
 #include "tests/end_to_end/compiled_pass.h"
 #include "tests/end_to_end/process.h"
 
+#include <sstream>
+
 using namespace cpuflow;
 
 namespace {
@@ -59,6 +61,24 @@ TEST_CASE("sums of a chunk are collected row by row") {
              "T = 10");
   check_rows("u = W(x)\nm[start, i in 0..d] = 0.0\nm[n in 0..ceil(T/4), i] = 0.9 * m[n-1,i] + sum(t | t // 4 == n: u[t,i])\ny[t,i] = x[t,i] + sum(j: u[t,j] * x[t,i]) * m[t // 4 - 1, i]\n",
              "T = 12");
+}
+
+TEST_CASE("a chunk that only later chunks read is run when it is complete; what it sums is computed once a row") {
+  const auto rows_of = [&](const std::string& read) {
+    const std::string equations = "u = W(x)\nw = sigmoid(u)\nm[start, i in 0..d, j in 0..d] = 0.1 * (i - j)\n"
+                                  "m[n in 0..ceil(T/4), i, j] = 0.9 * m[n-1,i,j] + sum(t | t // 4 == n: w[t,i] * tanh(x[t,j]))\n"
+                                  "y[t,j] = x[t,j] + sum(i: u[t,i] * " + read + ")\n";
+    for (const char* sizes : {"T = 10", "T = 12"}) check_rows(equations, sizes);
+    const std::string text = ir::print(compiled(TemporaryFolder(), equations, "T = 12").program);
+    return text.substr(text.find("function rows"));
+  };
+  const std::string rows = rows_of("m[t // 4 - 1, i, j]");
+  CHECK(rows.find("chunks 4 complete") != std::string::npos);
+  std::istringstream lines(rows);
+  for (std::string line; std::getline(lines, line);) CHECK_FALSE((line.find("sum into") != std::string::npos && line.find("tanh(") != std::string::npos));
+  const std::string any = rows_of("m[(t - 4) // 4, i, j]");  // of which nothing is known
+  CHECK(any.find("chunks 4") != std::string::npos);
+  CHECK(any.find("complete") == std::string::npos);
 }
 
 TEST_CASE("a row looks at earlier positions only as far as it may, and needs none of the others") {

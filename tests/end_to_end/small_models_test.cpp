@@ -318,3 +318,18 @@ TEST_CASE("few numbers a position, read at earlier rows and by all later ones") 
   check_against_interpreter(replaced(few, "T = 4", "T = 8"));
   check_against_interpreter(replaced(replaced(few, " + far", ""), "T = 4", "T = 8"));  // the gradient alone reads along positions
 }
+
+TEST_CASE("a matrix of each row that is read transposed, and one that is then read as one axis") {
+  const std::string tail = "logits = mix(y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  for (const std::string& equations : {
+           "u = mix(x)\nw = few(x)\nm[start, e in 0..3, j in 0..d] = 0.1 * e * gate[j]\nm[n in 0..ceil(T/4), e, j] = 0.9 * m[n-1,e,j] + sum(t | t // 4 == n: w[t,e] * u[t,j])\n"
+           "y[t,j] = x[t,j] + sum(e: w[t,e] * m[t // 4 - 1, e, j])\n",
+           "p[t,e,j] = tanh(x[t,e] * K[e,j])\nq[t,j,e] = p[t,e,j] * p[t,e,0] + x[t,j]\nr = reshape(q, d * d)\ny[t,i] = sum(j in 0..d: q[t,j,i] * r[t, 12 * i + j])\n",
+           "p[t,e,j] = tanh(x[t,e] * K[e,j])\nq[t,j,e] = p[t,e,j] * p[t,e,0]\nr = reshape(q, 3, 4, d)\ny[t,i] = r[t,0,1,i] + max(n in 0..3: r[t,n,2,i]) + sum(j in 0..d: q[t,j,i])\n",
+       }) {
+    INFO(equations);
+    const std::string text = replaced(replaced(model("x = embed[tokens]\n" + equations + tail), "T = 4", "T = 12"), "[params]", "[params]\ngate = \"vector(d)\"\nfew = \"linear(d, 3)\"\nK = \"tensor(d, d)\"");
+    check_against_interpreter(text);
+    check_rounded(text);
+  }
+}
