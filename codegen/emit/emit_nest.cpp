@@ -16,6 +16,21 @@
 namespace cpuflow::codegen {
 using namespace ir;
 
+namespace {
+
+/// The text as an operand: in brackets where it has an operator outside of all brackets.
+std::string bracketed(const std::string& text) {
+  int depth = 0;
+  bool compound = text[0] == '-';
+  for (char c : text) {
+    depth += (c == '(' || c == '[' || c == '{') - (c == ')' || c == ']' || c == '}');
+    compound = compound || (depth == 0 && c == ' ');
+  }
+  return compound ? "(" + text + ")" : text;
+}
+
+}  // namespace
+
 std::string identifier(const std::string& name) {
   std::string out;
   for (char c : name) {
@@ -119,16 +134,22 @@ std::string Names::offset(const Place& place, const Axis* skip, const std::map<E
     if (is_row && b.rows == Rows::Tile) add(std::string(1, row()[0]) + "0", -stride), constant += b.history * stride;
     if (b.space == Space::Out && b.axes[d].kind == AxisKind::Position && b.axes[d].ordinal == 0) add("call->first", -stride);
     constant += i.offset * stride;
-    if (i.computed != kNone) add("(" + computed.at(i.computed) + ")", stride);
+    if (i.computed != kNone) add(bracketed(computed.at(i.computed)), stride);
   }
   if (b.rows == Rows::Block) add("first", -1);
   int64_t reach = 0;  // of the products, which are made with 32 bits where that is enough
   for (size_t d = 0; d < b.axes.size(); ++d) reach += std::abs(b.strides[d]) * b.axes[d].size;
   std::string out;
   for (const std::string& v : order) {
-    int64_t c = terms[v];
+    int64_t c = std::exchange(terms[v], 0);
     if (c == 0) continue;
-    std::string size = std::abs(c) == 1 ? v : fmt::format("{}{} * {}", std::abs(c), reach > INT32_MAX ? "L" : "", v);
+    std::string factor = v;
+    if (const auto other = std::find_if(terms.begin(), terms.end(), [&](const auto& term) { return std::abs(c) > 1 && term.second == -c; }); other != terms.end()) {
+      factor = c > 0 ? fmt::format("({} - {})", v, other->first) : fmt::format("({} - {})", other->first, v);
+      c = std::abs(c);
+      other->second = 0;
+    }
+    std::string size = std::abs(c) == 1 ? factor : fmt::format("{}{} * {}", std::abs(c), reach > INT32_MAX ? "L" : "", factor);
     out += out.empty() ? (c < 0 ? "-" + size : size) : (c < 0 ? " - " : " + ") + size;
   }
   if (constant != 0 || out.empty()) out += out.empty() ? std::to_string(constant) : fmt::format(" {} {}", constant < 0 ? '-' : '+', std::abs(constant));
@@ -155,17 +176,6 @@ int64_t Names::next_row(const Place& place) const {
 }
 
 namespace {
-
-/// Whether an operator beside the text would take it apart: it has an operator outside of all brackets.
-bool compound(const std::string& text) {
-  int depth = 0;
-  if (text[0] == '-') return true;
-  for (char c : text) {
-    depth += (c == '(' || c == '[' || c == '{') - (c == ')' || c == ']' || c == '}');
-    if (depth == 0 && c == ' ') return true;
-  }
-  return false;
-}
 
 class NestEmitter {
  public:
@@ -399,7 +409,7 @@ class NestEmitter {
     std::vector<std::string> args;
     for (ExprId a : x.args) {
       std::string t = widened(a, lanes);
-      if (!call && compound(t)) t = "(" + t + ")";
+      if (!call) t = bracketed(t);
       args.push_back(t);
     }
     std::string out = (call ? "kernel::" : "") + pattern;

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace cpuflow::passes::lower {
 using namespace ir;
 
@@ -26,6 +28,17 @@ std::optional<Index> affine(ProgramBuilder& b, Op op, DType dtype, const std::ve
   if (l->terms.empty()) return b.scaled(*r, l->offset, 0);
   if (r->terms.empty()) return b.scaled(*l, r->offset, 0);
   return std::nullopt;
+}
+
+/// A comparison of integers; what is added to a variable goes to the number that it is compared with: 0 <= t - 1 is 1 <= t.
+ExprId compare(ProgramBuilder& b, Op op, ExprId l, ExprId r) {
+  std::optional<Index> left = affine(b, l), right = affine(b, r);
+  if (left && right && left->terms.empty() != right->terms.empty()) {
+    Index &number = left->terms.empty() ? *left : *right, &sum = left->terms.empty() ? *right : *left;
+    number.offset -= std::exchange(sum.offset, 0);
+    l = b.counter(*left), r = b.counter(*right);
+  }
+  return b.apply(op, DType::Bool, {l, r});
 }
 
 }  // namespace
@@ -133,8 +146,8 @@ FunctionLowering::Bounded FunctionLowering::bound(const Index& index, const Axis
   const bool not_below = r && r->first >= 0, not_above = r && r->second < static_cast<int64_t>(axis.size);
   if (not_below && not_above) return {index, kNone};
   const ExprId i = b_.counter(index);
-  const ExprId low = b_.apply(Op::Le, DType::Bool, {b_.constant(0, DType::Int), i});
-  const ExprId high = b_.apply(Op::Lt, DType::Bool, {i, b_.constant(axis.size, DType::Int)});
+  const ExprId low = compare(b_, Op::Le, b_.constant(0, DType::Int), i);
+  const ExprId high = compare(b_, Op::Lt, i, b_.constant(axis.size, DType::Int));
   ExprId clamped = i;
   if (!not_below) clamped = b_.apply(Op::Max2, DType::Int, {clamped, b_.constant(0, DType::Int)});
   if (!not_above) clamped = b_.apply(Op::Min2, DType::Int, {clamped, b_.constant(axis.size - 1.0, DType::Int)});
@@ -251,6 +264,7 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
   }
   if (n.op == Op::ToReal && b_[args[0]].kind == Expr::Kind::Constant) return b_.constant(b_[args[0]].value, DType::Real);
   if (const std::optional<Index> index = affine(b_, n.op, n.dtype, args)) return b_.counter(*index);
+  if (n.op == Op::Eq || n.op == Op::Ne || n.op == Op::Lt || n.op == Op::Le) return compare(b_, n.op, args[0], args[1]);
   return b_.apply(n.op, n.dtype, args);
 }
 
