@@ -20,7 +20,7 @@ struct EvalOptions {
 
 void eval(const EvalOptions& options) {
   if (options.data.empty() == options.ids.empty()) throw UsageError("eval: expected --data FILE or --ids FILE, and not both");
-  TrainedModel trained(options.weights);
+  TrainedModel trained(options.weights, "eval");
   DataSources sources;
   sources.text = trained.record.text;
   sources.tokenizer = trained.tokenizer;

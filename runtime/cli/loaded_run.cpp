@@ -14,6 +14,8 @@ void add_weight_options(CLI::App& app, WeightOptions& options) {
   app.add_option("--weights", options.weights, "weights for a model: safetensors, or what torch.save wrote (.pt)")->type_name("FILE");
   app.add_option("--set", options.settings, "sizes and settings of the model, with --weights")->type_name("NAME=VALUE")->allow_extra_args(false);
   app.add_option("--tokenizer", options.tokenizer, "a tokenizer.json; default: the run's")->type_name("FILE");
+  app.add_option("--precision", options.precision, "of the operands of products: fp32 | bf16; default: the run's")->check(CLI::IsMember({"fp32", "bf16"}));
+  add_code_options(app, options, false);
 }
 
 namespace {
@@ -43,16 +45,19 @@ std::string id_difference(const rt::Tokenizer& now, const std::string& other) {
   }
 }
 
-TrainedModel::TrainedModel(const WeightOptions& options) : tokenizer(options.tokenizer), options_(options) {
+TrainedModel::TrainedModel(const WeightOptions& options, const std::string& command) : tokenizer(options.tokenizer), options_(options) {
+  options.choose(compile, command, false);
   if (!options.weights.empty()) {
     compile.model = options.where;
     compile.overrides = parse_settings(options.settings);
+    if (!options.precision.empty()) compile.overrides[kPrecisionSetting] = options.precision;
     return;
   }
   if (!options.settings.empty()) throw UsageError("--set: a run keeps the settings that it was trained with; --set goes with --weights FILE");
   record = read_run(options.where);
   compile.model = model_path(options.where);
   compile.overrides = record.settings;
+  if (!options.precision.empty()) compile.overrides[kPrecisionSetting] = options.precision;
   if (!record.has_tokenizer) return;
   if (tokenizer.empty()) {
     tokenizer = tokenizer_path(options.where);

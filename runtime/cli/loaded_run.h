@@ -10,9 +10,9 @@
 namespace cpuflow::cli {
 
 /// Whose weights a command uses: those of a run, or a file of weights for a model.
-struct WeightOptions {
+struct WeightOptions : CodeOptions {
   std::string where;  // the folder of a run, or a model
-  std::string weights, tokenizer;
+  std::string weights, tokenizer, precision;
   std::vector<std::string> settings;
 };
 void add_weight_options(CLI::App& app, WeightOptions& options);
@@ -25,7 +25,7 @@ std::string id_difference(const rt::Tokenizer& now, const std::string& other);
 class TrainedModel {
  public:
   /// Warns when --tokenizer has other ids than the run's.  Throws UsageError, rt::FileError where there is neither a run nor a file of weights.
-  explicit TrainedModel(const WeightOptions& options);
+  TrainedModel(const WeightOptions& options, const std::string& command);
 
   CompileOptions compile;  // as it was trained
   RunRecord record;        // of a run; otherwise what a new run would have

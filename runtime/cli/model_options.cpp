@@ -14,6 +14,12 @@
 
 namespace cpuflow::cli {
 
+void add_code_options(CLI::App& app, CodeOptions& options, bool may_interpret) {
+  app.add_option("--target", options.target, "portable | avx2 | avx512 | avx512bf16 | amx; default: the best that this machine has")->envname("CPUFLOW_TARGET");
+  app.add_option("--exec", options.exec, std::string("orc: clang in this process | dlopen: an installed compiler") + (may_interpret ? " | interpret: the reference interpreter" : ""))
+      ->envname("CPUFLOW_EXEC");
+}
+
 std::shared_ptr<ModelOptions> add_model_options(CLI::App& app) {
   auto options = std::make_shared<ModelOptions>();
   app.add_option("MODEL", options->model, "a model file, or the name of one that comes with cpuflowc (v5ln)")->required();
@@ -23,11 +29,7 @@ std::shared_ptr<ModelOptions> add_model_options(CLI::App& app) {
   app.add_flag("--unfused", options->unfused, "every operation has loops of its own (what bench compares with)");
   app.add_option("--precision", options->precision, "of the operands of products: fp32 | bf16 | auto (train and bench measure); default: the model file's")
       ->check(CLI::IsMember({"fp32", "bf16", "auto"}));
-  app.add_option("--target", options->target, "portable | avx2 | avx512 | avx512bf16 | amx; default: the best that this machine has")
-      ->envname("CPUFLOW_TARGET");
-  app.add_option("--exec", options->exec,
-                 "orc: clang in this process | dlopen: an installed compiler | interpret: the reference interpreter")
-      ->envname("CPUFLOW_EXEC");
+  add_code_options(app, *options);
   app.add_flag("--json", options->json, "the result as JSON on standard output");
   return options;
 }
@@ -47,12 +49,7 @@ std::map<std::string, std::string> parse_settings(const std::vector<std::string>
   return out;
 }
 
-CompileOptions ModelOptions::compile_options(const std::string& command, bool may_interpret) const {
-  CompileOptions out;
-  out.model = model;
-  out.overrides = parse_settings(settings);
-  if (!precision.empty()) out.overrides[kPrecisionSetting] = precision;
-  out.fuse = !unfused;
+void CodeOptions::choose(CompileOptions& out, const std::string& command, bool may_interpret) const {
   out.target = target;
   const std::vector<std::string>& targets = ir::target_names();
   if (!target.empty() && std::find(targets.begin(), targets.end(), target) == targets.end()) {
@@ -73,6 +70,15 @@ CompileOptions ModelOptions::compile_options(const std::string& command, bool ma
   } else if (exec != "orc") {
     throw UsageError(fmt::format("--exec: expected interpret, dlopen or orc, found '{}'", exec));
   }
+}
+
+CompileOptions ModelOptions::compile_options(const std::string& command, bool may_interpret) const {
+  CompileOptions out;
+  out.model = model;
+  out.overrides = parse_settings(settings);
+  if (!precision.empty()) out.overrides[kPrecisionSetting] = precision;
+  out.fuse = !unfused;
+  choose(out, command, may_interpret);
   return out;
 }
 

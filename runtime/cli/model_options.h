@@ -8,14 +8,22 @@
 
 namespace cpuflow::cli {
 
+/// For which processor code is made, and by what.
+struct CodeOptions {
+  std::string target, exec = "orc";
+  /// Throws UsageError for an unknown target, and for `--exec interpret` unless the command has it.
+  void choose(CompileOptions& out, const std::string& command, bool may_interpret) const;
+};
+void add_code_options(CLI::App& app, CodeOptions& options, bool may_interpret = true);
+
 /// The flags that every command with a MODEL takes.
-struct ModelOptions {
+struct ModelOptions : CodeOptions {
   std::string model;
   std::vector<std::string> settings;  // name=value
   bool unfused = false, json = false;
-  std::string precision, target, exec = "orc";
+  std::string precision;
   bool interpret() const { return exec == "interpret"; }
-  /// Throws UsageError for a setting without `=`, an unknown target, and for `--exec interpret` unless the command has it.
+  /// Throws UsageError for a setting without `=`, and as CodeOptions::choose does.
   CompileOptions compile_options(const std::string& command, bool may_interpret = false) const;
 };
 

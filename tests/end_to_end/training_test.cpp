@@ -362,6 +362,17 @@ TEST_CASE("eval gives the validation figures of the training") {
   CHECK(report["bits_per_byte"].get<double>() > 0);
   CHECK(report["losses"].contains("ce"));
   CHECK(contains(cpuflowc({"eval", folder / "whole", "--data", folder / "valid.txt"}).out, "perplexity"));
+  // with other code, and other operands of products, than those of the training
+  const double ppl = report["ppl"].get<double>();
+  for (const char* code : {"--target portable", "--precision bf16"}) {
+    INFO(code);
+    const Result other = cpuflowc(std::vector<std::string>{"eval", folder / "whole", "--data", folder / "valid.txt", "--json"} + words(code));
+    REQUIRE(other.status == 0);
+    CHECK(nlohmann::json::parse(other.out)["ppl"].get<double>() == Approx(ppl).epsilon(0.02));
+  }
+  const Result unknown = cpuflowc({"eval", folder / "whole", "--data", folder / "valid.txt", "--target", "avx5"});
+  CHECK(unknown.status == 2);
+  CHECK(contains(unknown.err, "--target: unknown target 'avx5'; did you mean 'avx2'?"));
 }
 
 TEST_CASE("a tokenizer with other ids than the run's is used with a warning") {
