@@ -27,7 +27,7 @@ class Reader {
       sections["name"] = [&](auto& k, auto& v) { file_.name = toml_.string(k, v); };
       sections["dims"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { size(key, node, false); }); };
       sections["constants"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { size(key, node, true); }); };
-      sections["params"] = [&](auto& k, auto& v) { file_.params = params(k, v); };
+      sections["params"] = [&](auto& k, auto& v) { file_.params = params_of_equations(k, v); };
       sections["block"] = [&](auto& k, auto& v) { block(k, v, "blocks"); };
       sections["blocks"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { block(key, node, std::string(key.str())); }); };
       sections["model"] = [&](auto& k, auto& v) {
@@ -114,8 +114,15 @@ class Reader {
 
   // Sections
 
+  /// Refuses a name under which equations read something else.
+  void check_name(const std::string& name, const ir::SourceLoc& at, bool of_size) const {
+    const char* const taken = name == "t" ? "the index of positions" : name == "tokens" ? "the tokens" : name == "targets" ? "the tokens that follow" : of_size && name == "layer" ? "the number of the layer" : nullptr;
+    if (taken != nullptr && !library_) toml_.error(at, "'" + name + "' is " + taken + " in equations; choose another name");
+  }
+
   void size(const toml::key& key, const toml::node& node, bool constant) {
     SizeEntry entry{std::string(key.str()), toml_.at(key), false, constant, {}};
+    check_name(entry.name, entry.at, true);
     for (const SizeEntry& other : file_.sizes) {
       if (other.name == entry.name) {
         toml_.error(entry.at, "'" + entry.name + "' is a size already");
@@ -135,6 +142,13 @@ class Reader {
   std::vector<ParamEntry> params(const toml::key& key, const toml::node& node) {
     std::vector<ParamEntry> out;
     each(key, node, [&](const toml::key& k, const toml::node& v) { out.push_back(param(k, v)); });
+    return out;
+  }
+
+  /// Of a model or block, whose equations read positions; a layer's see one.
+  std::vector<ParamEntry> params_of_equations(const toml::key& key, const toml::node& node) {
+    std::vector<ParamEntry> out = params(key, node);
+    for (const ParamEntry& entry : out) check_name(entry.key, entry.at, false);
     return out;
   }
 
@@ -280,7 +294,7 @@ class Reader {
     known_keys(key, node, name == "blocks" ? "[block]" : "[blocks." + name + "]",
                {{"repeat", [&](auto& k, auto& v) { def.repeat = value(k, v); }},
                 {"name", [&](auto& k, auto& v) { def.path = toml_.string(k, v); }},
-                {"params", [&](auto& k, auto& v) { def.params = params(k, v); }},
+                {"params", [&](auto& k, auto& v) { def.params = params_of_equations(k, v); }},
                 {"forward", [&](auto&, auto& v) { def.forward = named_equations(v); }}});
     if (def.forward.empty() && !toml_.diagnostics().has_errors()) toml_.error(def.at, "the block has no 'forward'");
     file_.blocks.push_back(std::move(def));
@@ -300,7 +314,8 @@ class Reader {
     const std::vector<std::string> known = {"future", "horizon", "end", "gradient", "range", "position"};
     for (const std::string& name : toml_.strings(key, node)) {
       if (std::find(known.begin(), known.end(), name) == known.end()) {
-        toml_.error(toml_.at(node), "unknown audit '" + name + "'" + suggestion(name, known) +
+        const std::string near = name == "causality" ? "; did you mean 'future'?" : name == "sequence_end" ? "; did you mean 'end'?" : suggestion(name, known);
+        toml_.error(toml_.at(node), "unknown audit '" + name + "'" + near +
                                         "; the audits are: future, horizon, end, gradient, range, position");
       }
       file_.allow.push_back(name);

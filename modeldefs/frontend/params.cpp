@@ -57,6 +57,12 @@ ParamInfo init_of(const Expr& e, const SizeMap& sizes) {
   return info;
 }
 
+bool mentions(const Expr& e, const std::string& name) {
+  bool found = false;
+  e.walk([&](const Expr& part) { found = found || (part.is(Expr::Kind::Name) && part.name == name); });
+  return found;
+}
+
 }  // namespace
 
 /// Where entries are added: names, sizes, and who hears of errors.
@@ -171,6 +177,10 @@ LayerInstance Params::instance(const Expr& kind, const LayerDef& def, const Size
       bool named =
           a.is(Kind::Name) && std::any_of(def.params.begin(), def.params.end(), [&](const ParamEntry& p) { return p.key == a.name; });
       size = named ? 1 : evaluate_integer(a, sizes);
+      const auto chosen = std::find_if(def.params.begin(), def.params.end(), [&, &name = name](const ParamEntry& p) { return p.when && mentions(*p.when, name); });
+      if (size != 0 && size != 1 && chosen != def.params.end()) {
+        throw Fault{a.at, "this argument of '" + def.name + "' says whether it has a " + chosen->key + ": write '" + chosen->key + "', or leave it out"};
+      }
     } else {
       size = evaluate_integer(*standard, out.sizes);
     }

@@ -214,6 +214,7 @@ class Parser {
   /// What is missing where a value follows another.
   std::string between_values() {
     const Token& token = now();
+    if (see("(") && i_ > 0 && (tokens_[i_ - 1].text == ")" || tokens_[i_ - 1].text == "]")) return "; only a name can be called, as in W(x); a product is written as a * b";
     const bool value = token.type == Token::Type::Name || token.type == Token::Type::Number || see("(");
     return value && instead_of(token.text).empty() ? "; between two values stands an operator, as in a * b" : "";
   }

@@ -33,11 +33,13 @@ class Names {
     }
   }
   bool has(const std::string& name) const { return names_.count(name) > 0; }
+  bool calls(const std::string& name) const { return calls_.count(name) > 0; }
 
  private:
   void one(const Expr& e) {
     e.walk([&](const Expr& part) {
       if (part.is(Expr::Kind::Name)) names_.insert(part.name);
+      if (part.is(Expr::Kind::Call)) calls_.insert(part.name);
     });
   }
   void all(const std::vector<Expr>& list) {
@@ -63,7 +65,7 @@ class Names {
     }
   }
 
-  std::set<std::string> names_;
+  std::set<std::string> names_, calls_;
 };
 
 }  // namespace
@@ -75,6 +77,9 @@ void warn_of_unused(const ModelFile& file, ir::Diagnostics& diagnostics) {
     if (size.name == "B" || size.name == "T" || size.name == "V" || names.has(size.name)) continue;
     const bool layers = once && size.name == "L";  // the usual name of their number
     diagnostics.warning(size.at, "nothing reads '" + size.name + "'" + (layers ? "; a block runs once unless it says repeat = \"L\"" : ""));
+  }
+  for (const BlockDef& block : file.blocks) {
+    if (!names.calls(block.name)) diagnostics.warning(block.at, "nothing runs '" + block.name + "', and its parameters are not there; an equation of the model does, as in x = " + block.name + "(x)");
   }
 }
 

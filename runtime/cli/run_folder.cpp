@@ -22,6 +22,8 @@ rt::Tokenizer train_tokenizer(const std::vector<std::string_view>& documents, in
   options.vocab_size = static_cast<uint32_t>(V);
   if (separator != rt::kDefaultSeparator)
     log_line(fmt::format("documents end with {} in ids, whatever the separator in text", rt::kDefaultSeparator));
+  const int64_t least = 256 + static_cast<int64_t>(options.specials.size());
+  if (V < least) throw rt::DataError(fmt::format("V = {}: a tokenizer that is trained on the text has {} ids at least (bytes, and the end of a document); --set V=1024, or a V in the model file", V, least));
   return rt::train_bpe(documents, options);
 }
 
@@ -76,6 +78,7 @@ void write_run(const std::string& dir, const RunRecord& record, const rt::Tokeni
 
 RunRecord read_run(const std::string& dir) {
   const std::string path = in(dir, "run.json");
+  if (std::filesystem::is_regular_file(dir)) throw rt::FileError(fmt::format("{}: a file; give the folder of a run (what `cpuflowc train MODEL --data FILE --out DIR` makes), or a model with --weights FILE", dir));
   if (!holds_run(dir))
     throw rt::FileError(
         fmt::format("{}: not a run: there is no run.json; `cpuflowc train MODEL --data FILE --out {}` makes one, and --weights FILE goes with "

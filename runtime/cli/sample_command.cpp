@@ -245,7 +245,7 @@ void sample(const SampleCommand& command, Status& status) {
   if (command.options.look_ahead == 0 && !command.head.empty()) throw UsageError("--head: goes with --look-ahead K");
   if (command.options.look_ahead > 0 && command.samples > 1) throw UsageError("--samples: --look-ahead takes the best candidate, which is the same each time; leave out one of them");
   if (std::find(command.stop.begin(), command.stop.end(), "") != command.stop.end()) throw UsageError("--stop: an empty text ends nothing; leave it out");
-  TrainedModel trained(command.weights);
+  TrainedModel trained(command.weights, "sample");
   if (trained.tokenizer.empty()) {
     throw UsageError(command.weights.weights.empty()
                          ? fmt::format("{}: the run has no tokenizer of its own (it was trained on ids); give --tokenizer FILE", command.weights.where)
@@ -293,7 +293,7 @@ void add_sample(CLI::App& app, Status& status) {
   o.top_p = 0.95;
   o.seed = 1;
   add_weight_options(*sub, command->weights);
-  sub->add_option("PROMPT", command->prompt, "text to continue; default: a new document");
+  sub->add_option("PROMPT,--prompt", command->prompt, "text to continue; default: a new document");
   sub->add_option("--tokens", o.max_tokens, "at most so many tokens")->capture_default_str()->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
   sub->add_option("--temperature", o.temperature, "0: always the most probable token")->capture_default_str()->check(from_zero_on());
   sub->add_option("--top-k", o.top_k, "choose among the k most probable tokens; 0: all")->capture_default_str()->check(from_zero_on());

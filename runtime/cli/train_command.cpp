@@ -207,7 +207,7 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
                     result.evaluation.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.evaluation.bits_per_byte) : ""));
   }
   if (!warning.empty()) log_line(warning);
-  if (result.stopped_by == 0) print_out(fmt::format("sample from it: {} sample {} \"Once upon a time\"\n", shell_word(program_invocation_name), shell_word(command.out)));
+  if (result.stopped_by == 0) print_out(fmt::format("sample from it: {} sample {}{} \"Once upon a time\"\n", shell_word(program_invocation_name), shell_word(command.out), std::filesystem::exists(tokenizer_path(command.out)) ? "" : " --tokenizer FILE"));
 }
 
 /// The model beside a trigram model of the same ids, on the same held-out ids.

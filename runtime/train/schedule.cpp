@@ -15,6 +15,12 @@
 namespace cpuflow::rt {
 namespace {
 
+/// A rate below the usual min_lr does not rise to that.
+codegen::TrainSettings falling(codegen::TrainSettings train) {
+  train.min_lr = std::min(train.min_lr, train.lr);
+  return train;
+}
+
 double cosine(const codegen::TrainSettings& train, double progress) {
   return train.min_lr + (train.lr - train.min_lr) * 0.5 * (1 + std::cos(std::numbers::pi * std::min(1.0, progress)));
 }
@@ -24,7 +30,7 @@ double cosine(const codegen::TrainSettings& train, double progress) {
 Schedule Schedule::by_steps(const codegen::TrainSettings& train, int64_t steps) {
   if (steps < 1) throw std::invalid_argument(fmt::format("{} steps: at least one step is needed", steps));
   Schedule out;
-  out.train_ = train;
+  out.train_ = falling(train);
   out.steps_ = steps;
   out.cosine_steps_ = train.cosine_steps > 0 ? train.cosine_steps : steps;
   return out;
@@ -34,7 +40,7 @@ Schedule Schedule::by_budget(const codegen::TrainSettings& train, double seconds
   if (!(seconds > 0)) throw std::invalid_argument(fmt::format("a budget of {} seconds: it must be above 0", seconds));
   Schedule out;
   out.kind_ = Kind::Budget;
-  out.train_ = train;
+  out.train_ = falling(train);
   out.budget_ = seconds;
   return out;
 }

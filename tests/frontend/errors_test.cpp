@@ -163,6 +163,10 @@ TEST_CASE("sections") {
   CHECK(with("T = 6\n", "").at(0) == "1:1 error [dims] has no 'T'");
   CHECK(with("linear(d, d)", "linnear(d, d)").at(0) == "20:6 error unknown layer 'linnear'; did you mean 'linear'?");
   CHECK(with("linear(d, d)", "linear(d)").at(0) == "20:6 error 'linear' takes (n, m, biased = 0)");
+  CHECK(with("linear(d, d)", "linear(d, d, d)").at(0) == "20:19 error this argument of 'linear' says whether it has a bias: write 'bias', or leave it out");
+  CHECK(with("ids = [1, 2]", "ids = [1, 2]\nt = 5").at(0).ends_with("error 't' is the index of positions in equations; choose another name"));
+  CHECK(with("ids = [1, 2]", "ids = [1, 2]\nlayer = 5").at(0).ends_with("error 'layer' is the number of the layer in equations; choose another name"));
+  CHECK(with("[params]", "[params]\ntokens = \"vector(d)\"").at(0).ends_with("error 'tokens' is the tokens in equations; choose another name"));
   CHECK(with("total", "totl").at(0) == "1:1 error the model has no [loss] with a 'total', which is what is trained");
   CHECK(with("logits = x", "other = x").at(0) == "1:1 error [model] gives no 'logits'");
   CHECK(with("logits = x @ transpose(embed)", "logits = x").at(0) == "27:1 error 'logits' must have the axes [b, t, 8], it is [b, t, 4]");

@@ -101,6 +101,7 @@ TEST_CASE("what other languages write is answered by what is written here") {
   const std::string choice = "; a choice between two values is where(condition, a, b), and 'if' ends a statement\n";
   CHECK(errors("x = W(x) W(x)") == "1:10 expected the end of the statement, found 'W'; between two values stands an operator, as in a * b\n");
   CHECK(errors("x = sum(i: 2 (x[i]))").find("1:14 expected ')', found '('; between two values stands an operator, as in a * b\n") == 0);
+  CHECK(errors("x = W(a)(b)") == "1:9 expected the end of the statement, found '('; only a name can be called, as in W(x); a product is written as a * b\n");
   CHECK(errors("x += a") == "1:3 expected the end of the statement, found '+='; write x = x + ..\n");
   CHECK(errors("x = a if b = 0") == "1:12 expected the end of the statement, found '='; that two values are equal is written a == b\n");
   const std::string slices = "expected ']', found ':'; there are no slices: an index names an axis, as t and i do in x[t,i]\n1:6 to close this bracket\n";

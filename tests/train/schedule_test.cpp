@@ -22,6 +22,12 @@ TEST_CASE("warm-up and cosine are the reference's to the last bit") {
     CHECK(schedule.plan(step, 0, 0).lr == lr);
     CHECK(schedule.plan(step, 0, 0).last == (step == 365));
   }
+  // Below the usual min_lr the rate does not rise to that.
+  codegen::TrainSettings low;
+  low.lr = 3e-6;
+  const rt::Schedule falling = rt::Schedule::by_steps(low, 366);
+  for (int64_t step = 51; step < 366; ++step) CHECK(falling.plan(step, 0, 0).lr <= falling.plan(step - 1, 0, 0).lr);
+  CHECK(rt::Schedule::by_budget(low, 60).plan(9, 60, 1).lr <= low.lr);
   // A part of a longer schedule, and what is behind its end.
   train.cosine_steps = 366;
   const rt::Schedule part = rt::Schedule::by_steps(train, 20), longer = rt::Schedule::by_steps(train, 500);
