@@ -80,6 +80,7 @@ TEST_CASE("sizes that nothing reads, and blocks that nothing runs, are named onc
   CHECK(compiled.status == 0);
   CHECK(contains(compiled.err, "warning: nothing reads 'L'; a block runs once unless it says repeat = \"L\""));
   CHECK(contains(compiled.err, ": warning: nothing runs 'blocks', and its parameters are not there; an equation of the model does, as in x = blocks(x)"));
+  CHECK(contains(cpuflowc({"audit", model}).err, "nothing runs 'blocks'"));
   CHECK_FALSE(contains(cpuflowc({"compile", folder.write("plain.toml", kPlainModel)}).err, "nothing "));
 }
 
