@@ -32,19 +32,18 @@ uint64_t machine_memory(const std::string& root) {
 
 }  // namespace
 
-BatchShape batch_shape(const codegen::Manifest& m) {
-  const int64_t micro = m.train.micro > 0 ? m.train.micro : m.B;
-  if (m.B < 1 || micro % m.B != 0) {
+BatchShape batch_shape(int64_t B, const codegen::TrainSettings& train) {
+  const int64_t micro = train.micro > 0 ? train.micro : B, batch = train.batch;
+  if (B < 1 || micro % B != 0) {
     throw std::invalid_argument(
-        fmt::format("train.micro = {} is not a multiple of B = {}, the sequences that the compiled model takes at once; set train.micro={}",
-                    micro, m.B, (micro / m.B + 1) * m.B));
+        fmt::format("train.micro = {} is not a multiple of B = {}, the sequences that the compiled model takes at once; set train.micro={}", micro, B, (micro / B + 1) * B));
   }
-  if (m.train.batch < 1 || m.train.batch % micro != 0) {
-    throw std::invalid_argument(fmt::format("train.batch = {} is not a multiple of the micro-batch of {} sequences; set train.batch={}",
-                                            m.train.batch, micro, (m.train.batch / micro + 1) * micro));
+  if (batch < 1 || batch % micro != 0) {
+    throw std::invalid_argument(fmt::format("train.batch = {} is not a multiple of the micro-batch of {} sequences; set train.batch={}", batch, micro, (batch / micro + 1) * micro));
   }
-  return {m.train.batch, m.train.batch / m.B, m.train.batch / micro};
+  return {batch, batch / B, batch / micro};
 }
+BatchShape batch_shape(const codegen::Manifest& m) { return batch_shape(m.B, m.train); }
 
 std::string TrainingMemory::text() const {
   return fmt::format(

@@ -21,6 +21,8 @@ struct BatchShape {
 
 /// Throws std::invalid_argument when the settings do not divide: micro must be a multiple of B, batch of micro.
 BatchShape batch_shape(const codegen::Manifest& manifest);
+/// The same before anything is compiled, for groups of B sequences.
+BatchShape batch_shape(int64_t B, const codegen::TrainSettings& train);
 
 /// Bytes of the arrays that training keeps, by use.
 struct TrainingMemory {

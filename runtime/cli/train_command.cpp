@@ -136,6 +136,7 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
     check_same_equations(command.out, *began, own, compile, loaded_model);
     keep_choices(own, loaded_model, compile);
   }
+  rt::batch_shape(loaded_model.B, loaded_model.train);  // before text is read and a tokenizer trained
   const int64_t V = loaded_model.V;
   Prepared out;
   out.phases = phases_of(command, loaded_model);

@@ -84,6 +84,12 @@ TEST_CASE("sizes that nothing reads, and blocks that nothing runs, are named onc
   CHECK_FALSE(contains(cpuflowc({"compile", folder.write("plain.toml", kPlainModel)}).err, "nothing "));
 }
 
+TEST_CASE("batches that do not divide are told before text is read") {
+  const TemporaryFolder folder;
+  const std::string model = folder.write("model.toml", kPlainModel);
+  expect_failure({"train", model, "--set", "train.batch=7", "--set", "B=4", "--steps", "1", "--data", "missing.txt", "--out", folder / "run"}, 3, {"train.batch = 7 is not a multiple", "set train.batch=8"});
+}
+
 TEST_CASE("settings and models that do not exist are named") {
   const TemporaryFolder folder;
   const std::string model = folder.write("model.toml", kPlainModel);
