@@ -87,8 +87,8 @@ bool FunctionLowering::is_read_behind(const Axis& chunk, int64_t positions) cons
   };
   std::set<NodeId> seen;  // what the rows hold
   std::vector<NodeId> open;
-  for (NodeId id = 0; id < g_.size(); ++id) {
-    if (needed_[id] && g_[id].op == Op::Scatter && contains(g_[id].to, chunk)) open.push_back(id);
+  for (const Statement& s : statements_) {
+    if (s.row == chunk) open.push_back(s.node);
   }
   while (!open.empty()) {
     const NodeId id = open.back();

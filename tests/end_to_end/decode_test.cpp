@@ -67,6 +67,7 @@ TEST_CASE("a chunk that only later chunks read is run when it is complete; what 
   const auto rows_of = [&](const std::string& read) {
     const std::string equations = "u = W(x)\nw = sigmoid(u)\nm[start, i in 0..d, j in 0..d] = 0.1 * (i - j)\n"
                                   "m[n in 0..ceil(T/4), i, j] = 0.9 * m[n-1,i,j] + sum(t | t // 4 == n: w[t,i] * tanh(x[t,j]))\n"
+                                  "g[start, j in 0..d] = tanh(x[0,j])\ng[n in 0..ceil(T/4), j in 0..d] = 0.5 * g[n-1,j]\n"
                                   "y[t,j] = x[t,j] + sum(i: u[t,i] * " + read + ")\n";
     for (const char* sizes : {"T = 10", "T = 12"}) check_rows(equations, sizes);
     const std::string text = ir::print(compiled(TemporaryFolder(), equations, "T = 12").program);
@@ -76,6 +77,9 @@ TEST_CASE("a chunk that only later chunks read is run when it is complete; what 
   CHECK(rows.find("chunks 4 complete") != std::string::npos);
   std::istringstream lines(rows);
   for (std::string line; std::getline(lines, line);) CHECK_FALSE((line.find("sum into") != std::string::npos && line.find("tanh(") != std::string::npos));
+  const std::string both = rows_of("m[t // 4 - 1, i, j] + g[t // 4, j] * i");  // the chunk at hand is read as well
+  CHECK(both.find("chunks 4") != std::string::npos);
+  CHECK(both.find("complete") == std::string::npos);
   const std::string any = rows_of("m[(t - 4) // 4, i, j]");  // of which nothing is known
   CHECK(any.find("chunks 4") != std::string::npos);
   CHECK(any.find("complete") == std::string::npos);
