@@ -13,6 +13,8 @@ using Kind = Expr::Kind;
 
 namespace {
 
+constexpr const char* kOfLayer = "of this layer";
+
 // Layers made of layers end somewhere.
 constexpr int kMostNested = 16;
 constexpr double kMostElements = 1e9;
@@ -200,7 +202,9 @@ void Params::add_layer(const ParamEntry& entry, const Place& place, const ParamO
   }
   Place inner{"", place.prefix + ".", layer->sizes, place.run, *layer->params, place.diagnostics, place.depth + 1};
   if (inner.depth > kMostNested) throw Fault{entry.at, "layers nest too deeply"};
+  const size_t before = place.diagnostics.all().size();
   add_all(def.params, inner, &options);
+  if (place.diagnostics.all().size() > before) place.diagnostics.note(entry.at, kOfLayer);
   for (const auto& [name, item] : layer->params->items) place.scope.items[place.path + "." + name] = item;
   place.scope.items[place.path] = ParamItem{entry.at, std::nullopt, layer};
 }
@@ -292,7 +296,12 @@ void Params::structure_of(const std::vector<ParamEntry>& entries, const SizeMap&
       const LayerDef* def = layer_def(kind);
       LayerInstance layer = instance(kind, *def, sizes);
       out += kind.name + shape_text(layer.arguments) + "(";
-      structure_of(def->params, layer.sizes, out, depth + 1);
+      try {
+        structure_of(def->params, layer.sizes, out, depth + 1);
+      } catch (Fault& fault) {
+        fault.notes.push_back({entry.at, kOfLayer});
+        throw;
+      }
       out += ")";
     }
   }

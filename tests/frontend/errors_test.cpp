@@ -162,6 +162,10 @@ TEST_CASE("sections") {
   CHECK(with("d = 4", "d = 0").at(0) == "6:1 error size 'd' is 0; a size is a whole number from 1 to 2147483647");
   CHECK(with("T = 6\n", "").at(0) == "1:1 error [dims] has no 'T'");
   CHECK(with("linear(d, d)", "linnear(d, d)").at(0) == "20:6 error unknown layer 'linnear'; did you mean 'linear'?");
+  const Lines large = with("d = 4", "d = 100000");
+  REQUIRE(large.size() > 1);
+  CHECK(large.at(0) == "16:11 error this parameter has [100000, 100000] elements: more than 1e9");
+  CHECK(large.at(1) == "20:1 note of this layer");
   CHECK(with("linear(d, d)", "linear(d)").at(0) == "20:6 error 'linear' takes (n, m, biased = 0)");
   CHECK(with("linear(d, d)", "linear(d, d, d)").at(0) == "20:19 error this argument of 'linear' says whether it has a bias: write 'bias', or leave it out");
   CHECK(with("ids = [1, 2]", "ids = [1, 2]\nt = 5").at(0).ends_with("error 't' is the index of positions in equations; choose another name"));
