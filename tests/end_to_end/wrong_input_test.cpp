@@ -90,6 +90,14 @@ TEST_CASE("batches that do not divide are told before text is read") {
   expect_failure({"train", model, "--set", "train.batch=7", "--set", "B=4", "--steps", "1", "--data", "missing.txt", "--out", folder / "run"}, 3, {"train.batch = 7 is not a multiple", "set train.batch=8"});
 }
 
+TEST_CASE("control characters of a file do not reach the terminal") {
+  const TemporaryFolder folder;
+  const Result result = cpuflowc({"audit", folder.write("escape.toml", "\x1b[31mred\n")});
+  CHECK(result.status == 3);
+  CHECK(contains(result.err, "?[31mred"));
+  CHECK_FALSE(contains(result.err, "\x1b"));
+}
+
 TEST_CASE("settings and models that do not exist are named") {
   const TemporaryFolder folder;
   const std::string model = folder.write("model.toml", kPlainModel);
