@@ -105,6 +105,10 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
   const std::string name = e.args[0].name;
   std::vector<std::string> hidden;
   std::vector<ReadDim> dims = dims_of(name, v, f, &hidden);
+  for (const Expr* index : indices) {
+    if (index->is(Kind::Name) && index->name.size() == 1 && f.index.count(index->name) == 0 && !is_named(index->name, f))
+      throw Fault{index->at, "unknown name '" + index->name + "'; an index stands on the left side of the equation, or is bound where it runs, as in sum(" + index->name + ": ..)"};
+  }
   if (indices.size() > dims.size()) {
     throw Fault{e.at, "'" + name + "' has " + std::to_string(dims.size()) + (dims.size() == 1 ? " axis" : " axes") + " here, not " +
                           std::to_string(indices.size()) + ": it is " + shape_text(v)};

@@ -73,7 +73,7 @@ TEST_CASE("indices") {
         Lines{"17:5 error index 'i' stands bare on no axis: write its range, such as i in 0..6"});
   CHECK(block("y[t,i] = x[t,i % 2] * tokens[t-i]") ==
         Lines{"17:5 error index 'i' stands bare on no axis: write its range, 'i in 0..' and a size"});
-  CHECK(block("y[t,i] = x[s,i]").at(0) == "17:12 error unknown name 's'");
+  CHECK(block("y[t,i] = x[s,i]").at(0) == "17:12 error unknown name 's'; an index stands on the left side of the equation, or is bound where it runs, as in sum(s: ..)");
   CHECK(block("y[t,i] = sum(i: x[t,i])") == Lines{"17:14 error index 'i' is bound already"});
   CHECK(block("y[t,W] = x[t,W]") == Lines{"17:5 error index 'W' has the name of a value or size"});
   CHECK(block("y[b,t,i] = x[t,i]") == Lines{"17:3 error a block sees one sequence: 'b' is no index here"});
