@@ -33,6 +33,7 @@ struct Source {
 Model load(const Source& source, const Overrides& overrides, ir::Diagnostics& diagnostics, bool other_sizes = false, bool* drops = nullptr) {
   frontend::LoadOptions options;
   options.other_sizes = other_sizes;
+  options.warn_of_unused = !other_sizes;
   Model model = frontend::load_model(source.path, overrides, diagnostics, options);
   if (drops) *drops = passes::has_dropout(model.graph);
   if (!source.trained) model.graph = passes::separate_evaluation(model.graph, false);
@@ -76,6 +77,7 @@ struct Sizes {
   std::optional<Model> numbers, longer_numbers;    // the same at sizes that are quick to evaluate
   bool loss_shows = true, model_shows = true;      // everything that the equations say of positions
   bool drops = false;                              // in training, what evaluations keep
+  std::string warnings = {};                       // of the file as it is
 };
 
 /// The equations of the logits alone.
@@ -107,6 +109,7 @@ Sizes load_sizes(const Source& source, const Overrides& overrides) {
   Sizes out{load(source, overrides, diagnostics, false, &drops), {}, {}, {}, {}, {}};
   diagnostics.stop_if_errors();
   out.drops = drops;
+  if (!diagnostics.all().empty()) out.warnings = diagnostics.format();
   const int64_t T = out.full.T;
   Overrides sized = with(overrides, "B", 2);
   std::optional<Model> pair = try_load(source, sized);
@@ -186,6 +189,7 @@ AuditReport audit_sizes(const std::string& path, const Sizes& sizes) {
   AuditReport out;
   out.path = path;
   out.allow = sizes.full.allow;
+  out.warnings = sizes.warnings;
   out.positions = sizes.model->T;
   std::vector<std::string> trained;
   for (const codegen::ParamInfo& p : sizes.full.params) {

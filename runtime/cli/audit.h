@@ -14,6 +14,7 @@ struct AuditReport {
   std::string path;
   std::vector<std::pair<std::string, passes::audit::Finding>> findings;  // causality, horizon, sequence_end, gradient, range, position
   std::vector<std::string> allow;                                        // of the model file
+  std::string warnings;                                                  // of the front end: what nothing reads or runs; "" if there are none
   int64_t positions = 0;                                                 // sequences of so many positions were looked at
 };
 

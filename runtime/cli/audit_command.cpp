@@ -1,4 +1,3 @@
-#include "ir/diagnostics.h"
 #include "modeldefs/frontend/build_graph.h"
 #include "runtime/cli/audit.h"
 #include "runtime/cli/command.h"
@@ -27,12 +26,8 @@ void add_audit(CLI::App& app, Status& status) {
   sub->add_option("--set", options->settings, "sizes and constants of the model file: --set d=32")->type_name("NAME=VALUE")->allow_extra_args(false);
   sub->add_flag("--json", options->json, "the findings as JSON");
   sub->callback([options, &status] {
-    const std::string path = frontend::find_model(options->model);
-    const std::map<std::string, std::string> settings = parse_settings(options->settings);
-    const AuditReport report = audit_model(path, settings);
-    ir::Diagnostics unused;
-    frontend::load_model(path, settings, unused, {.head = {}, .token_id = {}, .warn_of_unused = true});
-    if (!unused.all().empty()) log_line(unused.format());
+    const AuditReport report = audit_model(frontend::find_model(options->model), parse_settings(options->settings));
+    if (!report.warnings.empty()) log_line(report.warnings);
     print_out(options->json ? audit_json(report).dump(2) + "\n" : audit_text(report));
     if (!audit_refusal(report).empty()) status.code = kFailed;
   });

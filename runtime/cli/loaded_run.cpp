@@ -50,15 +50,14 @@ TrainedModel::TrainedModel(const WeightOptions& options, const std::string& comm
   if (!options.weights.empty()) {
     compile.model = options.where;
     compile.overrides = parse_settings(options.settings);
-    if (!options.precision.empty()) compile.overrides[kPrecisionSetting] = options.precision;
-    return;
+  } else {
+    if (!options.settings.empty()) throw UsageError("--set: a run keeps the settings that it was trained with; --set goes with --weights FILE");
+    record = read_run(options.where);
+    compile.model = model_path(options.where);
+    compile.overrides = record.settings;
   }
-  if (!options.settings.empty()) throw UsageError("--set: a run keeps the settings that it was trained with; --set goes with --weights FILE");
-  record = read_run(options.where);
-  compile.model = model_path(options.where);
-  compile.overrides = record.settings;
   if (!options.precision.empty()) compile.overrides[kPrecisionSetting] = options.precision;
-  if (!record.has_tokenizer) return;
+  if (!options.weights.empty() || !record.has_tokenizer) return;
   if (tokenizer.empty()) {
     tokenizer = tokenizer_path(options.where);
   } else {

@@ -22,7 +22,7 @@ rt::Tokenizer train_tokenizer(const std::vector<std::string_view>& documents, in
   options.vocab_size = static_cast<uint32_t>(V);
   if (separator != rt::kDefaultSeparator)
     log_line(fmt::format("documents end with {} in ids, whatever the separator in text", rt::kDefaultSeparator));
-  const int64_t least = 256 + static_cast<int64_t>(options.specials.size());
+  const int64_t least = rt::least_vocabulary(options);
   if (V < least) throw rt::DataError(fmt::format("V = {}: a tokenizer that is trained on the text has {} ids at least (bytes, and the end of a document); --set V=1024, or a V in the model file", V, least));
   return rt::train_bpe(documents, options);
 }

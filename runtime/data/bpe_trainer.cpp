@@ -73,9 +73,8 @@ Tokenizer train_bpe(const std::vector<std::string_view>& documents, const BpeTra
     model.tokens.push_back(special);
   }
   const auto first_byte = static_cast<uint32_t>(model.tokens.size());
-  if (options.vocab_size < first_byte + 256) {
-    throw DataError(fmt::format("a vocabulary of {} is too small: {} special tokens and 256 bytes need {}", options.vocab_size, first_byte,
-                                first_byte + 256));
+  if (options.vocab_size < least_vocabulary(options)) {
+    throw DataError(fmt::format("a vocabulary of {} is too small: {} special tokens and 256 bytes need {}", options.vocab_size, first_byte, least_vocabulary(options)));
   }
   for (int byte = 0; byte < 256; ++byte) {
     model.tokens.emplace_back(1, static_cast<char>(byte));
