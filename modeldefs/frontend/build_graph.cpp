@@ -36,25 +36,24 @@ void add_definitions(Program& program, const ModelFile& library, ir::Diagnostics
   }
 }
 
-void take_sizes(Program& program, const ir::SourceLoc& top, ir::Diagnostics& diagnostics) {
-  auto size = [&](const char* name, int64_t otherwise) {
+void take_sizes(Program& program, ir::Diagnostics& diagnostics) {
+  auto size = [&](const char* name, const char* meaning, int64_t otherwise) {
     auto it = program.sizes.find(name);
     if (it != program.sizes.end() && !it->second.list) return static_cast<int64_t>(it->second.values[0].value);
-    if (otherwise == 0) diagnostics.error(top, std::string("[dims] has no '") + name + "'");
+    if (otherwise == 0) diagnostics.error(program.file.section("dims"), std::string("[dims] needs '") + name + "', " + meaning);
     return otherwise;
   };
-  program.T = size("T", 0);
-  program.V = size("V", 0);
-  program.B = size("B", 1);
+  program.T = size("T", "the positions of a sequence", 0);
+  program.V = size("V", "the tokens of the vocabulary", 0);
+  program.B = size("B", "the sequences of a micro-batch", 1);
   program.sizes["B"] = single_size(program.B);
 }
 
 class Builder {
  public:
-  Builder(Program& program, const ir::SourceLoc& top, const std::string& head, ir::Diagnostics& diagnostics)
+  Builder(Program& program, const std::string& head, ir::Diagnostics& diagnostics)
       : program_(program),
         head_(head),
-        top_(top),
         diagnostics_(diagnostics),
         params_(nodes_, program.layers, program.T),
         evaluator_(program, nodes_, params_, diagnostics) {}
@@ -91,7 +90,8 @@ class Builder {
     diagnostics_.stop_if_errors();
     auto it = model_.vars.find("logits");
     if (it == model_.vars.end()) {
-      diagnostics_.error(top_, "[model] gives no 'logits'");
+      diagnostics_.error(program_.file.section("model"), "[model] gives no 'logits': the scores of the V tokens at each position, as in logits = x @ transpose(embed)");
+      model_.poisoned.insert("logits");
       return;
     }
     const Value& logits = it->second;
@@ -157,11 +157,11 @@ class Builder {
   void add_head(Frame& f) {
     const std::optional<Value> v = run("--head", {"head_[b,t] = " + head_, "with_head_ = concat(logits, stack(head_))"}, f);
     if (!v || v->features.size() != 1 || v->features[0].size != program_.V + 1) {
-      diagnostics_.error(top_, "--head: '" + head_ + "' must be one number for each position");
+      diagnostics_.error(program_.file.section("model"), "--head: '" + head_ + "' must be one number for each position");
       return;
     }
     if (reads_targets(v->node)) {
-      diagnostics_.error(top_, "--head: '" + head_ + "' depends on 'targets', the tokens that are to be chosen; while a text is made they are not known");
+      diagnostics_.error(program_.file.section("model"), "--head: '" + head_ + "' depends on 'targets', the tokens that are to be chosen; while a text is made they are not known");
       return;
     }
     for (ir::Output& o : nodes_.graph.outputs) {
@@ -188,7 +188,6 @@ class Builder {
   Program& program_;
   std::string head_;
   int64_t cross_entropy_ = -1;
-  ir::SourceLoc top_;
   ir::Diagnostics& diagnostics_;
   Nodes nodes_;
   Params params_;
@@ -207,16 +206,16 @@ Model load_model_text(const std::string& text, const std::string& name, const st
   program.file = read_model_file(source, false, diagnostics);
   diagnostics.stop_if_errors();
   apply_overrides(program.file, overrides, diagnostics);
+  diagnostics.stop_if_errors();
   if (options.warn_of_unused) warn_of_unused(program.file, diagnostics);
   check_train(program.file, diagnostics);
   program.sizes = evaluate_sizes(program.file.sizes, options.token_id, diagnostics);
   diagnostics.stop_if_errors();
-  ir::SourceLoc top{source, 0, 1};
-  take_sizes(program, top, diagnostics);
+  take_sizes(program, diagnostics);
   add_definitions(program, library, diagnostics);
   diagnostics.stop_if_errors();
 
-  Model model = Builder(program, top, options.head, diagnostics).run();
+  Model model = Builder(program, options.head, diagnostics).run();
   if (!options.other_sizes) check_patterns(program.file, model.params, diagnostics);
   model.name = program.file.name.empty() ? std::filesystem::path(name).stem().string() : program.file.name;
   for (const auto& [size, value] : program.sizes) {

@@ -119,7 +119,13 @@ class Evaluator {
   Value read_value(const Expr& e, const Value& v, const std::vector<const Expr*>& indices, const Value* start, Frame& f,
                    const std::vector<std::optional<Value>>& given = {});
   std::vector<ReadDim> dims_of(const std::string& name, const Value& v, const Frame& f, std::vector<std::string>* hidden) const;
-  void check_inside(const Expr& e, const Expr& index, ir::NodeId bad, const std::string& what, int64_t size, Frame& f);
+  /// An index that may lie where nothing can be read.
+  struct Outside {
+    ir::NodeId condition;
+    std::string what;     // "past the end"
+    Interval range = {};  // of the index
+  };
+  void check_inside(const Expr& e, const Expr& index, const Outside& outside, int64_t size, Frame& f);
   Value random_value(const Expr& e, const std::vector<std::string>& lead, const std::vector<Dim>& features, Frame& f);
 
   // recurrence.cpp
@@ -163,5 +169,8 @@ const std::vector<std::string>& builtin_names();
 const std::string& target_name(const Expr& target);
 /// `name[start, ..] = ..`
 bool is_start(const Statement& s);
+
+/// More indices than `axes` in name[i, j].
+Fault too_many_indices(const Expr& e, size_t axes);
 
 }  // namespace cpuflow::frontend

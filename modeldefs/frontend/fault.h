@@ -23,8 +23,21 @@ struct Fault {
 
 /// `; did you mean 'x'?` or nothing.
 inline std::string suggestion(const std::string& name, const std::vector<std::string>& known) {
-  std::string near = ir::nearest_name(name, known);
+  const std::string near = ir::nearest_name(name, known);
   return near.empty() ? "" : "; did you mean '" + near + "'?";
+}
+
+/// For `embed.T`, `x.mean` or `torch.tanh`, as Python writes them: how it is written here; else what may have been meant.
+/// `values`: names that members may be asked of, beside those of `known`.
+inline std::string hint(const std::string& name, const std::vector<std::string>& known, const std::vector<std::string>& values = {}) {
+  const size_t dot = name.rfind('.');
+  if (dot == std::string::npos) return suggestion(name, known);
+  const std::string object = name.substr(0, dot), member = name.substr(dot + 1);
+  const auto has = [](const std::vector<std::string>& words, const std::string& word) { return std::find(words.begin(), words.end(), word) != words.end(); };
+  const bool of_value = has(known, object) || has(values, object);
+  if (of_value && member == "T") return "; write transpose(" + object + ")";
+  if (!has(known, member)) return suggestion(name, known);
+  return of_value ? "; write " + member + "(" + object + ")" : "; write '" + member + "' without '" + object + ".'";
 }
 
 /// The same for keys: where none is near, one that is a word of `name` (batch for batch_size) or its initials (lr for learning_rate).

@@ -66,8 +66,7 @@ std::optional<Found> Evaluator::find_size(const std::string& index, const std::v
       if (!e.args[k].is_name(index)) continue;
       std::vector<Found> axes = axes_of(e.args[0].name, e.args[0].at, f);
       if (k > axes.size()) {
-        throw Fault{e.at, "'" + e.args[0].name + "' has " + std::to_string(axes.size()) + (axes.size() == 1 ? " axis" : " axes") +
-                              " here, not " + std::to_string(e.args.size() - 1)};
+        throw too_many_indices(e, axes.size());
       }
       Found here = axes[k - 1];
       here.at = e.args[k].at;

@@ -50,6 +50,7 @@ class Reader {
   void dispatch(const toml::table& table, const std::string& where, const std::map<std::string, Handler>& handlers) {
     for (const auto& [key, node] : TomlReader::entries(table)) {
       auto it = handlers.find(std::string(key->str()));
+      if (&table == &toml_.root()) file_.sections_at[std::string(key->str())] = toml_.at(*key);
       if (it != handlers.end()) {
         it->second(*key, *node);
       } else {
@@ -243,10 +244,10 @@ class Reader {
   /// `n, m, biased = 0`: read as the arguments of a call.
   void layer_sizes(LayerDef& def, const toml::node& node) {
     ir::SourceLoc text = toml_.content(node);
-    def.sizes_text = text.text();
+    const std::string sizes = text.text();
     size_t begin = 0;
-    while (begin < def.sizes_text.size()) {
-      size_t end = std::min(def.sizes_text.find(',', begin), def.sizes_text.size());
+    while (begin < sizes.size()) {
+      size_t end = std::min(sizes.find(',', begin), sizes.size());
       ir::SourceLoc part{text.source, text.offset + static_cast<uint32_t>(begin), static_cast<uint32_t>(end - begin)};
       std::vector<Statement> one = parse_statements(part, toml_.diagnostics());
       if (one.size() == 1 && one[0].targets.empty() && one[0].value.is(Kind::Name)) {
@@ -331,15 +332,15 @@ class Reader {
 
 ModelFile read_model_file(std::shared_ptr<const ir::SourceText> source, bool library, ir::Diagnostics& diagnostics) {
   ModelFile file;
+  file.sections_at[""] = {source, 0, 1};
   TomlReader toml(source, diagnostics);
   if (diagnostics.has_errors()) return file;
   Reader(toml, library, file).run();
   if (library || diagnostics.has_errors()) return file;
   check_phases(file, diagnostics);
-  ir::SourceLoc top{source, 0, 1};
-  if (file.forward.empty()) diagnostics.error(top, "the model has no equations: add [model] with forward = '''..'''");
+  if (file.forward.empty()) diagnostics.error(file.section("model"), "the model has no equations: add [model] with forward = '''..'''");
   bool total = std::any_of(file.losses.begin(), file.losses.end(), [](const TermDef& t) { return t.name == "total"; });
-  if (!total) diagnostics.error(top, "the model has no [loss] with a 'total', which is what is trained");
+  if (!total) diagnostics.error(file.section("loss"), "the model has no [loss] with a 'total', which is what is trained");
   return file;
 }
 

@@ -41,7 +41,6 @@ struct LayerDef {
   std::string name;
   ir::SourceLoc at;
   std::vector<std::pair<std::string, std::optional<Expr>>> sizes;  // with their defaults
-  std::string sizes_text;
   std::vector<ParamEntry> params;
   bool has_forward = false;
   std::vector<Statement> forward;
@@ -92,6 +91,7 @@ struct ModelFile {
   std::vector<Statement> forward;      // [model]
   std::vector<Statement> loss_shared;  // `where` of [loss]
   std::vector<TermDef> losses, watch;
+  std::map<std::string, ir::SourceLoc> sections_at;  // of their names, and of the first byte under ""
   codegen::TrainSettings train;
   std::map<std::string, ir::SourceLoc> train_at;  // of the values that [train] and --set say, by key
   std::vector<ir::SourceLoc> groups_at;  // of train.groups
@@ -99,6 +99,12 @@ struct ModelFile {
   int64_t tile_rows = 0;
   std::vector<Phase> phases;
   std::vector<std::string> allow;
+
+  /// Where a section begins: what is missing in it is told there.  The first byte of the file for a section that it does not have.
+  ir::SourceLoc section(const std::string& name) const {
+    auto it = sections_at.find(name);
+    return it != sections_at.end() ? it->second : sections_at.at("");
+  }
 };
 
 /// Reads the sections of a model file.  `library`: of the prelude, which has layers and functions only.  Every error of the text is

@@ -175,7 +175,7 @@ Value Evaluator::lookup(const std::string& name, const ir::SourceLoc& at, Frame&
   for (const auto& [index, range] : f.index) known.push_back(index);
   for (const auto& [function, def] : program_.functions) known.push_back(function);
   known.insert(known.end(), kBuiltins.begin(), kBuiltins.end());
-  throw Fault{at, "unknown name '" + name + "'" + suggestion(name, known)};
+  throw Fault{at, "unknown name '" + name + "'" + hint(name, known)};
 }
 
 Value Evaluator::whole(const Expr& e, Frame& f) {
@@ -256,7 +256,7 @@ Value Evaluator::call(const Expr& e, Frame& f) {
   }
   const auto inner = std::find_if(known.begin(), known.end(), [&](const std::string& name) { return name.starts_with(e.name + "."); });
   if (inner != known.end()) throw Fault{e.at, "'" + e.name + "' is a group of parameters, one of them '" + *inner + "'; a layer with options is a table with its 'kind', as in W = { kind = \"linear(d, d)\" }"};
-  throw Fault{e.at, "unknown function or layer '" + e.name + "'" + suggestion(e.name, known)};
+  throw Fault{e.at, "unknown function or layer '" + e.name + "'" + hint(e.name, known, names(f))};
 }
 
 Value Evaluator::where(const Expr& e, Frame& f) {

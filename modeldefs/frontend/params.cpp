@@ -164,14 +164,35 @@ void Params::add_entry(const ParamEntry& entry, const Place& place, const ParamO
   }
 }
 
+namespace {
+
+/// The parameter that a size of the layer switches on, as `biased` does with linear's bias; null for other sizes.
+const ParamEntry* option_of(const LayerDef& def, const std::string& size) {
+  const auto it = std::find_if(def.params.begin(), def.params.end(), [&](const ParamEntry& p) { return p.when && mentions(*p.when, size); });
+  return it == def.params.end() ? nullptr : &*it;
+}
+
+/// How the kind of a layer is written: `linear(n, m) or linear(n, m, bias)`.
+std::string signature(const LayerDef& def) {
+  std::string sizes, text;
+  for (const auto& [name, standard] : def.sizes) {
+    const ParamEntry* option = standard ? option_of(def, name) : nullptr;
+    if (option != nullptr) text = (text.empty() ? "" : text + " or ") + def.name + (sizes.empty() ? "" : "(" + sizes + ")");
+    sizes += (sizes.empty() ? "" : ", ") + (option != nullptr ? option->key : standard ? name + " = " + standard->at.text() : name);
+  }
+  return (text.empty() ? "" : text + " or ") + def.name + (sizes.empty() ? "" : "(" + sizes + ")");
+}
+
+}  // namespace
+
 LayerInstance Params::instance(const Expr& kind, const LayerDef& def, const SizeMap& sizes) const {
   LayerInstance out;
   out.def = &def;
   out.sizes["T"] = single_size(positions_);
-  if (kind.args.size() > def.sizes.size() || !kind.named.empty()) throw Fault{kind.at, "'" + def.name + "' takes (" + def.sizes_text + ")"};
+  if (kind.args.size() > def.sizes.size() || !kind.named.empty()) throw Fault{kind.at, "this layer is written " + signature(def)};
   for (size_t i = 0; i < def.sizes.size(); ++i) {
     const auto& [name, standard] = def.sizes[i];
-    if (i >= kind.args.size() && !standard) throw Fault{kind.at, "'" + def.name + "' takes (" + def.sizes_text + ")"};
+    if (i >= kind.args.size() && !standard) throw Fault{kind.at, "this layer is written " + signature(def)};
     int64_t size = 0;
     if (i < kind.args.size()) {
       const Expr& a = kind.args[i];
@@ -179,9 +200,9 @@ LayerInstance Params::instance(const Expr& kind, const LayerDef& def, const Size
       bool named =
           a.is(Kind::Name) && std::any_of(def.params.begin(), def.params.end(), [&](const ParamEntry& p) { return p.key == a.name; });
       size = named ? 1 : evaluate_integer(a, sizes);
-      const auto chosen = std::find_if(def.params.begin(), def.params.end(), [&, &name = name](const ParamEntry& p) { return p.when && mentions(*p.when, name); });
-      if (size != 0 && size != 1 && chosen != def.params.end()) {
-        throw Fault{a.at, "this argument of '" + def.name + "' says whether it has a " + chosen->key + ": write '" + chosen->key + "', or leave it out"};
+      const ParamEntry* option = option_of(def, name);
+      if (size != 0 && size != 1 && option != nullptr) {
+        throw Fault{a.at, "this argument of '" + def.name + "' says whether it has a " + option->key + ": write '" + option->key + "', or leave it out"};
       }
     } else {
       size = evaluate_integer(*standard, out.sizes);

@@ -70,16 +70,26 @@ Value Evaluator::read(const Expr& e, Frame& f) {
   return read_value(e, v, indices, start != f.starts.end() ? &start->second : nullptr, f);
 }
 
-/// An error unless the conditions around exclude what is `bad`.
-void Evaluator::check_inside(const Expr& e, const Expr& index, NodeId bad, const std::string& what, int64_t size, Frame& f) {
+Fault too_many_indices(const Expr& e, size_t axes) {
+  const bool batch = e.args.size() > 1 && e.args[1].is_name("b");
+  return {e.at, "'" + e.args[0].name + "' has " + std::to_string(axes) + (axes == 1 ? " axis" : " axes") + " here, not " + std::to_string(e.args.size() - 1) +
+                    (batch ? "; an equation speaks of one sequence, so the batch has no index" : "")};
+}
+
+/// An error unless the conditions around exclude what lies outside.
+void Evaluator::check_inside(const Expr& e, const Expr& index, const Outside& outside, int64_t size, Frame& f) {
   std::string name = e.args[0].name;
+  NodeId bad = outside.condition;
+  const std::string& what = outside.what;
   for (NodeId c : f.conditions) {
     if (nodes_.statics.table(c) != nullptr) bad = nodes_.both(bad, c);
   }
   const Table* t = nodes_.statics.table(bad);
   if (t == nullptr) {
-    throw Fault{index.at, "this index of '" + name + "' depends on data and may lie " + what + " of an axis of " + std::to_string(size) +
-                              ": keep it inside with % or clamp"};
+    const auto [low, high] = outside.range;
+    const bool bounded = low > -1e15 && high < 1e15;
+    throw Fault{index.at, "this index of '" + name + "' depends on data" +
+                              (bounded ? ", from " + std::to_string(static_cast<int64_t>(low)) + " to " + std::to_string(static_cast<int64_t>(high)) + "," : "") + " and may lie " + what + " of an axis of " + std::to_string(size) + ": keep it inside with % or clamp"};
   }
   for (size_t i = 0; i < t->data.size(); ++i) {
     if (t->data[i] == 0) continue;
@@ -110,8 +120,7 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
       throw Fault{index->at, "unknown name '" + index->name + "'; an index stands on the left side of the equation, or is bound where it runs, as in sum(" + index->name + ": ..)"};
   }
   if (indices.size() > dims.size()) {
-    throw Fault{e.at, "'" + name + "' has " + std::to_string(dims.size()) + (dims.size() == 1 ? " axis" : " axes") + " here, not " +
-                          std::to_string(indices.size()) + ": it is " + shape_text(v)};
+    throw too_many_indices(e, dims.size());
   }
   enum class Way { None, Rename, Slice, Gather };
   struct Plan {
@@ -153,11 +162,11 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
       high = range.high;
     }
     NodeId size = nodes_.integer(dim.size), zero = nodes_.integer(0);
-    if (high >= dim.size) check_inside(e, *indices[k], nodes_.compare(Op::Le, size, w), "past the end", dim.size, f);
+    if (high >= dim.size) check_inside(e, *indices[k], {nodes_.compare(Op::Le, size, w), "past the end", {low, high}}, dim.size, f);
     bool may_precede = low < 0;
     NodeId precedes = may_precede ? nodes_.compare(Op::Lt, w, zero) : kNoNode;
     bool no_value = k > 0 || (start == nullptr && nodes_.is(v.node, DType::Int));
-    if (may_precede && no_value) check_inside(e, *indices[k], precedes, "before the start", dim.size, f);
+    if (may_precede && no_value) check_inside(e, *indices[k], {precedes, "before the start", {low, high}}, dim.size, f);
     if (may_precede && no_value) may_precede = false;  // excluded by a condition
 
     bool has = dim.has_axis && nodes_.has(node, dim.axis);

@@ -230,8 +230,8 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
     r.history_axis = {group.index.axis.kind, static_cast<uint16_t>(kHistory + history_axes_++), group.index.axis.size};
     r.history = nodes_.graph.carry_open(ir::union_of(r.axes, {r.history_axis}), r.type, group.index.axis, 1);
   }
-  check_inside(e, *indices[over], nodes_.compare(Op::Le, nodes_.graph.iota(group.index.axis), index.node),
-               "at a step that is not computed yet,", group.index.axis.size, f);
+  check_inside(e, *indices[over], {nodes_.compare(Op::Le, nodes_.graph.iota(group.index.axis), index.node), "at a step that is not computed yet,"},
+               group.index.axis.size, f);
   v.node = r.history;
   Dim kept{r.history_axis.size, r.history_axis};
   auto lead = std::find(v.lead.begin(), v.lead.end(), group.over);

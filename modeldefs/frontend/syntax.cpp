@@ -36,6 +36,15 @@ std::string instead_of(std::string_view word) {
   return "";
 }
 
+/// What to write instead of a statement that begins with a word of Python, or nothing.
+std::string instead_of_statement(std::string_view word) {
+  if (word == "return") return "; a block or layer gives what its 'x' is at the end, a model its 'logits'";
+  if (word == "for" || word == "while") return "; an equation holds at every position and index, sum(s | s < t: ..) adds over them, and a block with 'repeat' is run that often";
+  if (word == "def" || word == "lambda" || word == "class") return "; functions stand in [functions], layers in [layers.NAME], blocks in [blocks.NAME]";
+  if (word == "import" || word == "from") return "; what there is to call is listed in modeldefs/README.md, and `cpuflowc explain NAME` prints it";
+  return "";
+}
+
 bool name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool digit(char c) { return c >= '0' && c <= '9'; }
 bool name_char(char c) { return name_start(c) || digit(c); }
@@ -299,6 +308,7 @@ class Parser {
   Statement statement() {
     Statement s;
     uint32_t begin = now().offset;
+    const std::string_view first = now().type == Token::Type::Name ? std::string_view(now().text) : "";
     s.value = tuple();
     if (take("=")) {
       if (s.value.is(Kind::Tuple)) {
@@ -311,7 +321,10 @@ class Parser {
     }
     if (take("if")) s.when.push_back(expression());
     s.at = since(begin);
-    if (!separator()) fail("expected the end of the statement, found " + found() + between_values());
+    if (!separator()) {
+      const std::string instead = instead_of_statement(first);
+      fail("expected the end of the statement, found " + found() + (instead.empty() ? between_values() : instead));
+    }
     return s;
   }
 

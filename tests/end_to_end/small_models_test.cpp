@@ -321,7 +321,7 @@ TEST_CASE("few numbers a position, read at earlier rows and by all later ones") 
 
 TEST_CASE("a matrix of each row that is read transposed, and one that is then read as one axis") {
   const std::string tail = "logits = mix(y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
-  for (const std::string& equations : {
+  for (const std::string equations : {
            "u = mix(x)\nw = few(x)\nm[start, e in 0..3, j in 0..d] = 0.1 * e * gate[j]\nm[n in 0..ceil(T/4), e, j] = 0.9 * m[n-1,e,j] + sum(t | t // 4 == n: w[t,e] * u[t,j])\n"
            "y[t,j] = x[t,j] + sum(e: w[t,e] * m[t // 4 - 1, e, j])\n",
            "p[t,e,j] = tanh(x[t,e] * K[e,j])\nq[t,j,e] = p[t,e,j] * p[t,e,0] + x[t,j]\nr = reshape(q, d * d)\ny[t,i] = sum(j in 0..d: q[t,j,i] * r[t, 12 * i + j])\n",

@@ -28,6 +28,10 @@ TEST_CASE("names") {
   CHECK(block("scan = x\ny = x + scann").at(0) == "18:9 error unknown name 'scann'; did you mean 'scan'?");
   CHECK(block("sca = x\ny = x + sac").at(0) == "18:9 error unknown name 'sac'; did you mean 'sca'?");
   CHECK(block("y = silux(x)") == Lines{"17:5 error unknown function or layer 'silux'; did you mean 'silu'?"});
+  CHECK(block("y = x @ M.T").at(0) == "17:9 error unknown name 'M.T'; write transpose(M)");
+  CHECK(block("y = x.softmax()").at(0) == "17:5 error unknown function or layer 'x.softmax'; write softmax(x)");
+  CHECK(block("y = self.W(torch.tanh(x))").at(0) == "17:5 error unknown function or layer 'self.W'; write 'W' without 'self.'");
+  CHECK(block("y = torch.tanh(x)").at(0) == "17:5 error unknown function or layer 'torch.tanh'; write 'tanh' without 'torch.'");
   CHECK(block("y = M(x)") == Lines{"17:5 error 'M' is a value, it cannot be applied", "21:1 note it stands here"});
   CHECK(block("y = x + W") == Lines{"17:9 error a linear is applied to something, as in W(x), it is not a value", "20:1 note it stands here"});
   CHECK(block("y = x\nW(x)") == Lines{"18:1 error this value has no name, so nothing can read it; give it one, as in x = W(x)"});
@@ -78,7 +82,9 @@ TEST_CASE("indices") {
   CHECK(block("y[t,W] = x[t,W]") == Lines{"17:5 error index 'W' has the name of a value or size"});
   CHECK(block("y[b,t,i] = x[t,i]") == Lines{"17:3 error a block sees one sequence: 'b' is no index here"});
   CHECK(block("y[t,i,i] = x[t,i]") == Lines{"17:7 error index 'i' stands twice on the left side"});
-  CHECK(block("y[t] = x[t,0,1]") == Lines{"17:8 error 'x' has 2 axes here, not 3: it is [b, t, 4]"});
+  CHECK(block("y[t] = x[t,0,1]") == Lines{"17:8 error 'x' has 2 axes here, not 3"});
+  CHECK(block("y[t,i] = x[b,t,i]").at(0) == "17:10 error 'x' has 2 axes here, not 3; an equation speaks of one sequence, so the batch has no index");
+  CHECK(block("y[t] = sum(i: x[b,t,i])").at(0) == "17:15 error 'x' has 2 axes here, not 3; an equation speaks of one sequence, so the batch has no index");
   CHECK(block("y[t] = x[t,1.5]") == Lines{"17:12 error an index is an integer, and this is real: floor(..) makes an integer of it"});
   CHECK(block("y[t] = x[t,g]").at(0) == "17:12 error an index is one number, and this has axes of its own");
   CHECK(block("y = x[-1]").at(0) == "17:7 error there is nothing before index 0, so this is always 0; the last one has the index 5");
@@ -107,7 +113,7 @@ TEST_CASE("ends") {
   CHECK(block("y[t] = where(t > 0, tokens[t-1], 0)").empty());
   CHECK(block("y[t] = where(t > 0, 0, tokens[t-1])").size() == 1);
   CHECK(block("y[t] = x[t, tokens[t]]") ==
-        Lines{"17:13 error this index of 'x' depends on data and may lie past the end of an axis of 4: keep it inside with % or clamp"});
+        Lines{"17:13 error this index of 'x' depends on data, from 0 to 7, and may lie past the end of an axis of 4: keep it inside with % or clamp"});
   CHECK(block("y[t] = x[t, tokens[t] % d]").empty());
   CHECK(block("y[t] = x[t, 4]").at(0) == "17:13 error 'x' is read past the end of an axis of 4: a condition must exclude it");
   CHECK(block("y[t] = max(s | s < t: x[s,0])") == Lines{"17:8 error max over nothing: its condition excludes every element somewhere"});
@@ -160,19 +166,19 @@ TEST_CASE("sections") {
   CHECK(with("d = 4", "d = 'dd / 2'").at(0) == "6:6 error unknown size 'dd'; did you mean 'd'?");
   CHECK(with("d = 4", "d = 'd / 2'").at(0) == "6:1 error size 'd' is defined by itself");
   CHECK(with("d = 4", "d = 0").at(0) == "6:1 error size 'd' is 0; a size is a whole number from 1 to 2147483647");
-  CHECK(with("T = 6\n", "").at(0) == "1:1 error [dims] has no 'T'");
+  CHECK(with("T = 6\n", "").at(0) == "2:2 error [dims] needs 'T', the positions of a sequence");
   CHECK(with("linear(d, d)", "linnear(d, d)").at(0) == "20:6 error unknown layer 'linnear'; did you mean 'linear'?");
   const Lines large = with("d = 4", "d = 100000");
   REQUIRE(large.size() > 1);
   CHECK(large.at(0) == "16:11 error this parameter has [100000, 100000] elements: more than 1e9");
   CHECK(large.at(1) == "20:1 note of this layer");
-  CHECK(with("linear(d, d)", "linear(d)").at(0) == "20:6 error 'linear' takes (n, m, biased = 0)");
+  CHECK(with("linear(d, d)", "linear(d)").at(0) == "20:6 error this layer is written linear(n, m) or linear(n, m, bias)");
   CHECK(with("linear(d, d)", "linear(d, d, d)").at(0) == "20:19 error this argument of 'linear' says whether it has a bias: write 'bias', or leave it out");
   CHECK(with("ids = [1, 2]", "ids = [1, 2]\nt = 5").at(0).ends_with("error 't' is the index of positions in equations; choose another name"));
   CHECK(with("ids = [1, 2]", "ids = [1, 2]\nlayer = 5").at(0).ends_with("error 'layer' is the number of the layer in equations; choose another name"));
   CHECK(with("[params]", "[params]\ntokens = \"vector(d)\"").at(0).ends_with("error 'tokens' is the tokens in equations; choose another name"));
-  CHECK(with("total", "totl").at(0) == "1:1 error the model has no [loss] with a 'total', which is what is trained");
-  CHECK(with("logits = x", "other = x").at(0) == "1:1 error [model] gives no 'logits'");
+  CHECK(with("total", "totl").at(0) == "29:2 error the model has no [loss] with a 'total', which is what is trained");
+  CHECK(with("logits = x", "other = x") == Lines{"23:2 error [model] gives no 'logits': the scores of the V tokens at each position, as in logits = x @ transpose(embed)"});
   CHECK(with("logits = x @ transpose(embed)", "logits = x").at(0) == "27:1 error 'logits' must have the axes [b, t, 8], it is [b, t, 4]");
   CHECK(with("name = \"small\"", "name = ").at(0).find("this is not TOML") != std::string::npos);
   CHECK(with("ids = [1, 2]", "eos = \"token('<eos>')\"").at(0) ==

@@ -79,6 +79,10 @@ TEST_CASE("every broken statement is reported, once") {
   CHECK(errors("x = a +\ny = * b\nz = c d\nw = 1\n") ==
         "1:8 expected a value, found the end of the line\n2:5 expected a value, found '*'\n3:7 expected the end of the statement, found "
         "'d'; between two values stands an operator, as in a * b\n");
+  CHECK(errors("x = a\nreturn x").starts_with("2:8 expected the end of the statement, found 'x'; a block or layer gives what its 'x' is at the end"));
+  CHECK(errors("for i in range(3):\n  x = a").starts_with("1:5 expected the end of the statement, found 'i'; an equation holds at every position and index"));
+  CHECK(errors("def f(x): x = a").starts_with("1:5 expected the end of the statement, found 'f'; functions stand in [functions]"));
+  CHECK(errors("import torch").starts_with("1:8 expected the end of the statement, found 'torch'; what there is to call is listed"));
   CHECK(errors("x = a $ b\ny = ]") == "1:7 unexpected character '$'\n2:5 expected a value, found ']'\n");
   CHECK(errors("x = (a + b\ny = c\nz = ?").find("to close this bracket") != std::string::npos);
   CHECK(errors("x = f(a: b)") == "1:5 'f' does not bind indices; these do: sum, prod, mean, max, min, softmax, logsumexp\n");
