@@ -20,7 +20,7 @@ std::string excerpt(const SourceLoc& loc) {
   size_t end = std::min(text.find('\n', at), text.size());
   std::string line(text.substr(begin, end - begin));
   while (!line.empty() && line.back() == '\r') line.pop_back();
-  std::replace_if(line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) < ' ' && c != '\t') || c == 0x7f; }, '?');  // a terminal would obey
+  line = printable(std::move(line));
   std::string margin;
   // Tabs stay tabs, so that the carets stand under their characters at any tab width.
   for (char c : text.substr(begin, at - begin)) {

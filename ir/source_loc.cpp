@@ -40,4 +40,21 @@ std::string SourceLoc::text() const {
   return source->text.substr(offset, length);
 }
 
+std::string SourceLoc::first_line(size_t most) const {
+  std::string line = text();
+  line.resize(std::min(line.find('\n'), line.size()));
+  if (!line.empty() && line.back() == '\r') line.pop_back();
+  if (line.size() > most) {
+    size_t cut = most - 3;
+    while (cut > 0 && (line[cut] & 0xC0) == 0x80) --cut;
+    line = line.substr(0, cut) + "...";
+  }
+  return printable(std::move(line));
+}
+
+std::string printable(std::string text) {
+  std::replace_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) < ' ' && c != '\t') || c == 0x7f; }, '?');
+  return text;
+}
+
 }  // namespace cpuflow::ir

@@ -23,6 +23,11 @@ struct SourceLoc {
   std::string str() const;
   /// The bytes of the range.
   std::string text() const;
+  /// The first line of the range, printable; of more than `most` bytes, at most as many with `...` at the end.
+  std::string first_line(size_t most = std::string::npos) const;
 };
+
+/// The text with `?` for control characters but tabs: a terminal would obey them, and compilers end a comment at some.
+std::string printable(std::string text);
 
 }  // namespace cpuflow::ir

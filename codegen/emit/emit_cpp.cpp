@@ -32,7 +32,7 @@ class Emitter {
   Emitter(const LoopProgram& p, const Graph& g, const EmitOptions& o) : p_(p), g_(g), options_(o) {}
 
   std::string emit() {
-    for (const std::string& l : options_.header) out_ += "// " + l + "\n";
+    for (const std::string& l : options_.header) comment_line(0, l);
     out_ += "\n";
     // no header is included: the types that the interface uses come from the compiler
     out_ += "typedef __INT32_TYPE__ int32_t;\ntypedef __UINT32_TYPE__ uint32_t;\ntypedef __INT64_TYPE__ int64_t;\ntypedef __UINT64_TYPE__ uint64_t;\n\n";
@@ -141,15 +141,16 @@ class Emitter {
 
   void line(int indent, const std::string& text) { out_ += std::string(indent, ' ') + text + "\n"; }
 
+  /// A comment of what the model file says.
+  void comment_line(int indent, const std::string& text) { line(indent, "// " + printable(text)); }
+
   void comment(int indent, const std::vector<NodeId>& nodes) {
     std::set<std::string> done;
     for (NodeId id : nodes) {
       if (id == kNoNode) continue;
       const Node& n = g_[id];
-      std::string text = n.loc.known() ? n.loc.text() : "";
-      text = text.substr(0, text.find('\n'));
-      std::string what = n.loc.known() ? fmt::format("{}   [{}:{}]", text, n.loc.source->path.substr(n.loc.source->path.rfind('/') + 1), n.loc.line()) : op_name(n.op);
-      if (done.insert(what).second) line(indent, "// " + what);
+      const std::string what = n.loc.known() ? fmt::format("{}   [{}:{}]", n.loc.first_line(), n.loc.source->path.substr(n.loc.source->path.rfind('/') + 1), n.loc.line()) : op_name(n.op);
+      if (done.insert(what).second) comment_line(indent, what);
     }
   }
 

@@ -64,11 +64,12 @@ class Evaluator {
   void check_present(const std::string& name, const ir::SourceLoc& at, const Frame& f) const;
   std::vector<std::string> names(const Frame& f) const;
   bool is_named(const std::string& name, const Frame& f) const;
-  Value constant(const SizeValue& size);
+  Value constant(const SizeValue& size, const ir::SourceLoc& at);
   Value shifted_to(Value v, unsigned base);
   unsigned value_base(const Frame& f) const { return f.base + (f.indexed ? 64 : 0); }
   int64_t size_of(const Expr& e, Frame& f);
   Value operation(const Expr& e, Frame& f);
+  void check_range(const Expr& e, ir::NodeId integer);
   Value call(const Expr& e, Frame& f);
   std::vector<Value> evaluate_many(const Expr& e, Frame& f);
   Value call_function(const FunctionDef& def, const Expr& e, Frame& f);

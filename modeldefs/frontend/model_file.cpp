@@ -24,12 +24,12 @@ class Reader {
         {"functions", [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { function(key, node); }); }},
     };
     if (!library_) {
-      sections["name"] = [&](auto& k, auto& v) { file_.name = toml_.string(k, v); };
+      sections["name"] = [&](auto& k, auto& v) { model_name(k, v); };
       sections["dims"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { size(key, node, false); }); };
       sections["constants"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { size(key, node, true); }); };
       sections["params"] = [&](auto& k, auto& v) { file_.params = params_of_equations(k, v); };
       sections["block"] = [&](auto& k, auto& v) { block(k, v, "blocks"); };
-      sections["blocks"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { block(key, node, std::string(key.str())); }); };
+      sections["blocks"] = [&](auto& k, auto& v) { each(k, v, [&](auto& key, auto& node) { block(key, node, identifier(key)); }); };
       sections["model"] = [&](auto& k, auto& v) {
         known_keys(k, v, "[model]", {{"forward", [&](auto&, auto& n) { file_.forward = named_equations(n); }}});
       };
@@ -115,6 +115,23 @@ class Reader {
 
   // Sections
 
+  /// It is a part of the names of files.
+  void model_name(const toml::key& key, const toml::node& node) {
+    file_.name = toml_.string(key, node);
+    if (file_.name.find_first_of("/\\") != std::string::npos || file_.name.starts_with('.')) {
+      toml_.error(toml_.at(node), "files are named after the model: its name holds no '/' or '\\' and does not begin with '.'");
+    }
+  }
+
+  /// The key's text; an error where equations cannot say it, as they can not every quoted key.
+  std::string identifier(const toml::key& key) const {
+    const std::string name(key.str());
+    const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+    const bool is_name = !name.empty() && letter(name[0]) && std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+    if (!is_name) toml_.error(toml_.at(key), "'" + ir::printable(name) + "' is no name in equations: letters, digits and _, and no digit first");
+    return name;
+  }
+
   /// Refuses a name under which equations read something else.
   void check_name(const std::string& name, const ir::SourceLoc& at, bool of_size) const {
     const char* const taken = name == "t" ? "the index of positions" : name == "tokens" ? "the tokens" : name == "targets" ? "the tokens that follow" : of_size && name == "layer" ? "the number of the layer" : nullptr;
@@ -122,7 +139,7 @@ class Reader {
   }
 
   void size(const toml::key& key, const toml::node& node, bool constant) {
-    SizeEntry entry{std::string(key.str()), toml_.at(key), false, constant, {}};
+    SizeEntry entry{identifier(key), toml_.at(key), false, constant, {}};
     check_name(entry.name, entry.at, true);
     for (const SizeEntry& other : file_.sizes) {
       if (other.name == entry.name) {
@@ -155,7 +172,7 @@ class Reader {
 
   ParamEntry param(const toml::key& key, const toml::node& node) {
     ParamEntry entry;
-    entry.key = std::string(key.str());
+    entry.key = identifier(key);
     entry.at = toml_.at(key);
     if (node.is_string()) {
       entry.kind = kind(node);
@@ -229,7 +246,7 @@ class Reader {
 
   void layer(const toml::key& key, const toml::node& node) {
     LayerDef def;
-    def.name = std::string(key.str());
+    def.name = identifier(key);
     def.at = toml_.at(key);
     known_keys(key, node, "[layers." + def.name + "]",
                {{"sizes", [&](auto&, auto& v) { layer_sizes(def, v); }},
@@ -263,7 +280,7 @@ class Reader {
 
   void function(const toml::key& key, const toml::node& node) {
     FunctionDef def;
-    def.name = std::string(key.str());
+    def.name = identifier(key);
     def.at = toml_.at(key);
     def.library = library_;
     size_t errors = toml_.diagnostics().all().size();
@@ -301,7 +318,7 @@ class Reader {
     file_.blocks.push_back(std::move(def));
   }
 
-  TermDef term(const toml::key& key, const toml::node& node) { return {std::string(key.str()), toml_.at(key), equations(node)}; }
+  TermDef term(const toml::key& key, const toml::node& node) { return {identifier(key), toml_.at(key), equations(node)}; }
 
   void loss(const toml::key& key, const toml::node& node) {
     if (key.str() == "where") {
@@ -363,6 +380,7 @@ void apply_overrides(ModelFile& file, const std::map<std::string, std::string>& 
     }
     it->at = whole;
     Expr value = parse_expression(part, diagnostics);
+    if (value.is(Kind::List) && !it->constant) diagnostics.error(part, "size '" + key + "' is one whole number; only [constants] hold lists");
     it->list = value.is(Kind::List);
     it->values = it->list ? value.args : std::vector<Expr>{value};
   }

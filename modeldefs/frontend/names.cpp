@@ -27,6 +27,15 @@ Op comparison(const std::string& op) {
   return op == "<" || op == ">" ? Op::Lt : Op::Le;
 }
 
+// Integers are kept as float32 where they are stored.
+constexpr double kLargestInteger = 16777216;
+
+/// Throws where a whole number is too large for an integer.
+double checked_integer(double v, const ir::SourceLoc& at) {
+  if (std::abs(v) > kLargestInteger) throw Fault{at, "integers are exact to 16777216 only; a real number is written with a point or exponent, as in 3e9"};
+  return v;
+}
+
 }  // namespace
 
 const std::vector<std::string>& builtin_names() { return kBuiltins; }
@@ -36,7 +45,7 @@ Value Evaluator::evaluate(const Expr& e, Frame& f) {
     case Kind::Number: {
       double v = std::strtod(e.name.c_str(), nullptr);
       bool integer = e.name.find_first_of(".eE") == std::string::npos;
-      return {integer ? nodes_.integer(static_cast<int64_t>(v)) : nodes_.real(v), {}, {}};
+      return {integer ? nodes_.number(checked_integer(v, e.at), DType::Int) : nodes_.real(v), {}, {}};
     }
     case Kind::Name:
       return whole(e, f);
@@ -68,7 +77,7 @@ Value Evaluator::operation(const Expr& e, Frame& f) {
   Value a = evaluate(e.args[0], f), b = evaluate(e.args[1], f);
   const std::string& op = e.name;
   if (op == "@") return matmul(e, a, b, f);
-  return elementwise(e, {a, b}, f, [&](const std::vector<NodeId>& n) {
+  const Value out = elementwise(e, {a, b}, f, [&](const std::vector<NodeId>& n) {
     if (e.is(Kind::Compare)) {
       bool turned = op == ">" || op == ">=";
       return nodes_.compare(comparison(op), n[turned ? 1 : 0], n[turned ? 0 : 1]);
@@ -78,6 +87,16 @@ Value Evaluator::operation(const Expr& e, Frame& f) {
                                                         {"/", Op::Div}, {"//", Op::FloorDiv}, {"%", Op::Mod}};
     return nodes_.arithmetic(operators.at(op), n[0], n[1]);
   });
+  if (nodes_.is(out.node, DType::Int)) check_range(e, out.node);
+  return out;
+}
+
+/// An error for an integer that is known to reach numbers that are not exact.
+void Evaluator::check_range(const Expr& e, NodeId integer) {
+  const Interval range = nodes_.statics.interval(integer, static_cast<double>(program_.V));
+  const double most = std::max(-range.low, range.high);
+  if (most <= kLargestInteger || most > 1e100) return;  // unbounded: of a recurrence
+  throw Fault{e.at, "this integer may reach " + std::to_string(static_cast<int64_t>(std::min(most, 9e18))) + ", and integers are exact to 16777216: % on its parts keeps it small"};
 }
 
 std::vector<std::string> Evaluator::names(const Frame& f) const {
@@ -100,14 +119,14 @@ bool Evaluator::is_named(const std::string& name, const Frame& f) const {
          (f.sizes != nullptr && f.sizes->count(name) > 0) || (f.recurrence != nullptr && f.recurrence->names.count(name) > 0);
 }
 
-Value Evaluator::constant(const SizeValue& size) {
+Value Evaluator::constant(const SizeValue& size, const ir::SourceLoc& at) {
   if (!size.list) {
     const Number& n = size.values[0];
-    return {nodes_.number(n.value, n.integer ? DType::Int : DType::Real), {}, {}};
+    return {n.integer ? nodes_.number(checked_integer(n.value, at), DType::Int) : nodes_.real(n.value), {}, {}};
   }
   bool integer = std::all_of(size.values.begin(), size.values.end(), [](const Number& n) { return n.integer; });
   std::vector<double> data;
-  for (const Number& n : size.values) data.push_back(n.value);
+  for (const Number& n : size.values) data.push_back(n.integer ? checked_integer(n.value, at) : n.value);
   uint32_t count = static_cast<uint32_t>(data.size());
   DType type = integer ? DType::Int : DType::Real;
   Dim dim{count, feature_axis(0, 0, count)};
@@ -145,7 +164,7 @@ std::optional<Value> Evaluator::named_value(const std::string& name, const ir::S
       if (name == "T" && f.in_block) {
         throw Fault{at, "'T' is a size, not a number: what a block computes must not depend on where the sequence ends"};
       }
-      return constant(it->second);
+      return constant(it->second, at);
     }
   }
   if (name == "pi") return Value{nodes_.real(std::acos(-1.0)), {}, {}};
@@ -298,6 +317,15 @@ Value Evaluator::call_function(const FunctionDef& def, const Expr& e, Frame& f) 
   if (f.calls >= kMostCalls) throw Fault{e.at, "functions call each other too deeply here"};
   Frame inner;
   inner.hidden.clear();
+  SizeMap library;
+  library["T"] = single_size(program_.T);
+  inner.sizes = def.library ? &library : &program_.sizes;
+  inner.index = f.index;
+  inner.conditions = f.conditions;
+  inner.base = value_base(f);
+  inner.depth = f.depth;
+  inner.in_block = f.in_block;
+  inner.calls = f.calls + 1;
   auto give = [&](const std::string& name, const Value& v) {
     inner.vars[name] = v;
     inner.hidden.insert(v.lead.begin(), v.lead.end());
@@ -314,6 +342,7 @@ Value Evaluator::call_function(const FunctionDef& def, const Expr& e, Frame& f) 
     const std::string& name = p.is(Kind::Index) ? p.args[0].name : p.name;
     known.push_back(name);
     const Expr* given = i < e.args.size() ? &e.args[i] : named(name);
+    if (i < e.args.size() && named(name) != nullptr) throw Fault{named(name)->at, "'" + name + "' is given twice", {{e.args[i].at, "given here"}}};
     if (given == nullptr) throw Fault{e.at, "'" + def.name + "' needs '" + name + "'", {{def.at, "it is defined here"}}};
     give(name, evaluate(*given, f));
     for (size_t k = 1; k < p.args.size(); ++k) {
@@ -329,7 +358,7 @@ Value Evaluator::call_function(const FunctionDef& def, const Expr& e, Frame& f) 
   for (const auto& [name, standard] : def.head.named) {
     known.push_back(name);
     const Expr* given = named(name);
-    give(name, evaluate(given != nullptr ? *given : standard, f));
+    give(name, given != nullptr ? evaluate(*given, f) : evaluate(standard, inner));
   }
   for (const auto& [name, value] : e.named) {
     if (std::find(known.begin(), known.end(), name) == known.end()) {
@@ -337,15 +366,6 @@ Value Evaluator::call_function(const FunctionDef& def, const Expr& e, Frame& f) 
           value.at, "'" + def.name + "' has no argument named '" + name + "'" + suggestion(name, known), {{def.at, "it is defined here"}}};
     }
   }
-  SizeMap library;
-  library["T"] = single_size(program_.T);
-  inner.sizes = def.library ? &library : &program_.sizes;
-  inner.index = f.index;
-  inner.conditions = f.conditions;
-  inner.base = value_base(f);
-  inner.depth = f.depth;
-  inner.in_block = f.in_block;
-  inner.calls = f.calls + 1;
   try {
     run(def.body, inner);
   } catch (Fault& fault) {

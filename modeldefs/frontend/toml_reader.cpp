@@ -109,7 +109,10 @@ ir::SourceLoc TomlReader::content(const toml::node& node) const {
 }
 
 std::string TomlReader::string(const toml::key& key, const toml::node& node) const {
-  if (const auto* value = node.as_string()) return value->get();
+  if (const auto* value = node.as_string()) {
+    if (ir::printable(value->get()) != value->get()) diagnostics_.error(at(node), "'" + std::string(key.str()) + "' holds a control character");
+    return value->get();
+  }
   diagnostics_.error(at(node), "'" + std::string(key.str()) + "' must be a text in quotes, not " + kind_of(node));
   return "";
 }

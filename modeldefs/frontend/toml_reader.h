@@ -24,7 +24,7 @@ class TomlReader {
   ir::SourceLoc at(const toml::node& node) const;
   /// The bytes of a string's content.  Equations must stand in the file as they read: a string with escapes is an error.
   ir::SourceLoc content(const toml::node& node) const;
-  /// A string's value; an error and "" for anything else.
+  /// A string's value; an error for control characters, an error and "" for anything else.
   std::string string(const toml::key& key, const toml::node& node) const;
   /// A number's value; an error and 0 for anything else.
   double number(const toml::key& key, const toml::node& node) const;

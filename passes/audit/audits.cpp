@@ -47,12 +47,6 @@ std::vector<Link> links(const Elements& elements, const std::vector<Element>& ch
   return out;
 }
 
-std::string statement_text(const SourceLoc& at) {
-  std::string text = at.text();
-  text = text.substr(0, text.find('\n'));
-  return text.size() > 120 ? text.substr(0, 117) + "..." : text;
-}
-
 Finding position_range(const Graph& model, const Graph& longer) {
   std::map<std::string, Axes> shapes;
   for (NodeId id = 0; id < longer.size(); ++id) {

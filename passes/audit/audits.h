@@ -58,7 +58,7 @@ ir::NodeId output_node(const ir::Graph& graph, const std::string& name);
 ir::Axis time_axis(const ir::Graph& graph);
 /// Statements of a chain of elements; neighbours of the same statement and position are one link, and rounds are left out.
 std::vector<Link> links(const Elements& elements, const std::vector<Element>& chain, const ir::Axis& time);
-/// The statement's text on one line.
-std::string statement_text(const ir::SourceLoc& at);
+/// Of what a report shows of a statement.
+constexpr size_t kStatementWidth = 120;
 
 }  // namespace cpuflow::passes::audit

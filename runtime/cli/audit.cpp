@@ -165,7 +165,7 @@ bool forbids_training(const std::string& audit) { return audit == "causality" ||
 
 std::string link_text(const passes::audit::Link& link) {
   return fmt::format("{}: {}{}", link.at.str(), link.position >= 0 ? fmt::format("at position {}: ", link.position) : "",
-                     passes::audit::statement_text(link.at));
+                     link.at.first_line(passes::audit::kStatementWidth));
 }
 
 /// What [params] leaves to parameters, for each of their nodes.
@@ -291,7 +291,7 @@ nlohmann::ordered_json audit_json(const AuditReport& report) {
       nlohmann::ordered_json l{{"file", link.at.known() ? link.at.source->path : ""},
                                {"line", link.at.known() ? link.at.line() : 0},
                                {"column", link.at.known() ? link.at.column() : 0},
-                               {"text", passes::audit::statement_text(link.at)}};
+                               {"text", link.at.first_line(passes::audit::kStatementWidth)}};
       if (link.position >= 0) l["position"] = link.position;
       f["chain"].push_back(std::move(l));
     }

@@ -90,11 +90,7 @@ std::vector<std::string> write_files(const CompiledModel& model, const std::stri
   return written;
 }
 
-/// The first line of a statement, cut where a terminal would break it.
-std::string one_line(std::string text) {
-  text = text.substr(0, text.find('\n'));
-  return text.size() > 90 ? text.substr(0, 87) + "..." : text;
-}
+constexpr size_t kStatementWidth = 90;  // where a terminal would break the line
 
 std::vector<passes::StatementCost> time_costs(const CompiledModel& model) {
   passes::PipelineOptions options;
@@ -124,7 +120,7 @@ void print_report(const CompileCommand& command, CompileOptions options) {
     if (command.explain) {
       report["explanation"] = model.explanation.lines;
       for (const passes::StatementCost& s : time_costs(model)) {
-        report["time"].push_back({{"file", s.loc.source->path}, {"line", s.loc.line()}, {"statement", one_line(s.loc.text())}, {"how", s.how}, {"flops", s.flops}});
+        report["time"].push_back({{"file", s.loc.source->path}, {"line", s.loc.line()}, {"statement", s.loc.first_line(kStatementWidth)}, {"how", s.how}, {"flops", s.flops}});
       }
     }
     print_out(report.dump(2) + "\n");
@@ -144,7 +140,7 @@ void print_report(const CompileCommand& command, CompileOptions options) {
     print_out("\nHow time is run (FLOP a token, forward, in all layers)\n");
     for (const passes::StatementCost& s : time_costs(model)) {
       const std::string path = s.loc.source->path;
-      print_out(fmt::format("  {:>16} {:>12}  {}\n", fmt::format("{}:{}", path.substr(path.rfind('/') + 1), s.loc.line()), with_commas(s.flops), one_line(s.loc.text())));
+      print_out(fmt::format("  {:>16} {:>12}  {}\n", fmt::format("{}:{}", path.substr(path.rfind('/') + 1), s.loc.line()), with_commas(s.flops), s.loc.first_line(kStatementWidth)));
       if (!s.how.empty()) print_out(fmt::format("  {:30} {}\n", "", s.how));
     }
     print_out("\nDecisions\n");

@@ -35,8 +35,7 @@ ir::NodeId first_difference(const ir::Graph& a, const ir::Graph& b) {
 /// ": file:line:column: statement" of a node, where it has a place.
 std::string place(const ir::Graph& graph, ir::NodeId id) {
   if (id >= graph.size() || !graph[id].loc.known()) return "";
-  const std::string statement = graph[id].loc.text();
-  return fmt::format("\n  {}: {}", graph[id].loc.str(), statement.substr(0, statement.find('\n')));
+  return fmt::format("\n  {}: {}", graph[id].loc.str(), graph[id].loc.first_line());
 }
 
 /// The places of the first difference; where it is a number, the numbers as well, since the statements may be the same.

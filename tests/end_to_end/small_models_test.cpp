@@ -60,6 +60,12 @@ void check_rounded(const std::string& text) {
 
 }  // namespace
 
+TEST_CASE("lines that end as on Windows, in statements of several lines as well") {
+  std::string text = model("x = embed[tokens]\ny = mix(  # of all\n  x)\nlogits = y @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n");
+  for (size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 2) text.replace(at, 1, "\r\n");
+  check_against_interpreter(text);
+}
+
 TEST_CASE("losses of neighbouring and of every third position meet in one gradient") {
   check_against_interpreter(model("x = embed[tokens]\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\n"
                                   "smooth = 'mean(b, t, v | t > 0: softplus(logits[b,t,v] - logits[b,t-1,v]))'\n"

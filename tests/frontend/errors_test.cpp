@@ -288,11 +288,63 @@ TEST_CASE("phases") {
   CHECK(phase("share = 1\nconstants = 3").at(0) == "31:1 error 'constants' must be a table, not a number");
 }
 
+TEST_CASE("integers are small enough to be exact") {
+  CHECK(block("y[t] = x[t, (tokens[t] * 2000000) % d]").empty());
+  CHECK(block("y[t] = x[t, (tokens[t] * 3000000) % d]") ==
+        Lines{"17:13 error this integer may reach 21000000, and integers are exact to 16777216: % on its parts keeps it small"});
+  const std::string too_large = "error integers are exact to 16777216 only; a real number is written with a point or exponent, as in 3e9";
+  CHECK(block("y[t] = x[t, tokens[t] % 3000000000000000000000]") == Lines{"17:25 " + too_large});
+  CHECK(block("y = x * 3e21").empty());
+  ModelText text;
+  text.block = "y = big * x";
+  const std::string ids = "ids = [1, 2]";
+  std::string with_constant = text.text();
+  with_constant.replace(with_constant.find(ids), ids.size(), "big = 20000000");
+  CHECK(complaints(with_constant) == Lines{"17:5 " + too_large});
+}
+
+TEST_CASE("names in files and in generated code") {
+  const std::string text = ModelText().text();
+  const auto with = [&](const std::string& before, const std::string& after) {
+    std::string changed = text;
+    changed.replace(changed.find(before), before.size(), after);
+    return complaints(changed);
+  };
+  CHECK(with("\"small\"", "\"a\\nint b;\"") == Lines{"1:8 error 'name' holds a control character"});
+  CHECK(with("\"small\"", "\"../small\"").at(0).starts_with("1:8 error files are named after the model"));
+  CHECK(with("\"small\"", "\"my model (2)\"").empty());
+  for (const char* key : {"\"a b\"", "\"a\\nint b;\"", "0", "a-b", "\"\""}) {
+    INFO(key);
+    CHECK(with("H = 2", std::string(key) + " = 2").at(0).find("is no name in equations: letters, digits and _, and no digit first") != std::string::npos);
+    CHECK(with("odd =", std::string(key) + " =").at(0).find("is no name in equations") != std::string::npos);
+  }
+  CHECK(with("[loss]\n", "[functions]\n\"f 1\" = 'f(x) = x'\n[loss]\n").at(0).find("is no name in equations") != std::string::npos);
+}
+
+TEST_CASE("arguments of functions") {
+  ModelText text;
+  text.more = "[functions]\nscaled = 'scaled(x, by = 2) = x * by'\nmore = 'more(x, by = g) = x * by'\nwide = 'wide(x, by = 1 / d) = x * by'\n";
+  const auto block = [&](const std::string& equation) {
+    text.block = equation;
+    return complaints(text.text());
+  };
+  CHECK(block("y = scaled(x, by = 3)").empty());
+  CHECK(block("y = scaled(x, x = g)") == Lines{"17:19 error 'x' is given twice", "17:12 note given here"});
+  CHECK(block("y = scaled(x, by = 3, by = 4)") == Lines{"17:23 error 'by' is given twice"});
+  // a standard value means the same at every call: the caller's names are not in it
+  CHECK(block("y = more(x)").at(0).find("error unknown name 'g'") != std::string::npos);
+  CHECK(block("y = more(x, by = g)").empty());
+  CHECK(block("y = wide(x)").empty());
+}
+
 TEST_CASE("overrides") {
   std::string text = ModelText().text();
   CHECK(complaints(text, {{"dd", "3"}}) == Lines{"1:1 error the model has no size or constant 'dd'; did you mean 'd'?"});
   CHECK(complaints(text, {{"train.lrr", "3"}}) == Lines{"1:1 error [train] has no key 'lrr'; did you mean 'lr'?"});
   CHECK(complaints(text, {{"train.learning_rate", "3"}}) == Lines{"1:1 error [train] has no key 'learning_rate'; did you mean 'lr'?"});
+  CHECK(complaints(text, {{"d", "[]"}}) == Lines{"1:3 error size 'd' is one whole number; only [constants] hold lists"});
+  CHECK(complaints(text, {{"T", "[3, 4]"}}) == Lines{"1:3 error size 'T' is one whole number; only [constants] hold lists"});
+  CHECK(complaints(text, {{"d", ""}}) == Lines{"1:3 error expected a value, found the end of the line"});
   CHECK(complaints(text, {{"L", "10001"}}) == Lines{"15:11 error a block repeats 1 to 10000 times, not 10001"});
   CHECK(complaints(text, {{"train.min_lr", "1"}}) == Lines{"1:14 error 'min_lr' is 1, above 'lr', 0.0005: the rate falls from lr to min_lr"});
   CHECK(complaints(text, {{"train.batch", "7"}, {"train.micro", "4"}}).at(0) == "1:13 error 'batch' is 7, no multiple of 'micro', 4; the next is 8");
