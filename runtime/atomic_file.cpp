@@ -27,7 +27,25 @@ bool free_bytes(const std::string& folder, uint64_t& bytes) {
   return true;
 }
 
+std::filesystem::file_status status_of(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (!std::filesystem::status_known(status)) throw FileError(fmt::format("{}: cannot be looked at: {}; check the permissions of its folder", path, error.message()));
+  return status;
+}
+
 }  // namespace
+
+bool exists(const std::string& path) { return std::filesystem::exists(status_of(path)); }
+
+bool is_folder(const std::string& path) { return std::filesystem::is_directory(status_of(path)); }
+
+void sync_folder(const std::string& path) {
+  const int folder = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  fsync(folder);  // some file systems refuse this for folders, which is no error
+  close(folder);
+}
 
 std::string format_bytes(uint64_t bytes) {
   if (bytes < 1000) return fmt::format("{} bytes", bytes);
@@ -115,12 +133,7 @@ void AtomicFile::commit() {
   if (temporary_.empty()) return;
   if (rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot put the finished file in its place", errno);
   temporary_.clear();
-  // Without this the file system may forget the new name in a crash; some refuse to sync a folder, which is no error.
-  const int folder = open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    fsync(folder);
-    close(folder);
-  }
+  sync_folder(folder_of(path_));
 }
 
 void write_file_atomically(const std::string& path, std::string_view content) {

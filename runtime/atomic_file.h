@@ -45,6 +45,13 @@ void write_file_atomically(const std::string& path, std::string_view content);
 /// The bytes of a file.  Throws FileError: missing, a folder, no permission, I/O error.
 std::string read_file(const std::string& path);
 
+/// Whether there is anything, or a folder, at a path; a file system that does not say, for want of a permission, is a FileError.
+bool exists(const std::string& path);
+bool is_folder(const std::string& path);
+
+/// Makes names that were given in a folder outlast a crash, where its file system can.
+void sync_folder(const std::string& path);
+
 /// "12.3 MB"; decimal units.
 std::string format_bytes(uint64_t bytes);
 

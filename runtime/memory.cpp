@@ -34,7 +34,7 @@ uint64_t machine_memory(const std::string& root) {
 
 BatchShape batch_shape(int64_t B, const codegen::TrainSettings& train) {
   const int64_t micro = train.micro > 0 ? train.micro : B, batch = train.batch;
-  if (B < 1 || micro % B != 0) {
+  if (micro % B != 0) {
     throw std::invalid_argument(
         fmt::format("train.micro = {} is not a multiple of B = {}, the sequences that the compiled model takes at once; set train.micro={}", micro, B, (micro / B + 1) * B));
   }

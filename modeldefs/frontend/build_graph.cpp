@@ -234,13 +234,17 @@ Model load_model_text(const std::string& text, const std::string& name, const st
   return model;
 }
 
-Model load_model(const std::string& path, const std::map<std::string, std::string>& overrides, ir::Diagnostics& diagnostics,
-                 const LoadOptions& options) {
+std::string read_model_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   if (file) text << file.rdbuf();
   if (!file) throw ir::ModelError("error: cannot read the model file '" + path + "'\n");
-  return load_model_text(text.str(), path, overrides, diagnostics, options);
+  return text.str();
+}
+
+Model load_model(const std::string& path, const std::map<std::string, std::string>& overrides, ir::Diagnostics& diagnostics,
+                 const LoadOptions& options) {
+  return load_model_text(read_model_text(path), path, overrides, diagnostics, options);
 }
 
 std::string find_model(const std::string& name) {

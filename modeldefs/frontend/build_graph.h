@@ -40,6 +40,9 @@ struct LoadOptions {
   bool warn_of_unused = false;  // of sizes and constants that nothing reads
 };
 
+/// The text of a model file.  Throws ModelError where it cannot be read.
+std::string read_model_text(const std::string& path);
+
 /// Reads, checks and builds the model file at `path`.  `overrides`: sizes, constants and `train.` settings by name, as --set gives
 /// them.  Errors are collected in `diagnostics`, all of a stage at once; then ModelError is thrown.
 Model load_model(const std::string& path, const std::map<std::string, std::string>& overrides, ir::Diagnostics& diagnostics,

@@ -97,7 +97,7 @@ class Reader {
     e.at = toml_.at(node);
     double v = node.is_integer() ? static_cast<double>(node.as_integer()->get()) : node.as_floating_point()->get();
     bool negative = v < 0;
-    e.name = node.is_integer() ? std::to_string(std::abs(node.as_integer()->get())) : real_text(std::abs(v));
+    e.name = node.is_integer() ? std::to_string(node.as_integer()->get()).substr(negative) : real_text(std::abs(v));
     if (!negative) return e;
     Expr minus;
     minus.kind = Kind::Negate;

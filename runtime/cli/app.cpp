@@ -187,6 +187,8 @@ int run(int argc, char** argv) {
         kFailed,
         fmt::format("cpuflowc: internal error: {}\nThis is a mistake in cpuflowc, not in your model; please report it with the model file.",
                     e.what()));
+  } catch (const std::filesystem::filesystem_error& e) {
+    return fail(kBadData, fmt::format("cpuflowc: error: {}: {}", e.path1().string(), e.code().message()));
   } catch (const std::bad_alloc&) {
     return fail(kFailed, "cpuflowc: error: out of memory; smaller sizes (--set T=.. B=..) need less");
   } catch (const std::exception& e) {
@@ -240,13 +242,6 @@ std::string with_commas(double value) {
   std::string digits = fmt::format("{:.0f}", value);
   for (int i = static_cast<int>(digits.size()) - 3; i > (value < 0 ? 1 : 0); i -= 3) digits.insert(static_cast<size_t>(i), ",");
   return digits;
-}
-
-std::string short_number(double value) {
-  for (const auto& [unit, name] : {std::pair{1e12, " T"}, {1e9, " G"}, {1e6, " M"}, {1e3, " k"}}) {
-    if (value >= unit) return fmt::format("{:.3g}{}", value / unit, name);
-  }
-  return fmt::format("{:.4g}", value);
 }
 
 }  // namespace cpuflow::cli

@@ -13,6 +13,7 @@
 #include "runtime/cli/report.h"
 #include "runtime/cli/tune.h"
 #include "runtime/thread_pool.h"
+#include "runtime/train/progress.h"
 
 namespace cpuflow::cli {
 namespace {
@@ -57,11 +58,11 @@ void print_report(const nlohmann::ordered_json& report, const std::string& what,
     const double fast = a["tokens_per_s"], slow = b["tokens_per_s"];
     print_out(fmt::format("{:18} {:>16} {:>9.1f}% {:>16} {:>9.1f}% {:>8.2f} {:>12} {:>12}\n", work_name(work), with_commas(fast),
                           100 * a["peak_fraction"].get<double>(), with_commas(slow), 100 * b["peak_fraction"].get<double>(), fast / slow,
-                          short_number(report["flops_per_token"][work_name(work)]), short_number(a["bytes_per_token"].get<double>())));
+                          rt::short_count(report["flops_per_token"][work_name(work)]), rt::short_count(a["bytes_per_token"].get<double>())));
   }
   if (const auto& weights = report["weights"]; weights["bytes_per_token"].get<double>() > 0) {
     print_out(fmt::format("\nA token of decode reads {}B of packed weights, which {} thread{} read{} at {:.1f} GB/s from the caches that hold them: {} tokens/s at most, of which decode reaches {:.0f} %.\n",
-                          short_number(weights["bytes_per_token"].get<double>()), threads, threads == 1 ? "" : "s", threads == 1 ? "s" : "", weights["read_bytes_per_s"].get<double>() / 1e9,
+                          rt::short_count(weights["bytes_per_token"].get<double>()), threads, threads == 1 ? "" : "s", threads == 1 ? "s" : "", weights["read_bytes_per_s"].get<double>() / 1e9,
                           with_commas(weights["decode_limit_tokens_per_s"].get<double>()), 100 * weights["decode_fraction"].get<double>()));
   }
   print_out(
@@ -77,8 +78,8 @@ void print_report(const nlohmann::ordered_json& report, const std::string& what,
     fused += us;
     unfused += before;
     if (std::max(us, before) < 0.005 * report["fused"]["us_per_token"].get<double>()) continue;
-    print_out(fmt::format("{:40} {:>8.2f} {:>10.2f} {:>10.2f} {:>10} {:>10} {:>10} {:>7.1f}%\n", r["name"].get<std::string>(), us, before, before - us, short_number(r["flops_per_token"]),
-                          short_number(r["bytes_per_token"]), short_number(r["unfused_bytes_per_token"]), 100 * r["peak_fraction"].get<double>()));
+    print_out(fmt::format("{:40} {:>8.2f} {:>10.2f} {:>10.2f} {:>10} {:>10} {:>10} {:>7.1f}%\n", r["name"].get<std::string>(), us, before, before - us, rt::short_count(r["flops_per_token"]),
+                          rt::short_count(r["bytes_per_token"]), rt::short_count(r["unfused_bytes_per_token"]), 100 * r["peak_fraction"].get<double>()));
   }
   print_out(fmt::format("{:40} {:>8.2f} {:>10.2f} {:>10.2f}\n", "all", fused, unfused, unfused - fused));
 }

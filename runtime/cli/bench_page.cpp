@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "runtime/cli/command.h"
+#include "runtime/train/progress.h"
 
 namespace cpuflow::cli {
 namespace {
@@ -63,8 +64,8 @@ std::string regions(const Json& side, const std::string& kind) {
     if (share < 0.002) continue;
     out += fmt::format("<tr><td>{}</td><td>{:.1f} %</td><td style=\"text-align:left\">{}</td><td>{:.2f}</td>{}<td>{}</td><td>{}</td>{}<td>{:.1f} %</td></tr>\n",
                        escaped(r["name"]), 100 * share, bar(share / widest), r["us_per_token"].get<double>(),
-                       fused ? fmt::format("<td>{:.2f}</td>", r["unfused_us_per_token"].get<double>()) : "", short_number(r["flops_per_token"]),
-                       short_number(r["bytes_per_token"]), fused ? fmt::format("<td>{}</td>", short_number(r["unfused_bytes_per_token"])) : "",
+                       fused ? fmt::format("<td>{:.2f}</td>", r["unfused_us_per_token"].get<double>()) : "", rt::short_count(r["flops_per_token"]),
+                       rt::short_count(r["bytes_per_token"]), fused ? fmt::format("<td>{}</td>", rt::short_count(r["unfused_bytes_per_token"])) : "",
                        100 * r["peak_fraction"].get<double>());
   }
   return out + "</table>\n";

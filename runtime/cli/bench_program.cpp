@@ -98,7 +98,9 @@ struct BenchProgram::Buffers {
     return c;
   }
 
+  /// What a run does before its sequences.
   void prepare() {
+    for (const auto& lane : lanes) std::fill_n(lane->losses.get(), m.loss_floats, 0.0f);
     cpuflow_call c = call(*lanes[0], 0);
     pool.team().lend_to(c);
     model.exe.prepare(&c);

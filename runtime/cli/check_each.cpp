@@ -4,12 +4,12 @@
 #include "ir/dot.h"
 #include "ir/print.h"
 #include "ir/verify.h"
+#include "runtime/atomic_file.h"
+#include "runtime/cli/model_options.h"
 
 #include <fmt/format.h>
 
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <random>
 
 namespace cpuflow::cli {
@@ -46,10 +46,9 @@ void GraphWatcher::after(int number, const std::string& name, const Graph& graph
   const bool changed = !text_wanted || text != last_text_;
   if (number > 0) model_.times.push_back({name, milliseconds, changed});
   if (text_wanted) {
-    const std::filesystem::path dir = options_.dump_dir;
-    std::filesystem::create_directories(dir);
-    std::ofstream(dir / fmt::format("{:02}-{}{}.ir", number, name, changed ? "" : " (unchanged)")) << text;
-    std::ofstream(dir / "graph.dot") << to_dot(graph);
+    make_folder(options_.dump_dir);
+    rt::write_file_atomically(fmt::format("{}/{:02}-{}{}.ir", options_.dump_dir, number, name, changed ? "" : " (unchanged)"), text);
+    rt::write_file_atomically(options_.dump_dir + "/graph.dot", to_dot(graph));
     last_text_ = std::move(text);
   }
   if (!options_.check_each) return;

@@ -67,8 +67,6 @@ std::string shell_word(const std::string& text);
 
 /// "1,234,567".
 std::string with_commas(double value);
-/// "1.82 M", "12.3 k", "640"; powers of 1000.
-std::string short_number(double value);
 /// Seconds of "90s", "10m", "2h" or "90", as `option` gives them.  Throws UsageError.
 double parse_time(const char* option, const std::string& text);
 

@@ -9,7 +9,9 @@
 #include "passes/pipeline.h"
 #include "passes/rewrite.h"
 #include "passes/separate_evaluation.h"
+#include "runtime/atomic_file.h"
 #include "runtime/cli/check_each.h"
+#include "runtime/cli/model_options.h"
 #include "runtime/cli/probe_rows.h"
 
 #include <fmt/format.h>
@@ -17,27 +19,12 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 namespace cpuflow::cli {
 namespace {
 
 double since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
-
-std::string read_text(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
-void write_text(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  if (!out.flush()) throw std::runtime_error(fmt::format("{}: cannot be written", path.string()));
 }
 
 /// Size of the array of all parameters.
@@ -126,7 +113,7 @@ void fill_manifest(CompiledModel& c, const frontend::Model& model) {
 frontend::Model read_model(const CompileOptions& options, CompiledModel& c) {
   const auto start = std::chrono::steady_clock::now();
   ir::Diagnostics diagnostics;
-  frontend::Model model = frontend::load_model(c.path, options.overrides, diagnostics, {.head = options.head, .token_id = {}, .warn_of_unused = options.warn_of_unused});
+  frontend::Model model = frontend::load_model_text(c.text, c.path, options.overrides, diagnostics, {.head = options.head, .token_id = {}, .warn_of_unused = options.warn_of_unused});
   diagnostics.stop_if_errors();
   if (!diagnostics.all().empty()) c.warnings.push_back(diagnostics.format());
   c.times.push_back({"front end", since(start), true});
@@ -193,9 +180,9 @@ void set_up_jit(const CompileOptions& options, CompiledModel& c) {
   c.jit.features = c.target.features;
   c.jit.vector_bits = c.target.lanes * 32;
   if (!options.dump_dir.empty() && !c.cpp.empty()) {
-    std::filesystem::create_directories(options.dump_dir);
+    make_folder(options.dump_dir);
     c.jit.source_path = (std::filesystem::path(options.dump_dir) / "model.cpp").string();
-    write_text(c.jit.source_path, c.cpp);
+    rt::write_file_atomically(c.jit.source_path, c.cpp);
   }
 }
 
@@ -247,7 +234,7 @@ frontend::Model load(const CompileOptions& options) {
 CompiledModel compile_model(const CompileOptions& options) {
   CompiledModel c;
   c.path = frontend::find_model(options.model);
-  c.text = read_text(c.path);
+  c.text = frontend::read_model_text(c.path);
   c.target = options.target.empty() ? ir::host_target() : ir::target_by_name(options.target);
   frontend::Model model = read_model(options, c);
   run_passes(model, options, c);

@@ -10,6 +10,7 @@
 #include "runtime/cli/command.h"
 #include "runtime/partners.h"
 #include "runtime/thread_pool.h"
+#include "runtime/train/progress.h"
 
 namespace cpuflow::cli {
 namespace {
@@ -132,16 +133,16 @@ std::string compile_report(const CompiledModel& model, bool fused) {
     if (!fused && regions.size() > 24) continue;
     for (const passes::RegionCosts* region : regions) {
       out += fmt::format("    {:44} {:>10}FLOP in products {:>10}FLOP beside {:>10}\n", region->region,
-                         short_number(region->product_flops) + (region->product_flops < 1e3 ? " " : ""),
-                         short_number(region->other_flops) + (region->other_flops < 1e3 ? " " : ""), bytes_text(region->bytes));
+                         rt::short_count(region->product_flops) + (region->product_flops < 1e3 ? " " : ""),
+                         rt::short_count(region->other_flops) + (region->other_flops < 1e3 ? " " : ""), bytes_text(region->bytes));
     }
   }
   out += "\nCost of a token (products count 2 m n k, as the loops run them)\n";
   for (const auto& [function, text] :
        {std::pair{"rows", "forward"}, {"eval_sequence", "forward and losses"}, {"train_sequence", "forward and backward"}}) {
     const TokenCost cost = token_cost(model, function);
-    out += fmt::format("  {:22} {:>9}FLOP in products, {}FLOP beside, {} moved\n", text, short_number(cost.product_flops),
-                       short_number(cost.other_flops), bytes_text(cost.bytes));
+    out += fmt::format("  {:22} {:>9}FLOP in products, {}FLOP beside, {} moved\n", text, rt::short_count(cost.product_flops),
+                       rt::short_count(cost.other_flops), bytes_text(cost.bytes));
   }
   const MemoryNeed need = memory_need(m);
   out += fmt::format(

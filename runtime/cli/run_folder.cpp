@@ -39,8 +39,8 @@ void check_own_files(const std::string& dir) {
   for (const char* name : kOwnFiles) {
     const std::optional<std::string> copy = checkpoint.whole_file(name);
     const std::string path = in(dir, name), from = in(dir, "checkpoint/") + name;
-    if (!copy || (std::filesystem::exists(path) && rt::read_file(path) == *copy)) continue;
-    const char* what = std::filesystem::exists(path) ? "is not what the weights were trained with" : "is not there any more";
+    if (!copy || (rt::exists(path) && rt::read_file(path) == *copy)) continue;
+    const char* what = rt::exists(path) ? "is not what the weights were trained with" : "is not there any more";
     const bool model = std::string_view(name) == "model.toml";
     throw rt::FileError(fmt::format("{}: this file {}; {} is a copy of the right one: put that in its place{}", path, what, from,
                                     model ? ", or train the other equations in another folder, from these weights: --out OTHER --warm-start " + shell_word(in(dir, "checkpoint/model.safetensors")) : ""));
@@ -62,7 +62,7 @@ T value_of(const nlohmann::json& json, const char* key, const char* expected, co
 
 std::string model_path(const std::string& dir) { return in(dir, "model.toml"); }
 std::string tokenizer_path(const std::string& dir) { return in(dir, "tokenizer.json"); }
-bool holds_run(const std::string& dir) { return std::filesystem::exists(in(dir, "run.json")) || rt::CheckpointFolder(dir).whole_file("run.json"); }
+bool holds_run(const std::string& dir) { return rt::exists(in(dir, "run.json")) || rt::CheckpointFolder(dir).whole_file("run.json"); }
 
 void write_run(const std::string& dir, const RunRecord& record, const rt::Tokenizer* tokenizer) {
   make_folder(dir);
@@ -78,7 +78,7 @@ void write_run(const std::string& dir, const RunRecord& record, const rt::Tokeni
 
 RunRecord read_run(const std::string& dir) {
   const std::string path = in(dir, "run.json");
-  if (std::filesystem::is_regular_file(dir)) throw rt::FileError(fmt::format("{}: a file; give the folder of a run (what `cpuflowc train MODEL --data FILE --out DIR` makes), or a model with --weights FILE", dir));
+  if (rt::exists(dir) && !rt::is_folder(dir)) throw rt::FileError(fmt::format("{}: a file; give the folder of a run (what `cpuflowc train MODEL --data FILE --out DIR` makes), or a model with --weights FILE", dir));
   if (!holds_run(dir))
     throw rt::FileError(
         fmt::format("{}: not a run: there is no run.json; `cpuflowc train MODEL --data FILE --out {}` makes one, and --weights FILE goes with "
@@ -110,7 +110,7 @@ rt::TokenData read_ids(const std::string& path, const std::optional<rt::Tokenize
 std::map<std::string, std::string> run_files(const std::string& dir) {
   std::map<std::string, std::string> files;
   for (const char* name : kOwnFiles) {
-    if (std::filesystem::exists(in(dir, name))) files[name] = rt::read_file(in(dir, name));
+    if (rt::exists(in(dir, name))) files[name] = rt::read_file(in(dir, name));
   }
   return files;
 }

@@ -52,8 +52,13 @@ std::optional<CompileOptions> longer(const CompileOptions& compile, const Compil
   out.overrides["T"] = std::to_string(2 * model.exe.manifest.T);
   try {
     const frontend::Model twice = load(out);
-    for (size_t i = 0; i < twice.params.size(); ++i) {
-      if (twice.params[i].shape == model.exe.manifest.params[i].shape) continue;
+    const std::vector<codegen::ParamInfo>& own = model.exe.manifest.params;
+    if (twice.params.size() != own.size()) {
+      why = "how many parameters it has depends on T";
+      return std::nullopt;
+    }
+    for (size_t i = 0; i < own.size(); ++i) {
+      if (twice.params[i].shape == own[i].shape) continue;
       why = fmt::format("{} has one row a position", twice.params[i].name);
       return std::nullopt;
     }

@@ -109,7 +109,7 @@ void keep_choices(const frontend::Model& own, frontend::Model& now, CompileOptio
 /// Embeddings are those of the ids that they were trained with: the tokenizer beside the weights is theirs.
 void warn_of_other_ids(const std::string& weights, const TrainingData& data) {
   const std::string beside = (std::filesystem::path(weights).parent_path() / "tokenizer.json").string();
-  if (weights.empty() || !data.tokenizer || !std::filesystem::exists(beside)) return;
+  if (weights.empty() || !data.tokenizer || !rt::exists(beside)) return;
   const std::string difference = id_difference(*data.tokenizer, beside);
   if (difference.empty()) return;
   warn(fmt::format("{}: these weights were trained with the ids of {}, and {} has others: {}; --tokenizer {} keeps them", weights, beside, data.tokenizer_name, difference, shell_word(beside)));
@@ -117,7 +117,7 @@ void warn_of_other_ids(const std::string& weights, const TrainingData& data) {
 
 /// Takes the lock of the folder before anything of a run is read or written.
 Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
-  const bool there = std::filesystem::is_directory(command.out);
+  const bool there = rt::is_folder(command.out);
   if (there) lock.take(command.out);
   rt::check_place(command.out, command.resume);
   CompileOptions compile = command.model->compile_options("train");
@@ -208,7 +208,7 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
                     result.evaluation.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.evaluation.bits_per_byte) : ""));
   }
   if (!warning.empty()) log_line(warning);
-  if (result.stopped_by == 0) print_out(fmt::format("sample from it: {} sample {}{} \"Once upon a time\"\n", shell_word(program_invocation_name), shell_word(command.out), std::filesystem::exists(tokenizer_path(command.out)) ? "" : " --tokenizer FILE"));
+  if (result.stopped_by == 0) print_out(fmt::format("sample from it: {} sample {}{} \"Once upon a time\"\n", shell_word(program_invocation_name), shell_word(command.out), rt::exists(tokenizer_path(command.out)) ? "" : " --tokenizer FILE"));
 }
 
 /// The model beside a trigram model of the same ids, on the same held-out ids.

@@ -34,7 +34,7 @@ struct FileSum {
 FileSum file_sum(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file)
-    throw FileError(fmt::format("{}: {}", path, fs::exists(path) ? "cannot be read; check its permissions" : "there is no such file"));
+    throw FileError(fmt::format("{}: {}", path, exists(path) ? "cannot be read; check its permissions" : "there is no such file"));
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
   XXH3_64bits_reset(state.get());
   std::vector<char> piece(size_t{1} << 20);
@@ -52,13 +52,6 @@ FileSum file_sum(const std::string& path) {
 std::string seal(Json state) {
   state["checksum"] = checksum(state.dump());
   return state.dump(1) + "\n";
-}
-
-void sync_folder(const std::string& path) {
-  const int folder = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) return;
-  fsync(folder);  // some file systems refuse this for folders, which is no error
-  ::close(folder);
 }
 
 /// Exchanges two folders in one step where the kernel and the file system can.
@@ -153,9 +146,9 @@ std::string name_in(const std::string& dir, const char* suffix) { return (fs::pa
 std::vector<std::string> places(const std::string& dir) {
   std::vector<std::string> out;
   for (const char* suffix : {"", ".new", ".previous"}) {
-    if (fs::is_directory(name_in(dir, suffix))) out.push_back(name_in(dir, suffix));
+    if (is_folder(name_in(dir, suffix))) out.push_back(name_in(dir, suffix));
   }
-  if (out.empty() && fs::exists(fs::path(dir) / kState)) out.push_back(dir);
+  if (out.empty() && rt::exists(dir + "/" + kState)) out.push_back(dir);
   return out;
 }
 
@@ -172,7 +165,7 @@ Checkpoint CheckpointFolder::open(bool optimizer) const {
       if (!best || found.state.step > best->state.step) best = std::move(found);
     } catch (const FileError& e) {
       // One without state.json was being written or removed; that is no damage.
-      if (place == name_in(dir_, "") || fs::exists(fs::path(place) / kState)) faults.push_back(e.what());
+      if (place == name_in(dir_, "") || rt::exists(place + "/" + kState)) faults.push_back(e.what());
     }
   }
   if (!best) {
@@ -200,7 +193,7 @@ std::optional<std::string> CheckpointFolder::whole_file(const std::string& name)
 
 void CheckpointFolder::recover() const {
   const std::string current = name_in(dir_, ""), fresh = name_in(dir_, ".new"), previous = name_in(dir_, ".previous");
-  if (!fs::is_directory(current)) {
+  if (!is_folder(current)) {
     std::optional<Checkpoint> best;
     for (const std::string& place : {fresh, previous}) {
       try {
@@ -212,11 +205,11 @@ void CheckpointFolder::recover() const {
     }
     if (best) rename_folder(best->folder, current);
   }
-  if (fs::is_directory(current) && fs::is_directory(fresh)) {
+  if (is_folder(current) && is_folder(fresh)) {
     // A complete one is what the exchange left: the older checkpoint, or, where `checkpoint` is damaged, all there is.
     try {
       read(fresh, true);
-      if (!fs::is_directory(previous)) rename_folder(fresh, previous);
+      if (!is_folder(previous)) rename_folder(fresh, previous);
     } catch (const FileError&) {
       remove_folder(fresh);
     }
@@ -258,11 +251,13 @@ void CheckpointFolder::write(const codegen::Manifest& m, const TrainState& state
     throw;
   }
   sync_folder(fresh);
-  if (!fs::is_directory(current)) {
+  if (!is_folder(current)) {
     rename_folder(fresh, current);
   } else if (exchange(fresh, current)) {
-    remove_folder(previous);
-    rename_folder(fresh, previous);
+    // The new one is in its place; what fails here waits for the next save.
+    std::error_code ignored;
+    fs::remove_all(previous, ignored);
+    fs::rename(fresh, previous, ignored);
   } else {
     remove_folder(previous);
     rename_folder(current, previous);

@@ -42,6 +42,7 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
       const uint64_t first = whole ? group * B : full * B + (group - full);
       const float copies = whole ? 1.0f : static_cast<float>(B);  // a sequence that is left over stands for a whole micro-batch
       c.losses = arrays.losses(0, worker);
+      c.counter = group;  // random draws: those of the micro-batch
       std::fill_n(lane.sums, m.loss_floats, 0.0f);
       auto run = [&](cpuflow_kernel* kernel) {
         std::fill_n(c.losses, m.loss_floats, 0.0f);

@@ -39,6 +39,12 @@ void fill(const codegen::ParamInfo& p, uint64_t seed, uint64_t begin, uint64_t e
   }
 }
 
+/// What is wrong with the numbers of a tensor, or "".
+std::string not_finite(const std::string& name, const std::vector<float>& values) {
+  const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+  return bad == values.end() ? "" : fmt::format("'{}' holds {} at element {}", name, *bad, bad - values.begin());
+}
+
 }  // namespace
 
 void init_params(ThreadPool& pool, const codegen::Manifest& manifest, uint64_t seed, float* params) {
@@ -66,9 +72,8 @@ void load_params(const TensorFile& file, const codegen::Manifest& manifest, floa
       continue;
     }
     const std::vector<float> values = file.floats(name);
-    const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
-    if (bad != values.end()) {
-      faults.push_back(fmt::format("'{}' holds {} at element {}", name, *bad, bad - values.begin()));
+    if (std::string fault = not_finite(name, values); !fault.empty()) {
+      faults.push_back(std::move(fault));
       continue;
     }
     std::copy(values.begin(), values.end(), params + p.offset);
@@ -96,6 +101,7 @@ std::string warm_start(const TensorFile& file, const codegen::Manifest& manifest
       kept.push_back(fmt::format("{} {}, which is {} in the file", p.name, shape_text(p.shape), shape_text(file.info(p.name).shape)));
     } else {
       const std::vector<float> values = file.floats(p.name);
+      if (const std::string fault = not_finite(p.name, values); !fault.empty()) throw FileError(fmt::format("{}: {}; give weights that are numbers", file.path(), fault));
       std::copy(values.begin(), values.end(), params + p.offset);
       taken.insert(p.name);
     }

@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <sstream>
 
 #include "runtime/atomic_file.h"
@@ -33,7 +32,7 @@ std::string kept_lines(const std::string& text, int64_t first) {
 
 MetricsFile::MetricsFile(std::string path, std::vector<std::string> terms, std::vector<std::string> watch, int64_t first)
     : path_(std::move(path)), terms_(std::move(terms)), watch_(std::move(watch)) {
-  write_file_atomically(path_, first > 0 && std::filesystem::exists(path_) ? kept_lines(read_file(path_), first) : "");
+  write_file_atomically(path_, first > 0 && exists(path_) ? kept_lines(read_file(path_), first) : "");
   descriptor_ = open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   if (descriptor_ < 0) throw FileError(fmt::format("{}: cannot be opened for writing: {}", path_, std::strerror(errno)));
 }

@@ -19,7 +19,7 @@ std::string value_of(const char* name) {
 }  // namespace
 
 std::string short_count(double value) {
-  for (const auto& [unit, name] : {std::pair{1e9, " G"}, {1e6, " M"}, {1e3, " k"}}) {
+  for (const auto& [unit, name] : {std::pair{1e12, " T"}, {1e9, " G"}, {1e6, " M"}, {1e3, " k"}}) {
     if (value >= 0.9995 * unit) return fmt::format("{:.3g}{}", value / unit, name);
   }
   return fmt::format("{:.3g}", value);

@@ -55,7 +55,7 @@ class ProgressText : public ProgressSink {
   bool any_ = false;
 };
 
-/// "1.2 M", "830 k", "95".
+/// "1.2 M", "830 k", "95"; powers of 1000.
 std::string short_count(double value);
 /// "1h 04m", "3m 20s", "12s".
 std::string short_time(double seconds);

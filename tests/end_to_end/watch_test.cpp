@@ -84,6 +84,21 @@ TEST_CASE("what is watched is logged at evaluations, and costs a training step n
   CHECK(contains(cpuflowc(words("eval " + folder / "run --data " + folder / "tiny.txt")).out, "\n  watch sure "));
 }
 
+TEST_CASE("each micro-batch of an evaluation has draws of its own") {
+  const TemporaryFolder folder;
+  folder.write("tiny.toml", std::string(kTinyModel) + "[watch]\ndrawn = \"mean(b, t: 1.0 * randint(V))\"\n");
+  folder.write("tiny.txt", tiny_text());
+  REQUIRE(cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / "run --steps 1")).status == 0);
+  const auto drawn = [&](int documents) {
+    const Result eval = cpuflowc(words("eval " + folder / "run --json --data " + folder.write("some.txt", tiny_text(documents))));
+    INFO(eval.err);
+    REQUIRE(eval.status == 0);
+    return nlohmann::json::parse(eval.out)["watch"]["drawn"].get<double>();
+  };
+  CHECK(std::abs(drawn(60) - 149.5) < 10);
+  CHECK(drawn(60) != drawn(30));
+}
+
 TEST_CASE("an equation that cannot be watched is an error with its place") {
   const TemporaryFolder folder;
   folder.write("tiny.toml", std::string(kTinyModel) + "\n[watch]\ngate = \"mean(b, t: gait[b,t])\"\n");

@@ -202,6 +202,10 @@ TEST_CASE("what cannot be written is said, and what was there stays") {
   expect_failure({"train", folder.write("model.toml", kPlainModel), "--data", old, "--out", old, "--steps", "1"}, 4, {"old.txt", "--out expects a folder"});
   CHECK(text_of(old) == "precious");
 
+  expect_failure({"compile", folder / "model.toml", "--dump", old}, 4, {"old.txt"});
+  expect_failure({"sample", std::string(5000, 'x')}, 4, {"cannot be looked at", "too long"});
+  CHECK(text_of(old) == "precious");
+
   Limits nobody;
   nobody.unprivileged = true;
   if (cpuflowc({"--version"}, {}, nobody).status == 127) {
@@ -215,4 +219,7 @@ TEST_CASE("what cannot be written is said, and what was there stays") {
   std::filesystem::create_directory(shut);
   ::chmod(shut.c_str(), 0555);
   expect_failure({"corpus", shut + "/stories.txt"}, 4, {"shut", "ermission"}, nobody);
+  ::chmod(shut.c_str(), 0);
+  expect_failure({"sample", shut + "/run"}, 4, {"shut", "cannot be looked at", "ermission"}, nobody);
+  expect_failure({"train", folder / "model.toml", "--data", folder.write("text.txt", "text"), "--out", shut + "/run", "--steps", "1"}, 4, {"shut", "ermission"}, nobody);
 }

@@ -90,4 +90,5 @@ TEST_CASE("a file of weights is taken as a whole or refused with all its faults"
   values[2] = NAN;
   rt::write_safetensors(path, {normal, uniform, one});
   CHECK(has(message_of([&] { rt::load_params(rt::SafetensorsFile(path), m, got.data()); }), "'one' holds nan at element 2"));
+  CHECK(has(message_of([&] { rt::warm_start(rt::SafetensorsFile(path), m, got.data()); }), "holds nan at element 2"));
 }

@@ -227,6 +227,9 @@ TEST_CASE("prompts and options that cannot be used are refused") {
   rt::SampleOptions undefined = options_of(1);
   undefined.frequency_penalty = NAN;
   CHECK(has(message_of([&] { sampler.sample(one, undefined); }), "frequency penalty"));
+  rt::SampleOptions few = options_of(1);
+  few.ids = 5;
+  CHECK(has(message_of([&] { sampler.sample(std::vector<uint32_t>{1, 5}, few); }), "only those below 5"));
   codegen::Executable without = exe;
   without.rows = nullptr;
   CHECK_THROWS(rt::Sampler(without, params.data(), pool));
