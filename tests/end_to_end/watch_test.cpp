@@ -89,14 +89,11 @@ TEST_CASE("each micro-batch of an evaluation has draws of its own") {
   folder.write("tiny.toml", std::string(kTinyModel) + "[watch]\ndrawn = \"mean(b, t: 1.0 * randint(V))\"\n");
   folder.write("tiny.txt", tiny_text());
   REQUIRE(cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / "run --steps 1")).status == 0);
-  const auto drawn = [&](int documents) {
-    const Result eval = cpuflowc(words("eval " + folder / "run --json --data " + folder.write("some.txt", tiny_text(documents))));
-    INFO(eval.err);
-    REQUIRE(eval.status == 0);
-    return nlohmann::json::parse(eval.out)["watch"]["drawn"].get<double>();
-  };
-  CHECK(std::abs(drawn(60) - 149.5) < 10);
-  CHECK(drawn(60) != drawn(30));
+  const Result eval = cpuflowc(words("eval " + folder / "run --json --data " + folder.write("long.txt", tiny_text(600))));
+  INFO(eval.err);
+  REQUIRE(eval.status == 0);
+  // 32 draws of 0 to 299 a micro-batch: their mean is off by 15 or so, that of hundreds of micro-batches by less than 1
+  CHECK(std::abs(nlohmann::json::parse(eval.out)["watch"]["drawn"].get<double>() - 149.5) < 3);
 }
 
 TEST_CASE("an equation that cannot be watched is an error with its place") {
