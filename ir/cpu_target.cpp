@@ -132,9 +132,7 @@ CpuTarget target_by_name(std::string_view name) {
     target.fast_bf16 = step == "avx512bf16" || step == "amx";
     return target;
   }
-  std::string near = nearest_name(name, target_names());
-  throw std::invalid_argument(fmt::format("unknown target '{}'{}; the targets are {}", name,
-                                          near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near), fmt::join(target_names(), ", ")));
+  throw std::invalid_argument(fmt::format("unknown target '{}'{} (targets: {})", name, suggestion(name, target_names()), fmt::join(target_names(), ", ")));
 }
 
 bool runs_here(const CpuTarget& target) {

@@ -48,4 +48,7 @@ struct InternalError : std::logic_error {
 /// The known name nearest to `name` by edit distance, or "" when none is near.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& known);
 
+/// `; did you mean 'x'?` for the end of a message about an unknown name, or "".
+std::string suggestion(std::string_view name, const std::vector<std::string>& known);
+
 }  // namespace cpuflow::ir

@@ -151,8 +151,7 @@ class Parser : LineScanner {
 #define OP(enumerator, text) names.push_back(text);
 #include "ir/ops.def"
 #undef OP
-      const std::string near = nearest_name(name, names);
-      fail(op_at, fmt::format("there is no operation '{}'{}", name, near.empty() ? "" : "; did you mean '" + near + "'?"), name.size());
+      fail(op_at, fmt::format("there is no operation '{}'{}", name, suggestion(name, names)), name.size());
     }
     skip();
     size_t forward_at = 0;

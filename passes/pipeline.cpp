@@ -63,8 +63,7 @@ ir::Graph run_pipeline(ir::Graph graph, const PipelineOptions& options) {
     for (const std::string& n : names) {
       if (n == name) return;
     }
-    std::string near = ir::nearest_name(name, names);
-    throw ir::ModelError(fmt::format("error: unknown pass '{}'{}; `cpuflowc passes` lists them", name, near.empty() ? "" : fmt::format("; did you mean '{}'?", near)));
+    throw ir::ModelError(fmt::format("error: unknown pass '{}'{}; `cpuflowc passes` lists them", name, ir::suggestion(name, names)));
   };
   for (const std::string& s : options.skip) known(s);
   if (!options.stop_after.empty()) known(options.stop_after);

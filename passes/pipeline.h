@@ -13,7 +13,7 @@ struct PipelineOptions {
   std::set<std::string> skip;
   std::string stop_after;  // "": run all
   bool bf16 = false;       // products take bf16: the passes for float32 alone are left out, those for bf16 alone are not
-  /// Called with the number, the name and the graph before the first pass ("parsed") and after each one; `changed` says whether the text differs.
+  /// Called with the number, the name and the graph before the first pass ("parsed") and after each one.
   std::function<void(int number, const std::string& name, const ir::Graph& graph, double milliseconds)> after;
 };
 

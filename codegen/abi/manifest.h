@@ -54,7 +54,6 @@ struct Manifest {
   /// places of the cache.
   uint64_t lane_step() const { return ((rows_lane_floats + 15) / 16 | 1) * 16; }
   bool causal = true;                      // `rows` may be called position by position
-  double forward_flops = 0, train_flops = 0;  // a token, multiply-adds of products counted as two
   uint64_t kept_floats = 0;                // of a lane of `rows`, the first: all that it keeps from call to call
   uint64_t carried_floats = 0;             // of those, what a later position reads
 };

@@ -501,17 +501,6 @@ class Emitter {
 
 }  // namespace
 
-std::vector<std::string> region_names(const LoopProgram& program) {
-  std::vector<std::string> out;
-  for (const Function& f : program.functions) {
-    int number = 0;
-    for (const Part& part : f.parts) {
-      for (const Region& r : part.regions) out.push_back(fmt::format("{}_{}_{}", f.name, number++, identifier(r.name)));
-    }
-  }
-  return out;
-}
-
 std::string emit_cpp(const LoopProgram& program, const Graph& graph, const EmitOptions& options) { return Emitter(program, graph, options).emit(); }
 
 }  // namespace cpuflow::codegen

@@ -15,7 +15,4 @@ struct EmitOptions {
 /// A translation unit that stands alone: the kernel prelude, the interface, and the program's functions.  The same program gives the same text.
 std::string emit_cpp(const ir::LoopProgram& program, const ir::Graph& graph, const EmitOptions& options);
 
-/// Names of the regions in the order of their numbers in `call->profile`.
-std::vector<std::string> region_names(const ir::LoopProgram& program);
-
 }  // namespace cpuflow::codegen

@@ -57,7 +57,7 @@ struct JitError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Compiles `text` (C++20; includes no headers; entry points are extern "C") and loads it.  `name` is the file name in messages,
+/// Compiles `text` (C++20; includes no headers; entry points are extern "C") and loads it.  `name`.cpp is the file name in messages,
 /// debuggers and profilers.  Libraries are independent of each other, also when their symbols have equal names.
 /// With the environment variable CPUFLOW_PERF=1, Orc writes /tmp/perf-<pid>.map, so that `perf report` names the kernels.
 /// May be called from several threads.  Throws JitError.

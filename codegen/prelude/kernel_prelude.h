@@ -599,20 +599,5 @@ KERNEL_INLINE vi pow(vi x, vi y) {
   for (int i = 0; i < kLanes; ++i) x[i] = pow(x[i], y[i]);
   return x;
 }
-/// x^N by repeated multiplication.
-template <int N, class V>
-KERNEL_INLINE V powi(V x) {
-  if constexpr (N < 0) {
-    return 1.0f / powi<-N>(x);
-  } else if constexpr (N == 0) {
-    return V{} + 1;
-  } else if constexpr (N == 1) {
-    return x;
-  } else {
-    const V root = powi<N / 2>(x);
-    return N % 2 ? root * root * x : root * root;
-  }
-}
-
 }  // namespace CPUFLOW_KERNEL_NAMESPACE
 #endif

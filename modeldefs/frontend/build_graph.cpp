@@ -209,7 +209,7 @@ Model load_model_text(const std::string& text, const std::string& name, const st
   diagnostics.stop_if_errors();
   if (options.warn_of_unused) warn_of_unused(program.file, diagnostics);
   check_train(program.file, diagnostics);
-  program.sizes = evaluate_sizes(program.file.sizes, options.token_id, diagnostics);
+  program.sizes = evaluate_sizes(program.file.sizes, diagnostics);
   diagnostics.stop_if_errors();
   take_sizes(program, diagnostics);
   add_definitions(program, library, diagnostics);

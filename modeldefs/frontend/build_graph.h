@@ -33,8 +33,6 @@ struct Model {
 struct LoadOptions {
   /// An equation over positions, as `guess[b,t,0]`: its value follows the logits of each position, as one more column.
   std::string head;
-  /// Id of a token's text, for constants like `token('<eos>')`.
-  std::function<int64_t(const std::string&)> token_id;
   /// The sizes are not those that were asked for: what [train] and phases say of layers that are not there now is no mistake.
   bool other_sizes = false;
   bool warn_of_unused = false;  // of sizes and constants that nothing reads

@@ -21,11 +21,7 @@ struct Fault {
   }
 };
 
-/// `; did you mean 'x'?` or nothing.
-inline std::string suggestion(const std::string& name, const std::vector<std::string>& known) {
-  const std::string near = ir::nearest_name(name, known);
-  return near.empty() ? "" : "; did you mean '" + near + "'?";
-}
+using ir::suggestion;
 
 /// For `embed.T`, `x.mean` or `torch.tanh`, as Python writes them: how it is written here; else what may have been meant.
 /// `values`: names that members may be asked of, beside those of `known`.

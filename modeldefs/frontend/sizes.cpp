@@ -111,6 +111,7 @@ Number evaluate_number(const Expr& e, const SizeMap& sizes, const SizeHook& hook
         auto it = sizes.find(e.args[0].name);
         if (it != sizes.end() && it->second.list) return whole(static_cast<double>(it->second.values.size()));
       }
+      if (e.name == "token") throw Fault{e.at, "ids belong to a tokenizer, and a model is compiled without one: write the token's number"};
       std::vector<Number> args;
       for (const Expr& a : e.args) args.push_back(evaluate_number(a, sizes, hook));
       return call(e, args);
@@ -142,8 +143,7 @@ namespace {
 
 class SizeEvaluator {
  public:
-  SizeEvaluator(const std::vector<SizeEntry>& entries, const TokenId& token_id, ir::Diagnostics& diagnostics)
-      : token_id_(token_id), diagnostics_(diagnostics) {
+  SizeEvaluator(const std::vector<SizeEntry>& entries, ir::Diagnostics& diagnostics) : diagnostics_(diagnostics) {
     for (const SizeEntry& e : entries) entries_[e.name] = &e;
   }
 
@@ -196,10 +196,7 @@ class SizeEvaluator {
         for (const auto& [name, entry] : entries_) known.push_back(name);
         throw Fault{part.at, "unknown size '" + part.name + "'" + suggestion(part.name, known)};
       }
-      if (!part.is(Kind::Call) || part.name != "token") return std::nullopt;
-      if (part.args.size() != 1 || !part.args[0].is(Kind::String)) throw Fault{part.at, "token takes a text, as in token('<eos>')"};
-      if (!token_id_) throw Fault{part.at, "the ids of tokens are not known here: give a tokenizer, or write the number"};
-      return whole(static_cast<double>(token_id_(part.args[0].name)));
+      return std::nullopt;
     });
   }
 
@@ -207,7 +204,6 @@ class SizeEvaluator {
     return v == std::floor(v) && std::abs(v) < 9e15 ? std::to_string(static_cast<int64_t>(v)) : std::to_string(v);
   }
 
-  const TokenId& token_id_;
   ir::Diagnostics& diagnostics_;
   std::map<std::string, const SizeEntry*> entries_;
   std::set<std::string> running_, failed_;
@@ -216,8 +212,8 @@ class SizeEvaluator {
 
 }  // namespace
 
-SizeMap evaluate_sizes(const std::vector<SizeEntry>& entries, const TokenId& token_id, ir::Diagnostics& diagnostics) {
-  return SizeEvaluator(entries, token_id, diagnostics).run();
+SizeMap evaluate_sizes(const std::vector<SizeEntry>& entries, ir::Diagnostics& diagnostics) {
+  return SizeEvaluator(entries, diagnostics).run();
 }
 
 }  // namespace cpuflow::frontend

@@ -29,12 +29,9 @@ using SizeMap = std::map<std::string, SizeValue>;
 /// What an expression means beyond sizes: asked first for names, calls and indexed names.
 using SizeHook = std::function<std::optional<Number>(const Expr&)>;
 
-/// Id of a token's text in the vocabulary, for constants like `token('<eos>')`.
-using TokenId = std::function<int64_t(const std::string&)>;
-
 /// Evaluates [dims] and [constants], in any order of definition.  Errors: unknown names, cycles, sizes that are no whole numbers of at
 /// least 1.
-SizeMap evaluate_sizes(const std::vector<SizeEntry>& entries, const TokenId& token_id, ir::Diagnostics& diagnostics);
+SizeMap evaluate_sizes(const std::vector<SizeEntry>& entries, ir::Diagnostics& diagnostics);
 
 /// The value of an expression of sizes; throws Fault.
 Number evaluate_number(const Expr& expr, const SizeMap& sizes, const SizeHook& hook = nullptr);

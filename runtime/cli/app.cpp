@@ -61,11 +61,6 @@ std::vector<std::string> flag_names(const CLI::App& app) {
   return names;
 }
 
-std::string suggestion(const std::string& name, const std::vector<std::string>& known) {
-  const std::string near = ir::nearest_name(name, known);
-  return near.empty() ? "" : fmt::format("; did you mean '{}'?", near);
-}
-
 /// Flags whose help has every word of an unknown one, as long as they are few.
 std::string related(const std::string& name, const CLI::App& command) {
   constexpr size_t kMost = 3;
@@ -89,20 +84,20 @@ void check_names(const CLI::App& app, const std::vector<std::string>& args) {
   if (args[0].starts_with('-')) {
     const std::vector<std::string> flags = flag_names(app);
     if (std::find(flags.begin(), flags.end(), args[0]) == flags.end()) {
-      throw UsageError(fmt::format("unknown flag '{}'{}", args[0], suggestion(args[0], flags)));
+      throw UsageError(fmt::format("unknown flag '{}'{}", args[0], ir::suggestion(args[0], flags)));
     }
     return;
   }
   if (std::find(commands.begin(), commands.end(), args[0]) == commands.end()) {
     throw UsageError(
-        fmt::format("unknown command '{}'{} (commands: {})", args[0], suggestion(args[0], commands), fmt::join(commands, ", ")));
+        fmt::format("unknown command '{}'{} (commands: {})", args[0], ir::suggestion(args[0], commands), fmt::join(commands, ", ")));
   }
   const CLI::App& sub = *app.get_subcommand(args[0]);
   const std::vector<std::string> flags = flag_names(sub);
   for (size_t i = 1; i < args.size() && args[i] != "--"; ++i) {
     const std::string name = args[i].substr(0, args[i].find('='));
     if (!name.starts_with("--") || std::find(flags.begin(), flags.end(), name) != flags.end()) continue;
-    const std::string near = suggestion(name, flags);
+    const std::string near = ir::suggestion(name, flags);
     throw UsageError(fmt::format("unknown flag '{}' of 'cpuflowc {}'{}", name, args[0], near.empty() ? related(name, sub) : near));
   }
 }

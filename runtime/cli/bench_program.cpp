@@ -215,7 +215,7 @@ PeakMeter::PeakMeter(const ir::CpuTarget& target, bool bf16, int threads, uint64
   text += fmt::format("extern \"C\" float peak_run(long n) {{ return kernel::{}(n); }}\nextern \"C\" long peak_flops() {{ return kernel::{}; }}\n"
                       "extern \"C\" float read_run(const float* x, long n) {{ return kernel::read_sum(x, n); }}\n",
                       bf16 ? "bf16_peak" : "fma_peak", bf16 ? "kBf16PeakFlops" : "kPeakFlops");
-  library_ = codegen::load_cpp(text, "peak.cpp", options);
+  library_ = codegen::load_cpp(text, "peak", options);
   run_ = reinterpret_cast<float (*)(long)>(library_->symbol("peak_run"));
   flops_ = reinterpret_cast<long (*)()>(library_->symbol("peak_flops"));
   read_ = reinterpret_cast<float (*)(const float*, long)>(library_->symbol("read_run"));

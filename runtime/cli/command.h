@@ -10,17 +10,15 @@
 
 namespace cpuflow::cli {
 
-/// What the process returns.
+/// What the process returns, where no signal ended it (then 128 and the signal's number).
 enum ExitCode : int {
   kOk = 0,
-  kFailed = 1,         // it ran, and the answer is no: a comparison failed, an audit is refuted, standard output cannot be written
-  kUsage = 2,          // unknown command, flag or value
-  kBadModel = 3,       // the model file or a setting of it
-  kBadData = 4,        // text, ids, tokenizer, tensors or checkpoint
-  kJit = 5,            // the generated code could not be compiled or loaded
-  kDiverged = 6,       // a loss or gradient became NaN or infinite
-  kInterrupted = 130,  // SIGINT; what was trained is saved
-  kTerminated = 143,   // SIGTERM; the same
+  kFailed = 1,    // it ran, and the answer is no: a comparison failed, an audit is refuted, standard output cannot be written
+  kUsage = 2,     // unknown command, flag or value
+  kBadModel = 3,  // the model file or a setting of it
+  kBadData = 4,   // text, ids, tokenizer, tensors or checkpoint
+  kJit = 5,       // the generated code could not be compiled or loaded
+  kDiverged = 6,  // a loss or gradient became NaN or infinite
 };
 
 /// The command line asks for something that does not exist or does not fit together.

@@ -103,17 +103,13 @@ void fill_manifest(CompiledModel& c, const frontend::Model& model) {
   m.row_floats = codegen::widest_shared_row(c.program);
   m.lane_floats = std::max<uint64_t>(m.lane_floats, 16);
   m.rows_lane_floats = std::max<uint64_t>(m.rows_lane_floats, 16);
-  for (const passes::RegionCosts& r : c.costs) {
-    if (r.function == "rows") m.forward_flops += r.product_flops / static_cast<double>(m.T);
-    if (r.function == "train_sequence") m.train_flops += r.product_flops / static_cast<double>(m.T);
-  }
 }
 
 /// Model file -> Graph.
 frontend::Model read_model(const CompileOptions& options, CompiledModel& c) {
   const auto start = std::chrono::steady_clock::now();
   ir::Diagnostics diagnostics;
-  frontend::Model model = frontend::load_model_text(c.text, c.path, options.overrides, diagnostics, {.head = options.head, .token_id = {}, .warn_of_unused = options.warn_of_unused});
+  frontend::Model model = frontend::load_model_text(c.text, c.path, options.overrides, diagnostics, {.head = options.head, .warn_of_unused = options.warn_of_unused});
   diagnostics.stop_if_errors();
   if (!diagnostics.all().empty()) c.warnings.push_back(diagnostics.format());
   c.times.push_back({"front end", since(start), true});
@@ -191,7 +187,7 @@ void load_library(const std::string& name, CompiledModel& c) {
   if (!ir::runs_here(c.target)) {
     throw std::runtime_error(fmt::format("this machine cannot run code for '{}'; compile without running it: cpuflowc compile --target {} --out DIR", c.target.name, c.target.name));
   }
-  c.library = codegen::load_cpp(c.cpp, name + ".cpp", c.jit);
+  c.library = codegen::load_cpp(c.cpp, name, c.jit);
   const codegen::JitRecord& record = c.library->record();
   c.times.push_back({record.cache_hit ? "object cache" : "clang", record.ms_load + record.ms_compile + record.ms_link, true});
 }

@@ -41,9 +41,7 @@ void run_one_pass(const CompileCommand& command) {
     }
     names.push_back(pass.name);
   }
-  const std::string near = ir::nearest_name(command.pass, names);
-  throw UsageError(fmt::format("--pass: unknown pass '{}'{} (passes: {})", command.pass,
-                               near.empty() ? "" : fmt::format("; did you mean '{}'?", near), fmt::join(names, ", ")));
+  throw UsageError(fmt::format("--pass: unknown pass '{}'{} (passes: {})", command.pass, ir::suggestion(command.pass, names), fmt::join(names, ", ")));
 }
 
 void print_stage(const CompileCommand& command, CompileOptions options) {
@@ -54,7 +52,7 @@ void print_stage(const CompileCommand& command, CompileOptions options) {
   }
   if (stage == "backward") options.stop_after = "differentiate";
   const CompiledModel model = compile_and_warn(options);
-  const std::string name = model.exe.manifest.model + ".cpp";
+  const std::string& name = model.exe.manifest.model;
   if (command.dot && (stage == "loops" || stage == "cpp" || stage == "llvm" || stage == "asm")) {
     throw UsageError(fmt::format("--dot draws graphs: --emit parsed, backward or graph, not '{}'", stage));
   }
@@ -110,7 +108,7 @@ void print_report(const CompileCommand& command, CompileOptions options) {
     print_out(command.dot ? ir::to_dot(model.graph) : ir::print(model.graph));
     return;
   }
-  if (elsewhere) codegen::compile_to_assembly(model.cpp, model.exe.manifest.model + ".cpp", model.jit);  // it must at least compile
+  if (elsewhere) codegen::compile_to_assembly(model.cpp, model.exe.manifest.model, model.jit);  // it must at least compile
   std::vector<std::string> files;
   if (!command.out.empty()) files = write_files(model, command.out);
   if (command.model->json) {
@@ -151,11 +149,19 @@ void print_report(const CompileCommand& command, CompileOptions options) {
   for (const std::string& file : files) print_out("  " + file + "\n");
 }
 
+/// Refuses what belongs to the report where something else is printed in its place.
+void check_together(const CompileCommand& command) {
+  const char* alone = !command.pass.empty() ? "--pass" : !command.emit.empty() ? "--emit" : !command.stop_after.empty() ? "--stop-after" : command.dot ? "--dot" : nullptr;
+  if (alone == nullptr) return;
+  for (const auto& [option, given] : {std::pair{"--out", !command.out.empty()}, {"--json", command.model->json}, {"--explain", command.explain}, {"--time-passes", command.time_passes}}) {
+    if (given) throw UsageError(fmt::format("{} prints in place of the report, which {} belongs to: leave out one of them", alone, option));
+  }
+}
+
 void compile(const CompileCommand& command) {
+  check_together(command);
   if (!command.emit.empty() && std::find(kStages.begin(), kStages.end(), command.emit) == kStages.end()) {
-    const std::string near = ir::nearest_name(command.emit, kStages);
-    throw UsageError(fmt::format("--emit: unknown stage '{}'{} (stages: {})", command.emit,
-                                 near.empty() ? "" : fmt::format("; did you mean '{}'?", near), fmt::join(kStages, ", ")));
+    throw UsageError(fmt::format("--emit: unknown stage '{}'{} (stages: {})", command.emit, ir::suggestion(command.emit, kStages), fmt::join(kStages, ", ")));
   }
   CompileOptions options = command.model->compile_options("compile");
   if (!command.pass.empty()) return run_one_pass(command);

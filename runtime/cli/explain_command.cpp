@@ -16,9 +16,7 @@ void add_explain(CLI::App& app, Status&) {
     if (name->empty()) return print_out(fmt::format("{}\n", fmt::join(names, "\n")));
     const std::string text = frontend::library_text(*name);
     if (!text.empty()) return print_out(text);
-    const std::string near = ir::nearest_name(*name, names);
-    throw UsageError(fmt::format("explain: the library has no '{}'{} (it has {})", *name, near.empty() ? "" : fmt::format("; did you mean '{}'?", near),
-                                 fmt::join(names, ", ")));
+    throw UsageError(fmt::format("explain: the library has no '{}'{} (it has {})", *name, ir::suggestion(*name, names), fmt::join(names, ", ")));
   });
 }
 

@@ -53,9 +53,7 @@ void CodeOptions::choose(CompileOptions& out, const std::string& command, bool m
   out.target = target;
   const std::vector<std::string>& targets = ir::target_names();
   if (!target.empty() && std::find(targets.begin(), targets.end(), target) == targets.end()) {
-    const std::string near = ir::nearest_name(target, targets);
-    throw UsageError(fmt::format("--target: unknown target '{}'{} (targets: {})", target,
-                                 near.empty() ? "" : fmt::format("; did you mean '{}'?", near), fmt::join(targets, ", ")));
+    throw UsageError(fmt::format("--target: unknown target '{}'{} (targets: {})", target, ir::suggestion(target, targets), fmt::join(targets, ", ")));
   }
   if (exec == "dlopen") {
     out.exec = codegen::Exec::Dlopen;

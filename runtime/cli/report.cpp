@@ -8,9 +8,10 @@
 #include "ir/diagnostics.h"
 #include "runtime/atomic_file.h"
 #include "runtime/cli/command.h"
-#include "runtime/partners.h"
+#include "runtime/memory.h"
 #include "runtime/thread_pool.h"
 #include "runtime/train/progress.h"
+#include "runtime/train/sampler.h"
 
 namespace cpuflow::cli {
 namespace {
@@ -77,19 +78,10 @@ nlohmann::ordered_json cost_json(const TokenCost& cost) {
   return {{"product_flops", cost.product_flops}, {"other_flops", cost.other_flops}, {"bytes", cost.bytes}};
 }
 
-}  // namespace
+/// Bytes that decoding one text on all threads takes beside the parameters.
+uint64_t decoding_memory(const codegen::Manifest& m) { return rt::Sampler::bytes(m, 1, rt::Sampler::partners(m, 1, rt::available_threads())); }
 
-MemoryNeed memory_need(const codegen::Manifest& m) {
-  MemoryNeed need;
-  const double params = 4.0 * static_cast<double>(m.param_floats);
-  need.params = params;
-  need.optimizer = 2 * params;
-  need.shared = 4.0 * static_cast<double>(m.shared_floats);
-  const double lanes = static_cast<double>(m.lanes);
-  need.lanes = 4.0 * (lanes * static_cast<double>(m.grad_floats + m.loss_floats) + std::min<double>(lanes, rt::available_threads()) * static_cast<double>(m.lane_floats));
-  need.decode = 4.0 * static_cast<double>(m.rows_lane_floats) * (m.causal ? rt::Partners::most(rt::available_threads(), m.row_floats) : 1);
-  return need;
-}
+}  // namespace
 
 TokenCost token_cost(const CompiledModel& model, const std::string& function) {
   TokenCost cost;
@@ -144,12 +136,8 @@ std::string compile_report(const CompiledModel& model, bool fused) {
     out += fmt::format("  {:22} {:>9}FLOP in products, {}FLOP beside, {} moved\n", text, rt::short_count(cost.product_flops),
                        rt::short_count(cost.other_flops), bytes_text(cost.bytes));
   }
-  const MemoryNeed need = memory_need(m);
-  out += fmt::format(
-      "\nMemory\n  training {}: parameters {}, optimiser {}, shared {}, {} lanes (scratch, gradients) {}\n"
-      "  decoding {} beside the parameters; the state carried from token to token is {}\n",
-      bytes_text(need.train()), bytes_text(need.params), bytes_text(need.optimizer), bytes_text(need.shared), m.lanes,
-      bytes_text(need.lanes), bytes_text(need.decode), bytes_text(4.0 * static_cast<double>(m.carried_floats)));
+  out += fmt::format("\nMemory\n  training {}\n  decoding {} beside the parameters; the state carried from token to token is {}\n", rt::training_memory(m, rt::available_threads()).text(),
+                     rt::format_bytes(decoding_memory(m)), rt::format_bytes(4 * m.carried_floats));
   out += fmt::format("\nGenerated C++: {} lines\n", std::count(model.cpp.begin(), model.cpp.end(), '\n'));
   return out;
 }
@@ -186,7 +174,7 @@ nlohmann::ordered_json manifest_json(const CompiledModel& model) {
 
 nlohmann::ordered_json compile_json(const CompiledModel& model, bool fused) {
   const codegen::Manifest& m = model.exe.manifest;
-  const MemoryNeed need = memory_need(m);
+  const rt::TrainingMemory memory = rt::training_memory(m, rt::available_threads());
   nlohmann::ordered_json regions = nlohmann::ordered_json::array(), times = nlohmann::ordered_json::array();
   for (const passes::RegionCosts& r : model.costs) {
     regions.push_back({{"function", r.function},
@@ -205,12 +193,14 @@ nlohmann::ordered_json compile_json(const CompiledModel& model, bool fused) {
                                {"forward_and_losses", cost_json(token_cost(model, "eval_sequence"))},
                                {"forward_and_backward", cost_json(token_cost(model, "train_sequence"))}}},
                              {"memory_bytes",
-                              {{"training", need.train()},
-                               {"parameters", need.params},
-                               {"optimizer", need.optimizer},
-                               {"shared", need.shared},
-                               {"lanes", need.lanes},
-                               {"decoding", need.decode}}},
+                              {{"training", memory.total()},
+                               {"parameters", memory.params},
+                               {"optimizer", memory.moments},
+                               {"gradients", memory.grads},
+                               {"scratch", memory.scratch},
+                               {"shared", memory.shared},
+                               {"losses_and_tokens", memory.losses + memory.tokens},
+                               {"decoding", decoding_memory(m)}}},
                              {"state_bytes", 4 * m.carried_floats},
                              {"regions", std::move(regions)},
                              {"stages", std::move(times)},

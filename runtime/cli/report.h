@@ -6,13 +6,6 @@
 
 namespace cpuflow::cli {
 
-/// Bytes that training needs beside the data: parameters, optimiser state, and the buffers of the kernels.
-struct MemoryNeed {
-  double params = 0, optimizer = 0, shared = 0, lanes = 0, decode = 0;  // lanes: gradients and losses, and the scratch of the threads that this process may use; decode: rows of one text, and of each thread that continues it
-  double train() const { return params + optimizer + shared + lanes; }
-};
-MemoryNeed memory_need(const codegen::Manifest& manifest);
-
 /// Work and traffic of a function, per token.
 struct TokenCost {
   double product_flops = 0, other_flops = 0, bytes = 0;

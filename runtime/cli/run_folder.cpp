@@ -101,7 +101,7 @@ RunRecord read_run(const std::string& dir) {
 }
 
 rt::TokenData read_ids(const std::string& path, const std::optional<rt::Tokenizer>& tokenizer, int64_t V) {
-  const bool wide = tokenizer && tokenizer->vocab_size() > 65536;
+  const bool wide = tokenizer && rt::has_wide_ids(tokenizer->vocab_size());
   rt::TokenData data = rt::read_token_file(path, static_cast<uint32_t>(V), wide);
   if (tokenizer) data.bytes = rt::count_text_bytes(data.ids, *tokenizer);
   return data;

@@ -97,10 +97,11 @@ class ShownText {
   bool out_of_positions() const { return end_ == rt::SampleResult::End::Positions; }
   void no_more_positions(const std::string& why) { reason_ += fmt::format(", and there are no more: {}", why); }
   bool interrupted() const { return end_ == rt::SampleResult::End::Stopped && stops_.found().empty(); }
-  size_t length() const { return ids_.size(); }
+  /// Tokens beside the prompt.
+  size_t made() const { return ids_.size() - prompt_; }
 
-  /// What is left to show, and what is to be told.
-  nlohmann::ordered_json finish(double seconds) {
+  /// What is left to show, and what is to be told; `rate`: tokens a second of all texts that were made together.
+  nlohmann::ordered_json finish(double rate) {
     if (stops_.found().empty()) {
       show(stops_.feed(characters_.finish()));
       show(stops_.finish());
@@ -111,7 +112,7 @@ class ShownText {
             {"ids", std::vector<uint32_t>(ids_.begin() + static_cast<ptrdiff_t>(prompt_), ids_.end())},
             {"end", stops_.found().empty() ? ends[static_cast<size_t>(end_)] : "--stop"},
             {"seed", options_.seed},
-            {"tokens_per_s", static_cast<double>(ids_.size()) / seconds}};
+            {"tokens_per_s", rate}};
   }
   const std::string& text() const { return text_; }
   /// What people should know about how it ended, or "".
@@ -166,14 +167,15 @@ class SampleRun {
       continue_all(texts);
       const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
       size_t tokens = 0;
+      for (const ShownText& text : texts) tokens += text.made();
+      const double rate = static_cast<double>(tokens) / seconds.count();
       for (ShownText& text : texts) {
-        tokens += text.length();
-        reports.push_back(text.finish(seconds.count()));
+        reports.push_back(text.finish(rate));
         if (!command_.json) print_out(live ? "\n" : heading(static_cast<int64_t>(reports.size()) - 1) + text.text() + "\n");
         if (!text.note().empty()) log_line("note: " + text.note());
         interrupted_ = interrupted_ || text.interrupted();
       }
-      if (count > 1) log_line(fmt::format("{} texts at once: {} tokens in {:.1f} s, {:.0f} a second", count, tokens, seconds.count(), static_cast<double>(tokens) / seconds.count()));
+      if (count > 1) log_line(fmt::format("{} texts at once: {} tokens in {:.1f} s, {:.0f} a second", count, tokens, seconds.count(), rate));
     }
     return reports;
   }

@@ -19,7 +19,7 @@ void tokenize(const TokenizeOptions& options) {
   const rt::Documents documents = read_text({options.in}, *options.text, "to tokenize");
   const rt::TokenData data = encode_and_warn(documents.texts, tokenizer, options.tokenizer, options.in, *options.text);
   rt::write_token_file(options.out, data.ids, tokenizer.vocab_size());
-  const char* format = tokenizer.vocab_size() <= 65536 ? "uint16" : "uint32";
+  const char* format = rt::has_wide_ids(tokenizer.vocab_size()) ? "uint32" : "uint16";
   if (options.json) {
     const nlohmann::ordered_json result{{"ids", data.ids.size()},
                                         {"documents", data.documents},

@@ -69,6 +69,8 @@ TokenData encode_documents(const std::vector<std::string_view>& texts, const Tok
 /// with the 1024-byte header of llm.c (magic 20240520, versions 1 and 2).  Throws FileError, or DataError that names the first id that is
 /// not below `vocab` and its position (`vocab` 0: any id is allowed).
 TokenData read_token_file(const std::string& path, uint32_t vocab, bool wide = false);
+/// Whether raw files of the ids of so large a vocabulary hold uint32.
+constexpr bool has_wide_ids(uint32_t vocab) { return vocab > 0x10000; }
 /// Writes raw little-endian ids, uint16 where `vocab` allows it, uint32 otherwise.
 void write_token_file(const std::string& path, const TokenIds& ids, uint32_t vocab);
 

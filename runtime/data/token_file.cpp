@@ -100,7 +100,7 @@ TokenData read_token_file(const std::string& path, uint32_t vocab, bool wide) {
 }
 
 void write_token_file(const std::string& path, const TokenIds& ids, uint32_t vocab) {
-  const size_t width = vocab <= 0x10000 ? 2 : 4;
+  const size_t width = has_wide_ids(vocab) ? 4 : 2;
   AtomicFile file(path, ids.size() * width);
   std::string block;
   for (uint64_t i = 0; i < ids.size(); ++i) {

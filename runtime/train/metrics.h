@@ -34,7 +34,7 @@ struct EvalReport {
 /// val.windows watch.<name>. An event: step event message.  Each line is handed to the system when it is made, so killing the process loses none.
 class MetricsFile {
  public:
-  /// Continues a file from step `first`: lines of later steps, and a half-written last line, are dropped.  With `first` 0 it begins anew.
+  /// Continues a file from step `first`: lines of later steps, a half-written last line, and events are dropped.  With `first` 0 it begins anew.
   /// Throws FileError.
   MetricsFile(std::string path, std::vector<std::string> terms, std::vector<std::string> watch, int64_t first);
   ~MetricsFile();

@@ -25,7 +25,7 @@ struct GradientNorm {
   bool finite() const;
 };
 
-/// AdamW with decoupled weight decay (Loshchilov and Hutter, 2019) and clipping by the global norm, with the arithmetic of
+/// AdamW with decoupled weight decay (Loshchilov and Hutter, 2019) and clipping by the global norm, by the formulas of
 /// torch.optim.AdamW and torch.nn.utils.clip_grad_norm_, all in float32 except the norm, which is summed in double; results below 2^-126 are 0.  Work is cut into
 /// blocks that depend on the parameters only, so results do not depend on the number of threads.
 class AdamW {

@@ -17,14 +17,6 @@ namespace {
 /// Rows of logits that one call gives for a stream: all of them when the model is not causal.
 uint64_t rows_out(const codegen::Manifest& m) { return static_cast<uint64_t>(m.columns() * (m.causal ? 1 : m.T)); }
 
-/// Threads that continue a text together: as many as there is memory for, each with a lane of its own; one where all positions are computed for each token.
-int partners_of(const codegen::Manifest& m, int64_t streams, int threads) {
-  int count = m.causal ? Partners::most(threads, m.row_floats) : 1;
-  const uint64_t room = available_memory() / 2;
-  while (count > 1 && Sampler::bytes(m, streams, count) > room) --count;
-  return count;
-}
-
 }  // namespace
 
 /// A text on its way; the index of its lane is that in the list of texts.
@@ -36,6 +28,13 @@ struct Sampler::Text {
   SampleResult result;
 };
 
+int Sampler::partners(const codegen::Manifest& m, int64_t streams, int threads) {
+  int count = m.causal ? Partners::most(threads, m.row_floats) : 1;
+  const uint64_t room = available_memory() / 2;
+  while (count > 1 && bytes(m, streams, count) > room) --count;
+  return count;
+}
+
 uint64_t Sampler::bytes(const codegen::Manifest& m, int64_t streams, int partners) {
   return Arena::bytes_for(m.shared_floats) + Arena::bytes_for(m.lane_floats) + Partners::bytes(partners, m.row_floats) +
          static_cast<uint64_t>(std::max(streams, int64_t{partners})) * (Arena::bytes_for(m.lane_step()) + Arena::bytes_for(rows_out(m))) +
@@ -45,7 +44,7 @@ uint64_t Sampler::bytes(const codegen::Manifest& m, int64_t streams, int partner
 Sampler::Sampler(const codegen::Executable& exe, const float* params, ThreadPool& pool, int64_t streams)
     : exe_(exe),
       pool_(pool),
-      partners_(pool.team(), partners_of(exe.manifest, streams, pool.size()), exe.manifest.row_floats),
+      partners_(pool.team(), partners(exe.manifest, streams, pool.size()), exe.manifest.row_floats),
       arena_((require_memory(bytes(exe.manifest, streams, partners_.size()), available_memory(), "sampling"), bytes(exe.manifest, streams, partners_.size()))),
       streams_(static_cast<size_t>(streams)) {
   const codegen::Manifest& m = exe.manifest;

@@ -35,6 +35,9 @@ class Sampler {
   /// and for several streams of a model that is not causal.
   Sampler(const codegen::Executable& exe, const float* params, ThreadPool& pool, int64_t streams = 1);
 
+  /// How many of the threads continue a text together: as many as there is memory for, each with a lane of its own; one where all positions are
+  /// computed for each token.
+  static int partners(const codegen::Manifest& manifest, int64_t streams, int threads);
   /// Memory that a sampler of so many streams takes where so many partners continue a text that is alone.
   static uint64_t bytes(const codegen::Manifest& manifest, int64_t streams, int partners);
   /// What to tell people before sampling, or "": a model that is not causal recomputes the whole prefix for every token, and what it

@@ -30,8 +30,8 @@ struct TrainOptions {
   int threads = 0;  // 0: available_threads()
   bool resume = false;
   int64_t phase = 0;  // of the training; where the checkpoint is of an earlier one, this phase begins with fresh moments and a schedule of its own
-  std::string init_file;                                                  // safetensors to begin from; "": the model's initialisation
-  std::string warm_file;                                                  // safetensors of another model: what has the same name and shape is taken
+  std::string init_file;                                                  // .safetensors or .pt to begin from; "": the model's initialisation
+  std::string warm_file;                                                  // the same of another model: what has the same name and shape is taken
   int64_t eval_every = 0;                                                 // steps; 0: at the end only
   double save_seconds = 60;                                               // between checkpoints; 0: after every step
   double patience_seconds = 60;                                           // how long the last save is tried again while it fails

@@ -40,6 +40,8 @@ Tensors by_name(const std::vector<cli::NamedTensor>& tensors) {
   return out;
 }
 
+bool is_of_training(const std::string& name) { return name == "logits" || name.rfind("loss.", 0) == 0 || name.rfind("grad.", 0) == 0; }
+
 void check_tensors(const Tensors& got, const Tensors& expected, double tolerance) {
   double gradients = 0;
   for (const auto& [name, want] : expected) {
@@ -55,4 +57,12 @@ void check_tensors(const Tensors& got, const Tensors& expected, double tolerance
     const double floor = name.rfind("grad.", 0) == 0 ? 1e-3 * gradients : 1e-3;
     CHECK(norm(difference) <= tolerance * std::max(norm(want), floor));
   }
+}
+
+void check_training(const Tensors& got, const Tensors& expected, double tolerance) {
+  for (const auto& [name, want] : expected) {
+    INFO(name << " is missing");
+    CHECK((!is_of_training(name) || got.count(name) > 0));
+  }
+  check_tensors(got, expected, tolerance);
 }

@@ -9,6 +9,7 @@
 #include "runtime/cli/aligned_floats.h"
 #include "runtime/cli/single_pass.h"
 #include "tests/catch.h"
+#include "tests/end_to_end/compiled_pass.h"
 #include "tests/end_to_end/random_model.h"
 
 #include <algorithm>
@@ -87,6 +88,18 @@ void compare(const Values& got, const Values& expected, const std::string& how, 
     const double floor = name.starts_with("grad.") ? bound.share * all_gradients : 1e-2, error = norm(difference) / std::max(norm(want), std::max(floor, 1e-30));
     if (!(error <= bound.relative)) out.push_back(fmt::format("{}: {} differs by {:.1e}", how, name, error));
   }
+}
+
+/// The training schedule and the others, as far as they give values.
+void compare_schedules(const codegen::Executable& exe, const cli::PassInputs& inputs, const Values& expected, const std::string& how, Complaints& out, const Bound& bound = kFloat32) {
+  const Values training = by_name(cli::run_compiled(exe, inputs)), others = by_name(cli::run_other_schedules(exe, inputs));
+  for (const auto& [name, want] : expected) {
+    if (is_of_training(name) && !training.contains(name)) out.push_back(fmt::format("{}: {} is missing", how, name));
+    if (name.starts_with("loss.") && !others.contains("eval." + name)) out.push_back(fmt::format("{}, evaluation: {} is missing", how, name));
+  }
+  if (exe.manifest.causal && !others.contains("logits")) out.push_back(how + ", rows: logits are missing");
+  compare(training, expected, how, out, bound);
+  compare(others, expected, how + ", evaluation and rows", out, bound);
 }
 
 /// Logits as sampling makes them: a prompt of each sequence at once, then one position at a time of all sequences together.
@@ -211,8 +224,7 @@ void check_bf16(const std::string& path, int64_t tile_rows, const Values& expect
   options.opt_level = 0;
   options.overrides = {{cli::kPrecisionSetting, "bf16"}, {cli::kTilesSetting, std::to_string(tile_rows)}};
   const cli::CompiledModel model = cli::compile_model(options);
-  compare(by_name(cli::run_compiled(model.exe, inputs)), expected, model.target.name + ", bf16", out, kBf16);
-  compare(by_name(cli::run_other_schedules(model.exe, inputs)), expected, model.target.name + ", bf16, evaluation and rows", out, kBf16);
+  compare_schedules(model.exe, inputs, expected, model.target.name + ", bf16", out, kBf16);
 }
 
 /// One way to compile a model, against the interpreter's values; tile_rows 0: one tile is high enough.
@@ -225,10 +237,9 @@ void check_code(const std::string& path, const std::string& target, bool fuse, i
   options.overrides = {{cli::kTilesSetting, std::to_string(tile_rows)}};
   cli::CompiledModel model = cli::compile_model(options);
   const std::string how = target + (fuse ? ", fused" : ", unfused") + (tile_rows > 0 ? fmt::format(", tiles of {}", tile_rows) : "");
-  compare(by_name(cli::run_compiled(model.exe, inputs)), expected, how, out);
   if (written.causal && !model.exe.manifest.causal) out.push_back(how + ": rows do not agree with the whole");
   if (!written.causal) model.exe.manifest.causal = false;  // the future can be too faint for the probe of small weights; sampling asks the audit
-  compare(by_name(cli::run_other_schedules(model.exe, inputs)), expected, how + ", evaluation and rows", out);
+  compare_schedules(model.exe, inputs, expected, how, out);
   if (!model.exe.manifest.causal) return;
   const int64_t prompt = 1 + static_cast<int64_t>(inputs.tokens[0]) % inputs.T;
   compare({{"logits", decoded(model.exe, inputs, prompt)}}, expected, fmt::format("{}, a prompt of {} and the rest one by one", how, prompt), out);
@@ -258,7 +269,7 @@ Complaints complaints_about(const RandomModel& written, const std::string& path,
   if (!written.jumps) check_bf16(path, seed % 2 ? 0 : tile_rows, expected, inputs, out);  // rounding changes which side of a jump a number is on
   codegen::JitOptions jit = model.jit;
   jit.opt_level = 0;
-  if (!wide && seed % 8 == 0) codegen::compile_to_llvm(model.cpp, "random.cpp", jit);
+  if (!wide && seed % 8 == 0) codegen::compile_to_llvm(model.cpp, "random", jit);
   return out;
 }
 

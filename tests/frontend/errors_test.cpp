@@ -181,8 +181,7 @@ TEST_CASE("sections") {
   CHECK(with("logits = x", "other = x") == Lines{"23:2 error [model] gives no 'logits': the scores of the V tokens at each position, as in logits = x @ transpose(embed)"});
   CHECK(with("logits = x @ transpose(embed)", "logits = x").at(0) == "27:1 error 'logits' must have the axes [b, t, 8], it is [b, t, 4]");
   CHECK(with("name = \"small\"", "name = ").at(0).find("this is not TOML") != std::string::npos);
-  CHECK(with("ids = [1, 2]", "eos = \"token('<eos>')\"").at(0) ==
-        "10:8 error the ids of tokens are not known here: give a tokenizer, or write the number");
+  CHECK(with("ids = [1, 2]", "eos = \"token('<eos>')\"").at(0).starts_with("10:8 error ids belong to a tokenizer"));
   text.block = "x = \\\"a\\\"";
   std::string escaped = "[model]\nforward = \"x = \\\"a\\\"\"\n[loss]\ntotal = 'x'\n";
   CHECK(complaints(escaped).at(0) == "2:11 error equations stand in single quotes ('..' or '''..'''), where nothing is escaped");

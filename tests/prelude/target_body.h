@@ -49,8 +49,6 @@ const Function functions[] = {
     FUNCTION("floor", kernel::real(kernel::floor(x))),
     FUNCTION("ceil", kernel::real(kernel::ceil(x))),
     FUNCTION("toint", kernel::real(kernel::toint(x))),
-    FUNCTION("cube", kernel::powi<3>(x)),
-    FUNCTION("inverse_square", kernel::powi<-2>(x)),
 };
 
 #define BINARY(name, expression)                                                                                           \

@@ -34,6 +34,7 @@ std::vector<fs::path> repository_files() {
     else if (it->is_regular_file() && !outside)
       files.push_back(fs::relative(it->path(), kRoot));
   }
+  REQUIRE(files.size() > 200);
   return files;
 }
 
