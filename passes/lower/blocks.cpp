@@ -11,8 +11,20 @@ using namespace ir;
 
 namespace {
 
-constexpr uint32_t kWide = 512;        // columns: rows of fewer stay in the first cache until they are read
 constexpr uint32_t kMostInner = 8192;  // inner steps: the left operands of a block are copied to the stack, 2 MB of these
+
+/// What the steps from `first` on make.
+std::set<BufferId> made_by(const std::vector<Step>& steps, size_t first) {
+  std::set<BufferId> made;
+  for (size_t i = first; i < steps.size(); ++i) {
+    for (const Nest* n : nests_of(steps[i])) {
+      for (const Store& store : n->stores) made.insert(store.place.buffer);
+    }
+    made.insert(steps[i].product.c.buffer);
+    made.insert(steps[i].choose.dst.buffer);
+  }
+  return made;
+}
 
 }  // namespace
 
@@ -70,8 +82,9 @@ std::vector<Place> FunctionLowering::sums_of_exponentials(const Nest& nest, cons
 }
 
 /// The nests of the group after the product's that read it, if they are all that does, and can run on its blocks.
-std::optional<FunctionLowering::BlockUse> FunctionLowering::block_use(const Product& product, int part, int number, int group) const {
+std::optional<FunctionLowering::BlockUse> FunctionLowering::block_use(size_t at, int part, int number, int group) const {
   const Region& region = function_.parts[part].regions[number];
+  const Product& product = region.groups[group].steps[at].product;
   const std::vector<Step>& after = region.groups[group + 1].steps;
   BlockUse use;
   for (const Statement& s : statements_) {
@@ -89,13 +102,8 @@ std::optional<FunctionLowering::BlockUse> FunctionLowering::block_use(const Prod
     if (use.largest || stores.size() != 1) return std::nullopt;
     use.largest = i;
   }
-  std::set<BufferId> made;
-  for (const Step& s : after) {
-    for (const Nest* n : nests_of(s)) {
-      for (const Store& store : n->stores) made.insert(store.place.buffer);
-    }
-    made.insert(s.choose.dst.buffer);
-  }
+  std::set<BufferId> made = made_by(after, 0);
+  made.merge(made_by(region.groups[group].steps, at + 1));  // the product is the last before the blocks
   if (use.largest) made.erase(after[*use.largest].nest.stores[0].place.buffer);
   for (size_t i : use.readers) {
     if (!runs_on_blocks(after[i].nest, product, region.row, made)) return std::nullopt;
@@ -119,9 +127,9 @@ void FunctionLowering::run_on_blocks(int part, int number) {
       Step& step = region.groups[g].steps[at];
       Product& product = step.product;
       if (step.kind != Step::Kind::Product || !step.reaches.empty() || !product.loops.empty() || product.accumulate) continue;
-      if (product.m != region.row || product.k == region.row || product.n.size < kWide || stride_along(b_.program, product.a, product.k) != 1) continue;
+      if (product.m != region.row || product.k == region.row || product.n.size < b_.options.wide || stride_along(b_.program, product.a, product.k) != 1) continue;
       if (b_.program.buffers[product.c.buffer].space != Space::Lane || statements_of_.at(product.node).size() != 1) continue;
-      const std::optional<BlockUse> use = block_use(product, part, number, g);
+      const std::optional<BlockUse> use = block_use(at, part, number, g);
       if (!use) continue;
       product.total = use->total;
       if (use->largest) product.blocks.push_back(after[*use->largest].nest);

@@ -152,7 +152,7 @@ class FunctionLowering {
     std::optional<size_t> largest;  // the one that looks for the largest number of a row
     ir::Place total;                // where the others sum exp(x - largest)
   };
-  std::optional<BlockUse> block_use(const ir::Product& product, int part, int region, int group) const;
+  std::optional<BlockUse> block_use(size_t step, int part, int region, int group) const;
   void run_on_blocks(int part, int region);
   void run_on_blocks();
 

@@ -331,6 +331,20 @@ void FunctionLowering::form_groups(int part, int region, const std::vector<size_
     }
     return true;
   };
+  // Wide products are used while they are made (blocks.cpp), one at a time: what reads one does not run with what reads another.
+  std::map<std::pair<int, int>, std::set<NodeId>> wide;  // group, step -> those that it reads
+  std::set<NodeId> wide_products;
+  for (const size_t i : members) {
+    const std::vector<Step>& steps = statements_[i].steps;
+    if (steps.size() == 1 && steps[0].kind == Step::Kind::Product && steps[0].product.n.size >= b_.options.wide) wide_products.insert(statements_[i].node);
+  }
+  auto wide_reads = [&](size_t i) {
+    std::set<NodeId> products;
+    for (const Read& r : statements_[i].reads) {
+      if (wide_products.count(r.node)) products.insert(r.node);
+    }
+    return products;
+  };
   auto place = [&](size_t i) {
     Statement& s = statements_[i];
     Group& group = out.groups.back();
@@ -341,6 +355,7 @@ void FunctionLowering::form_groups(int part, int region, const std::vector<size_
       if (at.first == g && depends(i, j)) bound = std::max(bound, at.second);
     }
     int merged = -1;
+    const std::set<NodeId> products = wide_reads(i);
     if (b_.options.fuse && group.by_row && s.steps.size() == 1 && s.steps[0].kind == Step::Kind::Nest) {
       const Nest& nest = s.steps[0].nest;
       // A reduction as early as it can be, for others wait for it, but not beside the search for a largest number, which may end early (blocks.cpp);
@@ -351,7 +366,7 @@ void FunctionLowering::form_groups(int part, int region, const std::vector<size_
         const int k = early ? n : steps - 1 - (n - bound);
         Step& other = group.steps[k];
         if (other.kind != Step::Kind::Nest || other.reaches != s.steps[0].reaches || !mergeable(other.nest, nest)) continue;
-        bool ok = !early || other.nest.stores[0].how != Store::How::Max;
+        bool ok = (!early || other.nest.stores[0].how != Store::How::Max) && (wide[{g, k}].empty() || products.empty() || wide[{g, k}] == products);
         for (auto& [j, at] : where) {  // what it reads of this nest must be the same element, not a reduction
           if (at.first != g || at.second != k || !depends(i, j)) continue;
           const Store& store = statements_[j].steps[0].nest.stores[0];
@@ -387,6 +402,7 @@ void FunctionLowering::form_groups(int part, int region, const std::vector<size_
     }
     s.group = g;
     s.nest = where[i].second;
+    wide[where[i]].insert(products.begin(), products.end());
     out.nodes.push_back(s.node);
     open.erase(i);
   };

@@ -139,6 +139,7 @@ void lower_graph(const frontend::Model& model, const CompileOptions& options, Co
   const auto start = std::chrono::steady_clock::now();
   passes::LowerOptions lower;
   lower.fuse = options.fuse;
+  if (options.wide > 0) lower.wide = options.wide;
   lower.lanes = c.target.lanes;
   lower.bf16 = c.bf16;
   lower.second_cache_floats = static_cast<int64_t>(c.target.l2_bytes / sizeof(float));
