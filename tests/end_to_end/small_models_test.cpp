@@ -22,11 +22,17 @@ std::string model(const std::string& body) {
 void check_against_interpreter(const std::string& text) {
   const TemporaryFolder folder;
   folder.write("model.toml", text);
-  for (const auto& [fuse, tile_rows] : {std::pair(true, "0"), {true, "1"}, {true, "3"}, {false, "0"}}) {
-    INFO((fuse ? "fused" : "unfused") << ", rows of a tile: " << tile_rows);
+  struct Way {
+    bool fuse;
+    const char* tile_rows;
+    uint32_t wide;
+  };
+  for (const auto& [fuse, tile_rows, wide] : {Way{true, "0", 0}, {true, "1", 0}, {true, "3", 2}, {false, "0", 0}}) {
+    INFO((fuse ? "fused" : "unfused") << ", rows of a tile: " << tile_rows << ", wide from: " << wide);
     cli::CompileOptions options;
     options.model = folder / "model.toml";
     options.fuse = fuse;
+    options.wide = wide;
     options.overrides = {{cli::kTilesSetting, tile_rows}};
     const cli::CompiledModel model = cli::compile_model(options);
     const cli::PassInputs inputs = example_inputs(model.exe.manifest, 7);
@@ -263,6 +269,16 @@ TEST_CASE("the loss of a wide vocabulary, whose logits are used block by block")
   SECTION("far apart: the largest of the first columns says nothing of the others") {
     check_against_interpreter(wide("T = 33", "V = 605", "near = mix(x) @ transpose(embed)\nlogits[t,v] = near[t,v] + 0.3 * v"));
   }
+}
+
+TEST_CASE("two wide products, each used while it is made") {
+  const std::string head = "x = embed[tokens]\ny = mix(x)\nlogits = y @ transpose(embed)\nother = tanh(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\n";
+  check_against_interpreter(model(head + "aux = 'cross_entropy(other, targets)'\ntotal = 'ce + aux'\n"));
+  check_against_interpreter(model(head + "margin = 'mean(b, t: max(v: other[b,t,v]))'\ntotal = 'ce + margin'\n"));
+  check_against_interpreter(model("x = embed[tokens]\ny = mix(x)\na[t,s] = softmax(s | s <= t: sum(c: x[t,c] * y[s,c]))\nb2[t,s] = softmax(s | s <= t: sum(c: x[t,c] * x[s,c]))\n"
+                                  "z[t,i] = sum(s: a[t,s] * x[s,i]) + sum(s: b2[t,s] * y[s,i])\nlogits = z @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
+  check_against_interpreter(model("x = embed[tokens]\nu = x @ transpose(embed)\nw = mix(x) @ transpose(embed)\nlogits = (x * logsumexp(u) + max(w) * start) @ transpose(embed)\n'''\n[loss]\n"
+                                  "ce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
 }
 
 TEST_CASE("bags of words of a window, in one tile and in several") {
