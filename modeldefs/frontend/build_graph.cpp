@@ -49,6 +49,9 @@ void take_sizes(Program& program, ir::Diagnostics& diagnostics) {
   program.sizes["B"] = single_size(program.B);
 }
 
+// The furthest token whose cross-entropy a loss may be.
+constexpr int64_t kLatest = 8;
+
 class Builder {
  public:
   Builder(Program& program, const std::string& head, ir::Diagnostics& diagnostics)
@@ -113,7 +116,7 @@ class Builder {
     f.hidden.clear();
     evaluator_.run(program_.file.loss_shared, f);
     terms(program_.file.losses, "loss.", f);
-    if (!diagnostics_.has_errors()) find_cross_entropy(f);
+    if (!diagnostics_.has_errors()) find_cross_entropy();
     terms(program_.file.watch, "watch.", f);
     if (!head_.empty()) add_head(f);
   }
@@ -131,21 +134,22 @@ class Builder {
     return v;
   }
 
-  /// Equal values are one node, so a loss that is the cross-entropy of the next token is known by its node, whatever it is called.
-  void find_cross_entropy(const Frame& of_losses) {
-    const std::vector<TermDef>& losses = program_.file.losses;
-    const auto named = std::find_if(losses.begin(), losses.end(), [](const TermDef& term) { return term.name == "ce"; });
-    if (named != losses.end()) {
-      cross_entropy_ = named - losses.begin();
-      return;
-    }
-    Frame f = of_losses;
-    for (const char* name : {"logits", "targets"}) f.vars[name] = model_.vars.at(name);
-    const std::optional<Value> v = run("cross-entropy", {"next_token_ = cross_entropy(logits, targets)"}, f);
-    const ir::NodeId node = evaluator_.mean_of_all(*v).node;
-    for (size_t i = 0; i < losses.size() && cross_entropy_ < 0; ++i) {
-      const auto is_it = [&](const ir::Output& o) { return o.name == "loss." + losses[i].name && o.node == node; };
-      if (std::any_of(nodes_.graph.outputs.begin(), nodes_.graph.outputs.end(), is_it)) cross_entropy_ = static_cast<int64_t>(i);
+  /// The mean over all positions of the cross-entropy of the token that follows, or of a later one.  Equal values are one node, so a loss that is
+  /// this is known by its node, whatever it is called: nothing else has a perplexity.
+  void find_cross_entropy() {
+    for (int later = 0; later <= std::min<int64_t>(kLatest, program_.T - 1) && cross_entropy_ < 0; ++later) {
+      Frame f = frame();
+      f.hidden.clear();
+      for (const char* name : {"logits", "targets"}) f.vars[name] = model_.vars.at(name);
+      const std::string ahead = std::to_string(later), nll = "logsumexp(v: logits[b,t,v]) - logits[b,t,targets[b,t" + (later > 0 ? "+" + ahead : "") + "]]";
+      const std::optional<Value> v = run("cross-entropy", {later == 0 ? "nll_[b,t] = " + nll : "nll_ = mean(b, t | t < T - " + ahead + ": " + nll + ")"}, f);
+      const ir::NodeId node = evaluator_.mean_of_all(*v).node;
+      const std::vector<TermDef>& losses = program_.file.losses;
+      for (size_t i = 0; i < losses.size(); ++i) {
+        const auto is_it = [&](const ir::Output& o) { return o.name == "loss." + losses[i].name && o.node == node; };
+        const bool is_cross_entropy = std::any_of(nodes_.graph.outputs.begin(), nodes_.graph.outputs.end(), is_it);
+        if (is_cross_entropy && (cross_entropy_ < 0 || losses[i].name == "ce")) cross_entropy_ = static_cast<int64_t>(i);
+      }
     }
   }
 

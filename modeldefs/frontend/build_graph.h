@@ -22,7 +22,7 @@ struct Model {
   int64_t B = 1, T = 1, V = 1;
   std::vector<codegen::ParamInfo> params;  // checkpoint names, written out for every layer; offsets are aligned to 16 floats
   std::vector<std::string> losses, watch;  // in the order of the file
-  int64_t cross_entropy = -1;              // the loss called "ce", or that is cross_entropy(logits, targets); -1: none
+  int64_t cross_entropy = -1;              // the loss that is the mean cross-entropy of logits[t] and targets[t], or targets[t+j] of a fixed j; -1: none
   codegen::TrainSettings train;
   std::string precision = "fp32";  // of the operands of products: "fp32", "bf16", or "auto", the faster one here
   int64_t tile_rows = 0;           // that loops over a sequence take at a time; 0: the compiler's choice

@@ -30,6 +30,7 @@ void eval(const EvalOptions& options) {
   if (!warning.empty()) log_line(warning);
   const CompiledModel model = compile_and_warn(compile);
   const codegen::Manifest& m = model.exe.manifest;
+  note_perplexity(m);
   const rt::TokenData data = read_all(sources, options.data, options.ids, m.V);
   rt::ThreadPool pool(options.threads);
   rt::Arrays arrays(m, false, pool.size());

@@ -122,6 +122,10 @@ CLI::Validator whole_number() {
       "");
 }
 
+void note_perplexity(const codegen::Manifest& manifest) {
+  if (manifest.cross_entropy < 0) log_line("note: no perplexity is printed, for no loss is cross_entropy(logits, targets), of all positions and nothing else; a further term of [loss] may be");
+}
+
 void make_folder(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);

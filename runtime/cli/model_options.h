@@ -44,6 +44,9 @@ std::map<std::string, std::string> parse_settings(const std::vector<std::string>
 /// compile_model, with its warnings printed.
 CompiledModel compile_and_warn(const CompileOptions& options);
 
+/// Says that no perplexity will be printed, where no loss has one.
+void note_perplexity(const codegen::Manifest& manifest);
+
 /// Makes a folder and those above it.  Throws rt::FileError.
 void make_folder(const std::string& path);
 

@@ -109,7 +109,9 @@ std::string compile_report(const CompiledModel& model, bool fused) {
                        row.layers > 1 ? fmt::format("{} x, ", row.layers) : "", init_text(*row.first));
   }
   out += "\nLoss terms\n ";
-  for (const std::string& loss : m.losses) out += fmt::format(" {}{}", loss, loss == "total" ? " (trained)" : "");
+  for (size_t i = 0; i < m.losses.size(); ++i) {
+    out += fmt::format(" {}{}{}", m.losses[i], m.losses[i] == "total" ? " (trained)" : "", static_cast<int64_t>(i) == m.cross_entropy ? " (perplexity)" : "");
+  }
 
   out += fmt::format("\n\nRegions ({}, {})\n", fused ? "fused: one pass over tiles of rows each" : "unfused: one operation each",
                      model.target.name);

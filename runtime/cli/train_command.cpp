@@ -167,6 +167,7 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
   CompileOptions first = in_phase(compile, out.phases[out.phase]);
   first.warn_of_unused = !command.resume;
   out.model = compile_and_warn(first);
+  note_perplexity(out.model.exe.manifest);
   if (!command.resume) {
     RunRecord record;
     record.model_text = out.model.text;
@@ -214,7 +215,7 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
 /// The model beside a trigram model of the same ids, on the same held-out ids.
 void report_trigram(const TrainCommand& command, const codegen::Manifest& m, const TrainingData& data, const rt::TrainResult& result) {
   if (!command.trigram || !result.evaluated) return;
-  if (m.cross_entropy < 0) return log_line("note: no loss is the cross-entropy of the next token (call it ce): a trigram model has none to compare with");
+  if (m.cross_entropy < 0) return log_line("note: --trigram compares cross-entropies, and no loss is one");
   const double trigram = rt::trigram_cross_entropy(data.train.ids, data.valid->ids, static_cast<uint32_t>(m.V));
   log_line(fmt::format("held-out cross-entropy: model {:.3f}, trigram {:.3f} nat a token",
                        result.evaluation.losses[static_cast<size_t>(m.cross_entropy)], trigram));

@@ -105,6 +105,8 @@ TEST_CASE("every model of the zoo builds at its full size") {
     frontend::Model model = frontend::load_model(kModels + name + ".toml", {}, diagnostics);
     CHECK(model.graph.outputs.size() == model.losses.size() + model.watch.size() + 1);
     CHECK(model.params.size() > 5);
+    REQUIRE(model.cross_entropy >= 0);
+    CHECK(model.losses[static_cast<size_t>(model.cross_entropy)] == "ce");
     uint64_t end = 0;
     for (const codegen::ParamInfo& p : model.params) {
       CHECK(p.offset >= end);
