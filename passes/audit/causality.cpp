@@ -15,9 +15,15 @@ std::string witness(const Graph& g, int64_t sequence, int64_t place, int64_t bef
   const NodeId logits = output_node(g, "logits");
   const int64_t vocabulary = vocabulary_of(g);
   const Axes& axes = g[logits].axes;
-  for (unsigned draw = 0; draw < 3; ++draw) {
+  std::vector<Tensors> texts;
+  for (unsigned draw = 0; draw < 3; ++draw) texts.push_back(drawn_text(g, vocabulary, draw));
+  for (const int64_t token : compared_tokens(g, vocabulary)) {
+    for (const uint64_t step : {1, 2}) texts.push_back(with_frequent_token(texts[0], token, step));
+  }
+  for (unsigned draw = 0; draw < texts.size(); ++draw) {
     const Tensors parameters = drawn_parameters(g, draw == 1 ? 1.0 : 0.3, draw);
-    const Tensors text = drawn_text(g, vocabulary, draw), other = with_changed_token(text, sequence, place, vocabulary);
+    const Tensors& text = texts[draw];
+    const Tensors other = with_changed_token(text, sequence, place, vocabulary);
     const Tensor a = values_of(g, {logits}, parameters, text)[logits], b = values_of(g, {logits}, parameters, other)[logits];
     const int64_t row = axes.back().size;
     for (int64_t i = 0; i < before * row; ++i) {  // sequence 0 comes first

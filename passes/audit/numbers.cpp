@@ -3,6 +3,7 @@
 #include "passes/audit/audits.h"
 
 #include <cmath>
+#include <set>
 #include <functional>
 
 namespace cpuflow::passes::audit {
@@ -67,6 +68,34 @@ Tensors drawn_text(const Graph& g, int64_t vocabulary, unsigned seed) {
       t.data[i] = std::floor(uniform(mixed(seed + (sequence << 32)) ^ place) * static_cast<double>(vocabulary));
     }
     out[n.text] = std::move(t);
+  }
+  return out;
+}
+
+std::vector<int64_t> compared_tokens(const Graph& g, int64_t vocabulary) {
+  constexpr size_t kMost = 8;
+  std::set<int64_t> found;
+  for (NodeId id = 0; id < g.size(); ++id) {
+    const Op op = g[id].op;
+    if (op != Op::Eq && op != Op::Ne && op != Op::Lt && op != Op::Le) continue;
+    for (const NodeId in : g[id].inputs) {
+      const Node& n = g[in];
+      if (n.dtype != DType::Int || (n.op != Op::Constant && n.op != Op::Literal)) continue;
+      for (const double v : n.op == Op::Literal ? n.values : std::vector<double>{n.value}) {
+        if (v >= 0 && v < static_cast<double>(vocabulary) && found.size() < kMost) found.insert(static_cast<int64_t>(v));
+      }
+    }
+  }
+  return {found.begin(), found.end()};
+}
+
+Tensors with_frequent_token(const Tensors& text, int64_t token, uint64_t step) {
+  Tensors out = text;
+  for (auto& [name, t] : out) {
+    const size_t positions = t.axes.empty() ? 1 : t.axes.back().size;
+    for (size_t i = 0; i < t.data.size(); ++i) {
+      if ((i % positions + (name == "targets" ? 1 : 0)) % step == 0) t.data[i] = static_cast<double>(token);
+    }
   }
   return out;
 }

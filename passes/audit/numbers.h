@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace cpuflow::passes::audit {
 
@@ -14,6 +15,10 @@ using Tensors = std::map<std::string, ir::Tensor>;
 Tensors drawn_parameters(const ir::Graph& graph, double deviation, unsigned seed);
 /// Tokens and targets: one random text, where targets are the tokens one position on.  `vocabulary` is the number of tokens.
 Tensors drawn_text(const ir::Graph& graph, int64_t vocabulary, unsigned seed);
+/// Token ids that equations compare with, at most a few: what a text holds where a condition on tokens holds.
+std::vector<int64_t> compared_tokens(const ir::Graph& graph, int64_t vocabulary);
+/// The text with one token in every `step`th place, inputs and targets alike.
+Tensors with_frequent_token(const Tensors& text, int64_t token, uint64_t step);
 /// The number of logits of a position.
 int64_t vocabulary_of(const ir::Graph& graph);
 /// The text with another token at `place` (as an input at `place`, as a target one before it) of a sequence.

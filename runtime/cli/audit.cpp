@@ -9,6 +9,7 @@
 #include "ir/diagnostics.h"
 #include "modeldefs/frontend/build_graph.h"
 #include "passes/audit/few_positions.h"
+#include "passes/audit/numbers.h"
 #include "passes/rewrite.h"
 #include "passes/separate_evaluation.h"
 
@@ -87,8 +88,11 @@ Model logits_of(Model model) {
   return model;
 }
 
-/// Sizes of 32 and more divided, as far as the model file allows it.
+/// Sizes of 32 and more divided, as far as the model file allows it; tokens that equations compare with stay tokens.
 Overrides quick_sizes(const Source& source, const Overrides& overrides, const Model& model) {
+  constexpr int64_t kFewTokens = 32, kMostTokens = 1024;
+  int64_t tokens = kFewTokens;
+  for (const int64_t token : passes::audit::compared_tokens(model.graph, std::min(model.V, kMostTokens))) tokens = std::max(tokens, token + 1);
   for (const int64_t divisor : {16, 8, 4, 2}) {
     for (const bool few_tokens : {true, false}) {
       Overrides quick = overrides;
@@ -96,7 +100,7 @@ Overrides quick_sizes(const Source& source, const Overrides& overrides, const Mo
         if (name == "T" || name == "B" || name == "V") continue;
         if (size >= 32 && size % divisor == 0) quick[name] = std::to_string(size / divisor);
       }
-      if (few_tokens && model.V > 32) quick["V"] = "32";
+      if (few_tokens && model.V > tokens) quick["V"] = std::to_string(tokens);
       if (try_load(source, quick)) return quick;
     }
   }

@@ -1,6 +1,7 @@
 #include "runtime/cli/probe_rows.h"
 
 #include <fmt/format.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <cmath>
@@ -32,7 +33,10 @@ double measured(const codegen::Executable& exe) {
   for (const codegen::ParamInfo& p : m.params) {
     const bool vector = p.shape.size() < 2;
     const float spread = vector ? 0.2f : 1.0f / std::sqrt(static_cast<float>(p.shape.back()));
-    for (uint64_t i = 0; i < p.count; ++i) params[p.offset + i] = (vector ? 1.0f : 0.0f) + spread * (static_cast<float>(random() >> 8) * 0x1p-23f - 1.0f);
+    for (uint64_t i = 0; i < p.count; ++i) {
+      const float value = (vector ? 1.0f : 0.0f) + spread * (static_cast<float>(random() >> 8) * 0x1p-23f - 1.0f);
+      params[p.offset + i] = static_cast<float>(std::clamp(static_cast<double>(value), p.low, p.high));
+    }
   }
   cpuflow_call call{};
   call.params = params;
@@ -59,6 +63,8 @@ double measured(const codegen::Executable& exe) {
   }
   double difference = 0, size = 0;
   for (uint64_t i = 0; i < logits; ++i) {
+    const bool same = at_once[i] == in_steps[i] || (std::isnan(at_once[i]) && std::isnan(in_steps[i]));  // what is no number in both says nothing
+    if (same && !std::isfinite(at_once[i])) continue;
     difference += std::pow(static_cast<double>(at_once[i]) - in_steps[i], 2);
     size += std::pow(static_cast<double>(at_once[i]), 2);
   }
@@ -70,7 +76,9 @@ double measured(const codegen::Executable& exe) {
 bool rows_agree(const codegen::Executable& exe, const codegen::JitRecord& code, const codegen::JitOptions& options, double tolerance) {
   codegen::ObjectCache cache;
   if (options.use_cache && options.exec == codegen::Exec::Orc) cache = codegen::ObjectCache::open(options.cache_dir, options.cache_limit_bytes);
-  const std::string key = code.hash + "-rows2";  // another number with every change of what is measured
+  std::string ranges;  // are no part of the code
+  for (const codegen::ParamInfo& p : exe.manifest.params) ranges += fmt::format("{} {} {}\n", p.offset, p.low, p.high);
+  const std::string key = fmt::format("{}-rows3-{:016x}", code.hash, XXH3_64bits(ranges.data(), ranges.size()));  // another number with every change of what is measured
   std::string kept;
   if (!cache.get(key, kept)) {
     kept = fmt::format("{:.6g}", measured(exe));

@@ -27,6 +27,8 @@ inline const std::vector<AuditModel>& audit_models() {
       {"a chunk reads its own writes", "m[n in 0..ceil(T/4), i] = 0.9 * m[n-1,i] + sum(t | t // 4 == n: x[t,i])\nr[t,i] = m[t // 4, i]\nx = x + W(r)", "refuted"},
       {"mask off by one", "c[t,i] = sum(s | s <= t + 1: x[s,i])\nx = x + W(c)", "refuted"},
       {"in the last block only", "c[t,i] = sum(s | s >= t: x[s,i])\nx = x + W(x)\nx = x + 0.1 * c if layer == L - 1", "refuted"},
+      {"where the first token is one of all", "c[t,i] = sum(s | s <= t + (tokens[0] == 7): x[s,i])\nx = x + W(c)", "refuted"},
+      {"behind a rare token", "n[t,i] = sum(s | s == t + 1: x[s,i])\nx = x + where(tokens == 11, n, 0)", "refuted"},
       {"through stop", "c[t,i] = sum(s | s > t: x[s,i])\nx = x + stop(W(c))", "refuted"},
       {"the largest of all positions", "m[i] = max(s: x[s,i])\nx = x + W(m)", "refuted"},
       {"exactly the next position", "n[t,i] = sum(s | s == t + 1: x[s,i])\nx = x + 0.5 * n", "refuted"},

@@ -54,6 +54,16 @@ TEST_CASE("leaks are refuted, honest models are proved") {
   }
 }
 
+TEST_CASE("a leak that one token of many opens is refuted with that token") {
+  AuditModel model = honest();
+  model.block = "c[t,i] = sum(s | s <= t + (tokens[0] == 390): x[s,i])\nx = x + W(c)";
+  std::string text = model.text();
+  text.replace(text.find("V = 12"), 6, "V = 400");
+  const Finding causality = finding(audited(text), "causality");
+  CHECK(causality.verdict == Verdict::Refuted);
+  CHECK_FALSE(causality.witness.empty());
+}
+
 TEST_CASE("what leaks at later positions only, or at one size, is no proof") {
   const std::string ahead = "f[t,i] = sum(s | s > t, s <= t + 1: x[s,i])\n";
   for (const std::string& block :

@@ -116,3 +116,18 @@ TEST_CASE("logits that are a state, and recurrences of constants") {
   check_training(by_name(cli::run_compiled(model.exe, inputs)), want);
   check_tensors({{"logits", by_name(cli::run_other_schedules(model.exe, inputs)).at("logits")}}, want);
 }
+
+TEST_CASE("rows are compared with parameters in their ranges, and what is no number in both is no difference") {
+  for (const std::string range : {", range = [0.01, 10]", ""}) {
+    const TemporaryFolder folder;
+    folder.write("model.toml", "name = \"roots\"\n[dims]\nT = 9\nB = 2\nV = 5\nd = 5\n[params]\nembed = { kind = \"table(V, d)\", init = \"uniform(0.1, 1)\"" + range +
+                                   " }\n[model]\nforward = '''\nx = sqrt(embed[tokens])\nlogits = 0.7 * logits[t-1] + x\n'''\n[loss]\ntotal = 'cross_entropy(logits, targets)'\n");
+    cli::CompileOptions options;
+    options.model = folder / "model.toml";
+    options.opt_level = 1;
+    const cli::CompiledModel model = cli::compile_model(options);
+    INFO(range);
+    CHECK(model.exe.manifest.causal);
+    CHECK(model.warnings.empty());
+  }
+}
