@@ -40,6 +40,7 @@ struct Frame {
   std::map<std::string, std::set<std::string>> written;  // but for these names
   std::map<std::string, Index> index;                    // those that have a value now
   std::set<std::string> left;                            // those of the left side
+  std::vector<std::string> targets;                      // names that the statement at hand gives a value
   std::vector<ir::NodeId> conditions;
   std::map<std::string, Value> starts;
   std::map<std::string, std::vector<std::optional<Index>>> axes;  // of recurring names: their indices

@@ -375,10 +375,15 @@ void apply_overrides(ModelFile& file, const std::map<std::string, std::string>& 
       std::vector<std::string> known;
       for (const SizeEntry& e : file.sizes) known.push_back(e.name);
       for (const std::string& k : train_keys()) known.push_back("train." + k);
-      diagnostics.error(whole, "the model has no size or constant '" + key + "'" + suggestion(key, known));
+      const bool of_train = std::find(known.begin(), known.end(), "train." + key) != known.end();
+      diagnostics.error(whole, "the model has no size or constant '" + key + "'" + (of_train ? "; did you mean 'train." + key + "'?" : suggestion(key, known)));
       continue;
     }
     it->at = whole;
+    if (const size_t comma = text.find(','); comma != std::string::npos && text.find('=', comma) != std::string::npos) {
+      diagnostics.error(part, "one setting is one value: separate settings with spaces, as in --set d=64 L=3");
+      continue;
+    }
     Expr value = parse_expression(part, diagnostics);
     if (value.is(Kind::List) && !it->constant) diagnostics.error(part, "size '" + key + "' is one whole number; only [constants] hold lists");
     it->list = value.is(Kind::List);

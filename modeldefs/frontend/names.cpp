@@ -190,6 +190,10 @@ void Evaluator::check_present(const std::string& name, const ir::SourceLoc& at, 
 Value Evaluator::lookup(const std::string& name, const ir::SourceLoc& at, Frame& f) {
   if (std::optional<Value> v = named_value(name, at, f)) return *v;
   check_present(name, at, f);
+  if (std::find(f.targets.begin(), f.targets.end(), name) != f.targets.end())
+    throw Fault{at, "'" + name + "' has no value yet; a recurrence reads an earlier position, as in " + name + "[t-1]"};
+  const auto later = std::find_if(program_.file.losses.begin(), program_.file.losses.end(), [&](const TermDef& term) { return term.name == name; });
+  if (!f.in_block && later != program_.file.losses.end()) throw Fault{at, "the term '" + name + "' stands below; terms use terms above them", {{later->at, "here"}}};
   std::vector<std::string> known = names(f);
   for (const auto& [index, range] : f.index) known.push_back(index);
   for (const auto& [function, def] : program_.functions) known.push_back(function);

@@ -125,7 +125,13 @@ const LayerDef* Params::layer_def(const Expr& kind) const {
   if (it != layers_.end()) return it->second;
   std::vector<std::string> known = {"vector", "scalar", "tensor"};
   for (const auto& [name, def] : layers_) known.push_back(name);
-  throw Fault{kind.at, "unknown layer '" + kind.name + "'" + suggestion(kind.name, known)};
+  for (const char* init : {"zeros", "ones", "normal", "uniform", "constant"}) {
+    if (kind.name == init) throw Fault{kind.at, "'" + kind.name + "' says how a parameter begins, and not what it is: W = { kind = \"linear(d, d)\", init = \"zeros\" }"};
+  }
+  std::string near = suggestion(kind.name, known), all;
+  std::sort(known.begin(), known.end());
+  for (const std::string& name : known) all += (all.empty() ? "" : ", ") + name;
+  throw Fault{kind.at, "unknown layer '" + kind.name + "'" + (near.empty() ? "; there are " + all : near)};
 }
 
 std::vector<int64_t> Params::shape_of(const Expr& kind, const SizeMap& sizes) const {

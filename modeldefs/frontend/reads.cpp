@@ -105,7 +105,7 @@ void Evaluator::check_inside(const Expr& e, const Expr& index, const Outside& ou
       }
     }
     throw Fault{index.at, "'" + name + "' is read " + what + " of an axis of " + std::to_string(size) +
-                              (where.empty() ? "" : " (at " + where + ")") + ": a condition must exclude it"};
+                              (where.empty() ? "" : " (at " + where + ")") + ": a condition must exclude it" + (outside.what == "before the start" ? ", or " + name + "[start] = .. say what is there" : "")};
   }
 }
 
@@ -162,6 +162,9 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
       high = range.high;
     }
     NodeId size = nodes_.integer(dim.size), zero = nodes_.integer(0);
+    const auto range = indices[k]->is(Kind::Name) ? f.index.find(indices[k]->name) : f.index.end();
+    if (high >= dim.size && range != f.index.end() && range->second.has_axis && range->second.axis.kind == AxisKind::Position && !dim.is_lead)
+      throw Fault{indices[k]->at, "the position '" + indices[k]->name + "' stands on an axis of " + std::to_string(dim.size) + ": '" + name + "' is " + shape_text(v) + " here, and has one index for each axis"};
     if (high >= dim.size) check_inside(e, *indices[k], {nodes_.compare(Op::Le, size, w), "past the end", {low, high}}, dim.size, f);
     bool may_precede = low < 0;
     NodeId precedes = may_precede ? nodes_.compare(Op::Lt, w, zero) : kNoNode;

@@ -68,7 +68,9 @@ void Evaluator::store(const std::string& name, const Value& v, const ir::SourceL
 }
 
 Value Evaluator::assign(const Statement& s, Frame& f) {
+  f.targets.clear();
   if (s.targets.empty()) return evaluate(s.value, f);
+  for (const Expr& target : s.targets) f.targets.push_back(target_name(target));
   bool indexed = std::any_of(s.targets.begin(), s.targets.end(), [](const Expr& t) { return t.is(Kind::Index); });
   if (indexed) {
     if (s.targets.size() != 1) throw Fault{s.at, "an equation with indices gives one name a value; write one equation for each"};

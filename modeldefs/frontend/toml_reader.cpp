@@ -31,6 +31,23 @@ std::string kind_of(const toml::node& node) {
   }
 }
 
+/// Where the last ''' or """ stands that nothing closes.
+std::optional<uint32_t> unclosed_text(std::string_view text) {
+  std::optional<uint32_t> opened;
+  std::string_view quotes;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const std::string_view here = text.substr(i, 3);
+    if (opened ? here == quotes : here == "\"\"\"" || here == "'''") {
+      if (opened) opened.reset();
+      else opened = static_cast<uint32_t>(i), quotes = here;
+      i += 2;
+    } else if (!opened && text[i] == '#') {
+      i = std::min(text.find('\n', i), text.size());
+    }
+  }
+  return opened;
+}
+
 }  // namespace
 
 TomlReader::TomlReader(std::shared_ptr<const ir::SourceText> source, ir::Diagnostics& diagnostics)
@@ -42,6 +59,11 @@ TomlReader::TomlReader(std::shared_ptr<const ir::SourceText> source, ir::Diagnos
   try {
     root_ = toml::parse(std::string_view(text));
   } catch (const toml::parse_error& e) {
+    if (const std::optional<uint32_t> opened = unclosed_text(text)) {
+      const std::string quotes = text.substr(*opened, 3);
+      diagnostics_.error({source_, *opened, 3}, "this text is never closed: " + quotes + " ends it");
+      return;
+    }
     const std::string what(e.description());
     const bool bare = what.find("could not determine value type") != std::string::npos;
     diagnostics_.error({source_, offset(e.source().begin), 1}, "this is not TOML: " + what + (bare ? "; texts stand in quotes, as in W = \"linear(d, d)\"" : ""));

@@ -155,7 +155,10 @@ void read_phase(const TomlReader& toml, const toml::table& table, Phase& phase) 
     } else if (name == "constants") {
       const toml::table* constants = toml.table(*key, *value);
       if (constants == nullptr) continue;
-      for (const auto& [constant, number] : TomlReader::entries(*constants)) phase.constants[std::string(constant->str())] = toml.number(*constant, *number);
+      for (const auto& [constant, number] : TomlReader::entries(*constants)) {
+        phase.constants[std::string(constant->str())] = toml.number(*constant, *number);
+        phase.at[std::string(constant->str())] = toml.at(*constant);
+      }
     } else {
       toml.unknown(*key, "[[phase]]", {"share", "steps", "freeze", "constants", "lr", "min_lr", "weight_decay", "clip", "warmup_steps"});
     }
@@ -233,6 +236,13 @@ void check_phases(const ModelFile& file, ir::Diagnostics& diagnostics) {
     if (auto lr = phase.settings.find("lr"); lr != phase.settings.end()) train.lr = lr->second;
     if (auto min_lr = phase.settings.find("min_lr"); min_lr != phase.settings.end()) train.min_lr = min_lr->second;
     if (changes_rates(phase)) check_rates(train, at, diagnostics);
+    for (const auto& [name, value] : phase.constants) {
+      std::vector<std::string> known;
+      for (const SizeEntry& e : file.sizes) {
+        if (e.constant) known.push_back(e.name);
+      }
+      if (std::find(known.begin(), known.end(), name) == known.end()) diagnostics.error(phase.at.at(name), "[constants] has no '" + name + "'" + suggestion(name, known));
+    }
   }
 }
 

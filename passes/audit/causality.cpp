@@ -73,7 +73,7 @@ Finding causality(const Graph& g, const Graph* numbers) {
     if (out.witness != "") break;
   }
   if (out.witness != "") out.verdict = Verdict::Refuted;
-  if (out.verdict == Verdict::Unknown) out.reason += " by their equations, but no numbers were found that show it";
+  if (out.verdict == Verdict::Unknown) out.reason += " by their equations, but no numbers were found that show it; what is left out is best left out by a condition, as in softmax(s | s <= t: ..)";
   return out;
 }
 

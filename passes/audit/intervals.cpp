@@ -271,8 +271,11 @@ class Analysis {
 
   Interval power(const Node& n) const {
     const Interval &base = in(n, 0), &exponent = in(n, 1);
+    if (base.low > 0) {  // monotone in both
+      const auto [low, high] = std::minmax({std::pow(base.low, exponent.low), std::pow(base.low, exponent.high), std::pow(base.high, exponent.low), std::pow(base.high, exponent.high)});
+      return between(low, high, true);
+    }
     if (base.low < 0 || exponent.low != exponent.high) {
-      if (base.low > 0) return between(0, kInf, true);
       const bool even = exponent.low == exponent.high && std::fmod(exponent.low, 2) == 0;
       return between(even ? 0 : -kInf, kInf);
     }

@@ -31,6 +31,9 @@ bool all_finite(const Tensor& t) {
 bool is_zero(double x) { return x == 0; }
 bool is_negative(double x) { return x < 0; }
 
+/// Whether all numbers of a value are whole.
+bool is_whole(const Graph& g, NodeId id) { return g[id].dtype == DType::Int || (g[id].op == Op::ToReal && g[g[id].inputs[0]].dtype == DType::Int); }
+
 std::vector<Doubt> doubts(const Graph& g, const ParamRanges& ranges) {
   const std::vector<Interval> range = intervals(g, ranges);
   std::vector<Doubt> out;
@@ -44,7 +47,8 @@ std::vector<Doubt> doubts(const Graph& g, const ParamRanges& ranges) {
     if (n.op == Op::Exp && x.high > kLargestExponent) out.push_back({id, n.inputs[0], "an exponential can overflow", [](double v) { return v > kLargestExponent; }, true});
     if (n.op == Op::Pow) {
       const Interval& p = range[n.inputs[1]];
-      if (x.low < 0 && (p.low != p.high || std::floor(p.low) != p.low)) out.push_back({id, n.inputs[0], "a broken power can meet a negative number", is_negative});
+      const bool whole = is_whole(g, n.inputs[1]);
+      if (x.low < 0 && !whole && (p.low != p.high || std::floor(p.low) != p.low)) out.push_back({id, n.inputs[0], "a broken power can meet a negative number", is_negative});
       else if (p.low < 0 && x.has_zero()) out.push_back({id, n.inputs[0], "a negative power can meet zero", is_zero});
     }
   }

@@ -45,7 +45,11 @@ void check_usage(const TrainCommand& command) {
   }
   if (!command.budget.empty()) parse_time("--budget", command.budget);
   if (!command.tune.empty()) parse_time("--tune", command.tune);
-  std::error_code ignored;  // said now, not after a tokenizer was trained
+  // said now, not after a tokenizer was trained
+  for (const std::string& file : {command.init, command.warm_start, command.replay, command.sources.valid, command.sources.tokenizer}) {
+    if (!file.empty() && !rt::exists(file)) throw rt::FileError(fmt::format("{}: there is no such file", file));
+  }
+  std::error_code ignored;
   if (std::filesystem::exists(command.out, ignored) && !std::filesystem::is_directory(command.out, ignored)) {
     throw rt::FileError(fmt::format("{}: --out expects a folder, which is made if it is not there; this is a file", command.out));
   }

@@ -36,7 +36,7 @@ uint64_t permuted(uint64_t i, uint64_t n, uint64_t key) {
 
 Windows::Windows(const TokenData& data, uint32_t T) : data_(&data), T_(T) {
   if (data.ids.size() < uint64_t{T} + 1 || T == 0) {
-    throw DataError(fmt::format("{}: {} token ids, and one window of T = {} needs {}; give more text, or train with a smaller T (--set T={})",
+    throw DataError(fmt::format("{}: {} token ids, and one window of T = {} needs {}; give more text, or take a smaller T (--set T={})",
                                 data.name, data.ids.size(), T, uint64_t{T} + 1,
                                 data.ids.size() > 2 ? std::bit_floor(data.ids.size() - 1) : 1));
   }

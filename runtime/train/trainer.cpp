@@ -235,6 +235,9 @@ class Trainer {
     report.elapsed_s = elapsed();
     warn(metrics_->evaluation(report));
     sink_.evaluation(report);
+    for (size_t i = 0; i < report.values.losses.size(); ++i) {
+      if (!std::isfinite(report.values.losses[i])) warn(fmt::format("on the held-out text '{}' is {}: it says nothing about the model", m_.losses[i], report.values.losses[i]));
+    }
     result_.evaluation = report.values;
     return true;
   }

@@ -157,7 +157,7 @@ TEST_CASE("windows: T inputs, targets shifted by one") {
   CHECK(targets.back() == 40);
   CHECK(Windows(counting(40), 10).length() == 10);
   CHECK(message_of([&] { Windows(counting(40), 64); }) ==
-        "counting.bin: 40 token ids, and one window of T = 64 needs 65; give more text, or train with a smaller T (--set T=32)");
+        "counting.bin: 40 token ids, and one window of T = 64 needs 65; give more text, or take a smaller T (--set T=32)");
 }
 
 TEST_CASE("order: sequential wraps, shuffled is a permutation in every epoch") {

@@ -26,6 +26,7 @@ Lines loss(const std::string& equation) {
 TEST_CASE("names") {
   CHECK(block("y = x + scann").at(0) == "17:9 error unknown name 'scann'");
   CHECK(block("scan = x\ny = x + scann").at(0) == "18:9 error unknown name 'scann'; did you mean 'scan'?");
+  CHECK(block("n = 0.9 * n + x") == Lines{"17:11 error 'n' has no value yet; a recurrence reads an earlier position, as in n[t-1]"});
   CHECK(block("sca = x\ny = x + sac").at(0) == "18:9 error unknown name 'sac'; did you mean 'sca'?");
   CHECK(block("y = silux(x)") == Lines{"17:5 error unknown function or layer 'silux'; did you mean 'silu'?"});
   CHECK(block("y = x @ M.T").at(0) == "17:9 error unknown name 'M.T'; write transpose(M)");
@@ -108,7 +109,8 @@ TEST_CASE("ends") {
         Lines{"17:39 error 'x' is read past the end of an axis of 6 (at t = 5, u = 1): a condition must exclude it"});
   CHECK(block("y[t,i] = sum(u in 0..2 | t + u < 6: x[t+u,i])").empty());
   CHECK(block("y[t] = tokens[t-1]") ==
-        Lines{"17:15 error 'tokens' is read before the start of an axis of 6 (at t = 0): a condition must exclude it"});
+        Lines{"17:15 error 'tokens' is read before the start of an axis of 6 (at t = 0): a condition must exclude it, or tokens[start] = .. say what is there"});
+  CHECK(block("y[t] = x[t,t]") == Lines{"17:12 error the position 't' stands on an axis of 4: 'x' is [b, t, 4] here, and has one index for each axis"});
   CHECK(block("tokens[start] = 3\ny[t] = tokens[t-1]").empty());
   CHECK(block("y[t] = where(t > 0, tokens[t-1], 0)").empty());
   CHECK(block("y[t] = where(t > 0, 0, tokens[t-1])").size() == 1);
@@ -167,6 +169,10 @@ TEST_CASE("sections") {
   CHECK(with("d = 4", "d = 'd / 2'").at(0) == "6:1 error size 'd' is defined by itself");
   CHECK(with("d = 4", "d = 0").at(0) == "6:1 error size 'd' is 0; a size is a whole number from 1 to 2147483647");
   CHECK(with("T = 6\n", "").at(0) == "2:2 error [dims] needs 'T', the positions of a sequence");
+  CHECK(with("\"linear(d, d)\"", "{ init = \"zeros\" }").at(0).find("error 'zeros' says how a parameter begins, and not what it is") != std::string::npos);
+  CHECK(with("linear(d, d)", "dense(d, d)") == Lines{"20:6 error unknown layer 'dense'; there are groupnorm, layernorm, linear, rmsnorm, scalar, table, tensor, vector"});
+  CHECK(with("[loss]\n", "[loss]\nall = 'ce'\nce = 'cross_entropy(logits, targets)'\n") == Lines{"30:8 error the term 'ce' stands below; terms use terms above them", "31:1 note here"});
+  CHECK(with("x = blocks(x)\nlogits = x @ transpose(embed)\n'''", "x = blocks(x)\n").at(0).find("error this text is never closed") != std::string::npos);
   CHECK(with("linear(d, d)", "linnear(d, d)").at(0) == "20:6 error unknown layer 'linnear'; did you mean 'linear'?");
   const Lines large = with("d = 4", "d = 100000");
   REQUIRE(large.size() > 1);
@@ -284,6 +290,7 @@ TEST_CASE("phases") {
   cpuflow::ir::Diagnostics diagnostics;
   CHECK_NOTHROW(cpuflow::frontend::load_model_text(text.text(), "small.toml", {}, diagnostics, options));
   CHECK_FALSE(diagnostics.has_errors());
+  CHECK(phase("share = 1\nconstants = { tau = 3 }") == Lines{"31:15 error [constants] has no 'tau'"});
   CHECK(phase("share = 1\nconstants = 3").at(0) == "31:1 error 'constants' must be a table, not a number");
 }
 
@@ -341,6 +348,8 @@ TEST_CASE("overrides") {
   CHECK(complaints(text, {{"dd", "3"}}) == Lines{"1:1 error the model has no size or constant 'dd'; did you mean 'd'?"});
   CHECK(complaints(text, {{"train.lrr", "3"}}) == Lines{"1:1 error [train] has no key 'lrr'; did you mean 'lr'?"});
   CHECK(complaints(text, {{"train.learning_rate", "3"}}) == Lines{"1:1 error [train] has no key 'learning_rate'; did you mean 'lr'?"});
+  CHECK(complaints(text, {{"lr", "1e-3"}}) == Lines{"1:1 error the model has no size or constant 'lr'; did you mean 'train.lr'?"});
+  CHECK(complaints(text, {{"d", "64,L=3"}}) == Lines{"1:3 error one setting is one value: separate settings with spaces, as in --set d=64 L=3"});
   CHECK(complaints(text, {{"d", "[]"}}) == Lines{"1:3 error size 'd' is one whole number; only [constants] hold lists"});
   CHECK(complaints(text, {{"T", "[3, 4]"}}) == Lines{"1:3 error size 'T' is one whole number; only [constants] hold lists"});
   CHECK(complaints(text, {{"d", ""}}) == Lines{"1:3 error expected a value, found the end of the line"});
