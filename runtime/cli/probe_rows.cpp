@@ -79,7 +79,7 @@ bool rows_agree(const codegen::Executable& exe, const codegen::JitRecord& code, 
   if (options.use_cache && options.exec == codegen::Exec::Orc) cache = codegen::ObjectCache::open(options.cache_dir, options.cache_limit_bytes);
   std::string ranges;  // are no part of the code
   for (const codegen::ParamInfo& p : exe.manifest.params) ranges += fmt::format("{} {} {}\n", p.offset, p.low, p.high);
-  const std::string key = fmt::format("{}-rows3-{:016x}", code.hash, XXH3_64bits(ranges.data(), ranges.size()));  // another number with every change of what is measured
+  const std::string key = fmt::format("{}-rows4-{:016x}", code.hash, XXH3_64bits(ranges.data(), ranges.size()));  // another number with every change of what is measured
   std::string kept;
   if (!cache.get(key, kept)) {
     kept = fmt::format("{:.6g}", measured(exe));
