@@ -52,6 +52,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"compensate_sums", "after everything that recognises prefix sums", compensate_sums, For::Float32},
       {"count_micro_batches", "nothing behind it may see that what it multiplies with is 1", count_micro_batches},
       {"save_activations", "last: what the backward pass reads is known", save_activations, For::Bf16},
+      {"save_masked", "last: what the backward pass reads is known", save_masked, For::Float32},
   };
   return passes;
 }

@@ -18,8 +18,9 @@ bool is_constant(const Graph& g, NodeId id) { return g[id].op == Op::Constant; }
 
 class Saver {
  public:
-  explicit Saver(const Graph& in)
-      : in_(in), users_(users_of(in)), recurrent_(cycles(in, [](const Node& n) { return n.from[0].kind == AxisKind::Layer; })) {
+  /// rounded: copies are, and factors alone bear to be read so; else a copy is the value itself.
+  Saver(const Graph& in, bool rounded)
+      : in_(in), rounded_(rounded), users_(users_of(in)), recurrent_(cycles(in, [](const Node& n) { return n.from[0].kind == AxisKind::Layer; })) {
     std::vector<NodeId> results, gradients;
     for (const Output& o : in.outputs) (o.name.starts_with("grad.") ? gradients : results).push_back(o.node);
     forward_ = reachable(in, results);
@@ -27,6 +28,7 @@ class Saver {
     for (NodeId id = 0; id < in.size(); ++id) backward_[id] = backward_[id] && !forward_[id];
     find_saved();
     find_masked();
+    if (!rounded_) return;
     find_scaled();
     find_computed();
   }
@@ -97,7 +99,7 @@ class Saver {
       for (NodeId x : in_[id].inputs) {
         if (!forward_[x] || !is_large(origin(x))) continue;
         auto [it, fresh] = read.try_emplace(origin(x), true);
-        it->second = it->second && bears(id, x);
+        it->second = it->second && (!rounded_ || bears(id, x));
       }
     }
     for (const auto& [x, all] : read) {
@@ -199,7 +201,7 @@ class Saver {
 
   /// What the backward pass reads in the place of x, if it reads a copy of it.
   NodeId copy_of(Graph& out, NodeId x, const std::vector<NodeId>& map) const {
-    if (saved_.count(x)) return out.unary(Op::Saved, map[x]);
+    if (saved_.count(x)) return rounded_ ? out.unary(Op::Saved, map[x]) : map[x];
     if (const auto it = scaled_.find(x); it != scaled_.end()) {
       const NodeId of = copy_of(out, it->second.of, map);
       return it->second.r == kNoNode ? of : out.binary(Op::Mul, of, map[it->second.r]);
@@ -220,6 +222,7 @@ class Saver {
   };
 
   const Graph& in_;
+  bool rounded_;
   std::vector<std::vector<NodeId>> users_;
   std::vector<int> recurrent_;  // recurrences over positions
   mutable std::map<NodeId, bool> factors_;  // what is known of is_factor
@@ -230,13 +233,21 @@ class Saver {
 
 }  // namespace
 
-Graph save_activations(const Graph& in) {
-  const Saver saver(in);
+namespace {
+
+Graph with_copies(const Graph& in, bool rounded) {
+  const Saver saver(in, rounded);
   return rewrite(in, [&](Graph& out, const Node& n, NodeId id, const std::vector<NodeId>& map) {
     Node node = n;
     for (size_t i = 0; i < node.inputs.size(); ++i) node.inputs[i] = saver.instead(out, id, in[id].inputs[i], map);
     return out.add(std::move(node));
   });
 }
+
+}  // namespace
+
+Graph save_activations(const Graph& in) { return with_copies(in, true); }
+
+Graph save_masked(const Graph& in) { return with_copies(in, false); }
 
 }  // namespace cpuflow::passes

@@ -15,4 +15,8 @@ namespace cpuflow::passes {
 /// Requires: nothing behind it looks for the form of gradients.  Ensures: the same values but for rounding.
 ir::Graph save_activations(const ir::Graph& in);
 
+/// For programs of float32: where the backward pass reads x only where conditions hold, and (x where they hold, else 0), it reads the latter alone,
+/// so that one of the two is kept.  Requires: as above.  Ensures: the same values.
+ir::Graph save_masked(const ir::Graph& in);
+
 }  // namespace cpuflow::passes

@@ -157,10 +157,11 @@ TEST_CASE("an exponential that is kept in bf16 and otherwise only summed is roug
 }
 
 TEST_CASE("attention keeps one value of two positions for the backward pass") {
-  for (const char* name : {"gpt2", "llama"}) {
+  for (const auto& [name, precision] : {std::pair("gpt2", "bf16"), {"llama", "bf16"}, {"gpt2", "fp32"}, {"llama", "fp32"}}) {
+    INFO(name << ", " << precision);
     cli::CompileOptions options;
     options.model = std::string(CPUFLOW_SOURCE_DIR "/modeldefs/") + name + ".toml";
-    options.overrides = {{cli::kPrecisionSetting, "bf16"}};
+    options.overrides = {{cli::kPrecisionSetting, precision}};
     options.run = options.rows = false;
     const cli::CompiledModel model = cli::compile_model(options);
     const auto of_two_positions = [](const ir::Buffer& b) {
