@@ -22,7 +22,7 @@ struct CompileOptions {
   std::string model;                             // a path, or the name of a model of the zoo
   std::map<std::string, std::string> overrides;  // --set
   bool fuse = true;                              // --unfused: false
-  uint32_t wide = 0;                             // columns from which on products are used while they are made; 0: the compiler's choice
+  int64_t threshold_divisor = 1;                 // sizes from which on values are treated as large are divided by it: tests of small models pass them
   std::string target;                            // "": this machine's best
   codegen::Exec exec = codegen::Exec::Orc;
   std::vector<std::string> freeze;               // name patterns of parameters that keep their values

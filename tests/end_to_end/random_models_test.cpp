@@ -218,27 +218,27 @@ void check_gradients(const cli::CompiledModel& model, const cli::PassInputs& inp
 }
 
 /// Products of rounded numbers, on the best target here.
-void check_bf16(const std::string& path, int64_t tile_rows, uint32_t wide, const Values& expected, const cli::PassInputs& inputs, Complaints& out) {
+void check_bf16(const std::string& path, int64_t tile_rows, int64_t divisor, const Values& expected, const cli::PassInputs& inputs, Complaints& out) {
   cli::CompileOptions options;
   options.model = path;
   options.opt_level = 0;
-  options.wide = wide;
+  options.threshold_divisor = divisor;
   options.overrides = {{cli::kPrecisionSetting, "bf16"}, {cli::kTilesSetting, std::to_string(tile_rows)}};
   const cli::CompiledModel model = cli::compile_model(options);
   compare_schedules(model.exe, inputs, expected, model.target.name + ", bf16", out, kBf16);
 }
 
-/// One way to compile a model, against the interpreter's values; tile_rows 0: one tile is high enough; wide: columns from which on products are used while they are made.
-void check_code(const std::string& path, const std::string& target, bool fuse, int64_t tile_rows, uint32_t wide, const RandomModel& written, const Values& expected, const cli::PassInputs& inputs, Complaints& out) {
+/// One way to compile a model, against the interpreter's values; tile_rows 0: one tile is high enough; divisor: of the sizes from which on values are large.
+void check_code(const std::string& path, const std::string& target, bool fuse, int64_t tile_rows, int64_t divisor, const RandomModel& written, const Values& expected, const cli::PassInputs& inputs, Complaints& out) {
   cli::CompileOptions options;
   options.model = path;
   options.opt_level = 0;  // what clang optimises is not in question
   options.target = target;
   options.fuse = fuse;
-  options.wide = wide;
+  options.threshold_divisor = divisor;
   options.overrides = {{cli::kTilesSetting, std::to_string(tile_rows)}};
   cli::CompiledModel model = cli::compile_model(options);
-  const std::string how = target + (fuse ? ", fused" : ", unfused") + (tile_rows > 0 ? fmt::format(", tiles of {}", tile_rows) : "") + fmt::format(", wide from {}", wide);
+  const std::string how = target + (fuse ? ", fused" : ", unfused") + (tile_rows > 0 ? fmt::format(", tiles of {}", tile_rows) : "") + fmt::format(", thresholds divided by {}", divisor);
   if (written.causal && !model.exe.manifest.causal) out.push_back(how + ": rows do not agree with the whole");
   if (!written.causal) model.exe.manifest.causal = false;  // the future can be too faint for the probe of small weights; sampling asks the audit
   compare_schedules(model.exe, inputs, expected, how, out);
@@ -264,12 +264,12 @@ Complaints complaints_about(const RandomModel& written, const std::string& path,
   check_gradients(model, inputs, expected, seed, out);
   const bool avx512 = ir::runs_here(model.target), avx2 = ir::runs_here(ir::target_by_name("avx2"));
   const int64_t tile_rows = 1 + seed % 5;  // what one tile leaves to the next
-  const uint32_t wide = 2 + seed % 13;  // products of so few columns as if they were wide
-  check_code(path, "portable", true, 0, wide, written, expected, inputs, out);
-  if (avx2) check_code(path, "avx2", true, tile_rows, 2 + seed % 7, written, expected, inputs, out);
-  check_code(path, seed % 2 || !avx2 ? "portable" : "avx2", false, 0, 0, written, expected, inputs, out);
-  if (avx512) check_code(path, "avx512", seed % 4 != 0, seed % 3 == 0 ? 0 : 1 + seed % 4, 0, written, expected, inputs, out);
-  if (!written.jumps) check_bf16(path, seed % 2 ? 0 : tile_rows, seed % 2 ? wide : 0, expected, inputs, out);  // rounding changes which side of a jump a number is on
+  const int64_t divisor = 40 << seed % 5;  // from 12 to 0 columns on, products are wide
+  check_code(path, "portable", true, 0, divisor, written, expected, inputs, out);
+  if (avx2) check_code(path, "avx2", true, tile_rows, 64 << seed % 7, written, expected, inputs, out);
+  check_code(path, seed % 2 || !avx2 ? "portable" : "avx2", false, 0, 1, written, expected, inputs, out);
+  if (avx512) check_code(path, "avx512", seed % 4 != 0, seed % 3 == 0 ? 0 : 1 + seed % 4, 1, written, expected, inputs, out);
+  if (!written.jumps) check_bf16(path, seed % 2 ? 0 : tile_rows, seed % 2 ? divisor : 1, expected, inputs, out);  // rounding changes which side of a jump a number is on
   codegen::JitOptions jit = model.jit;
   jit.opt_level = 0;
   if (!avx512 && seed % 8 == 0) codegen::compile_to_llvm(model.cpp, "random", jit);

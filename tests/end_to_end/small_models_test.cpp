@@ -25,14 +25,14 @@ void check_against_interpreter(const std::string& text) {
   struct Way {
     bool fuse;
     const char* tile_rows;
-    uint32_t wide;
+    int64_t threshold_divisor;
   };
-  for (const auto& [fuse, tile_rows, wide] : {Way{true, "0", 0}, {true, "1", 0}, {true, "3", 2}, {false, "0", 0}}) {
-    INFO((fuse ? "fused" : "unfused") << ", rows of a tile: " << tile_rows << ", wide from: " << wide);
+  for (const auto& [fuse, tile_rows, divisor] : {Way{true, "0", 1}, {true, "1", 1}, {true, "3", 256}, {false, "0", 1}}) {
+    INFO((fuse ? "fused" : "unfused") << ", rows of a tile: " << tile_rows << ", thresholds divided by: " << divisor);
     cli::CompileOptions options;
     options.model = folder / "model.toml";
     options.fuse = fuse;
-    options.wide = wide;
+    options.threshold_divisor = divisor;
     options.overrides = {{cli::kTilesSetting, tile_rows}};
     const cli::CompiledModel model = cli::compile_model(options);
     const cli::PassInputs inputs = example_inputs(model.exe.manifest, 7);
