@@ -13,7 +13,8 @@ namespace cpuflow::rt {
 namespace {
 
 constexpr uint64_t kHeldOutPercent = 5;
-constexpr size_t kHoldOutFrom = 20;  // documents
+constexpr size_t kHoldOutFrom = 20;      // documents
+constexpr size_t kHoldOutBytes = 20000;  // of a single document
 
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
@@ -61,7 +62,27 @@ Documents split_documents(std::string text, std::string_view separator, const st
   return out;
 }
 
+namespace {
+
+/// The end of one text, from the line that begins behind 95 of its 100 parts on.
+HeldOut hold_out_end(std::string_view text) {
+  HeldOut out;
+  const size_t least = text.size() / 100 * (100 - kHeldOutPercent), line = text.find('\n', least);
+  const size_t begin = line == std::string_view::npos ? text.size() : line + 1;
+  out.train.push_back(text.substr(0, begin));
+  if (begin < text.size()) {
+    out.valid.push_back(text.substr(begin));
+    out.rule = fmt::format("held out: the end of the one document, from byte {} of {} on", begin, text.size());
+  } else {
+    out.rule = "held out: nothing of the one document, whose end is one line; evaluate on a file of your own (--valid FILE)";
+  }
+  return out;
+}
+
+}  // namespace
+
 HeldOut hold_out(const Documents& documents) {
+  if (documents.texts.size() == 1 && documents.texts[0].size() >= kHoldOutBytes) return hold_out_end(documents.texts[0]);
   HeldOut out;
   std::string_view smallest;
   uint64_t smallest_hash = std::numeric_limits<uint64_t>::max();

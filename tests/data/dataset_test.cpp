@@ -73,6 +73,18 @@ TEST_CASE("held-out documents: by their text only, and never none of many") {
   const HeldOut none = hold_out(split_documents("only one", kDefaultSeparator, "x"));
   CHECK(none.train.size() == 1);
   CHECK(has(none.rule, "--valid FILE"));
+
+  std::string lines;
+  for (int i = 0; lines.size() < 30000; ++i) lines += "line " + std::to_string(i) + "\n";
+  const Documents whole = split_documents(lines, kDefaultSeparator, "x");
+  const HeldOut end = hold_out(whole);
+  REQUIRE(end.valid.size() == 1);
+  CHECK(std::string(end.train[0]) + std::string(end.valid[0]) == std::string(whole.texts[0]));
+  CHECK(end.train[0].back() == '\n');
+  CHECK(end.valid[0].size() > 1000);
+  CHECK(end.valid[0].size() <= 1600);
+  CHECK(has(end.rule, "the end of the one document"));
+  CHECK(has(hold_out(split_documents(std::string(30000, 'x'), kDefaultSeparator, "x")).rule, "--valid FILE"));
 }
 
 TEST_CASE("encoding: an end after each document, bytes counted") {
