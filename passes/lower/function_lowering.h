@@ -135,11 +135,34 @@ class FunctionLowering {
   void cut_loops_to_tiles();
 
   // regions (regions.cpp)
+  struct RegionPlan {
+    std::optional<ir::Axis> row;
+    int direction = 0;
+    std::vector<size_t> members;
+  };
+  struct PartPlan {
+    int cycle = -1;
+    ir::Axis layer;
+    int direction = +1;
+    std::vector<RegionPlan> regions;
+  };
   void find_layer_homes();
   void assign_parts();
   void assign_regions();
+
+  // groups (groups.cpp)
+  struct Grouping;
+  bool waits_for(size_t statement, size_t other) const;
+  bool is_ready(const Grouping& grouping, size_t statement) const;
+  bool is_cycle_ready(const Grouping& grouping, int cycle) const;
+  std::set<ir::NodeId> wide_reads(const Grouping& grouping, const Statement& s) const;
+  bool reads_same_element(const ir::Nest& nest, const ir::Store& store) const;
+  int nest_to_join(Grouping& grouping, size_t statement) const;
+  void place(Grouping& grouping, size_t statement);
+  bool place_rows(Grouping& grouping);
+  bool place_whole(Grouping& grouping);
+  ir::Region grouped(const RegionPlan& plan);
   void form_groups();
-  void form_groups(int part, int region, const std::vector<size_t>& members);
 
   // joint_products (joint_products.cpp)
   void join_products();
@@ -214,17 +237,6 @@ class FunctionLowering {
   std::vector<int> layer_home_;           // the layer cycle whose loop a value is computed in, or -1
   std::map<int, ir::Axis> cycle_axis_;    // layer axis of each layer cycle
   std::map<int, int> cycle_direction_;
-  struct RegionPlan {
-    std::optional<ir::Axis> row;
-    int direction = 0;
-    std::vector<size_t> members;
-  };
-  struct PartPlan {
-    int cycle = -1;
-    ir::Axis layer;
-    int direction = +1;
-    std::vector<RegionPlan> regions;
-  };
   int64_t held_bytes(const RegionPlan& region) const;
   bool is_full(const PartPlan& plan, int region, const std::vector<size_t>& unit) const;
   std::vector<PartPlan> parts_;
