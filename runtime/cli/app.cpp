@@ -19,6 +19,7 @@
 #include "ir/diagnostics.h"
 #include "runtime/atomic_file.h"
 #include "runtime/cli/command.h"
+#include "runtime/cli/model_options.h"
 #include "runtime/data/data_error.h"
 #include "runtime/train/errors.h"
 
@@ -41,6 +42,9 @@ std::vector<std::string> spread_settings(int argc, char** argv) {
       args.push_back("--set");
     else if (args.empty() || args.back() != "--set")
       settings = arg == "--set";
+    if (!args.empty() && args.back() == "--set" && arg.find('=') == std::string::npos) {
+      throw not_a_setting(arg);
+    }
     args.push_back(arg);
   }
   return args;
@@ -140,6 +144,7 @@ int run_command(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     const std::vector<CLI::App*> chosen = app.get_subcommands();
     const std::string command = chosen.empty() ? "" : " " + chosen[0]->get_name();
+    if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr && command == " sample") throw UsageError("sample: the prompt is one text: write it in quotes, as in sample runs/mine \"Once upon a time\"");
     return fail(kUsage, fmt::format("cpuflowc{}: error: {}\nUsage with an example: cpuflowc{} --help", command, e.what(), command));
   }
   return status.code;

@@ -39,7 +39,7 @@ std::map<std::string, std::string> parse_settings(const std::vector<std::string>
   for (const std::string& setting : settings) {
     const size_t equals = setting.find('=');
     if (equals == std::string::npos || equals == 0) {
-      throw UsageError(fmt::format("--set: expected name=value, found '{}'; for example: --set d=32 train.lr=1e-3", setting));
+      throw not_a_setting(setting);
     }
     std::string value = setting.substr(equals + 1);  // text may stand in quotes, as in a model file
     if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') && value.back() == value.front()) value = value.substr(1, value.size() - 2);
@@ -120,6 +120,10 @@ CLI::Validator whole_number() {
         return fits ? "" : fmt::format("expected a whole number from 0 to {}, found '{}'", std::numeric_limits<uint64_t>::max(), text);
       },
       "");
+}
+
+UsageError not_a_setting(const std::string& text) {
+  return UsageError(fmt::format("--set: expected NAME=VALUE without spaces, as in --set d=32 train.lr=1e-3, found '{}'", text));
 }
 
 void note_perplexity(const codegen::Manifest& manifest) {

@@ -44,6 +44,9 @@ std::map<std::string, std::string> parse_settings(const std::vector<std::string>
 /// compile_model, with its warnings printed.
 CompiledModel compile_and_warn(const CompileOptions& options);
 
+/// What to throw for a text after --set that has no `=`.
+UsageError not_a_setting(const std::string& text);
+
 /// Says that no perplexity will be printed, where no loss has one.
 void note_perplexity(const codegen::Manifest& manifest);
 
