@@ -140,6 +140,7 @@ class Builder {
     for (int later = 0; later <= std::min<int64_t>(kLatest, program_.T - 1) && cross_entropy_ < 0; ++later) {
       Frame f = frame();
       f.hidden.clear();
+      f.calls = 1;  // values keep the names and places that the model gives them
       for (const char* name : {"logits", "targets"}) f.vars[name] = model_.vars.at(name);
       const std::string ahead = std::to_string(later), nll = "logsumexp(v: logits[b,t,v]) - logits[b,t,targets[b,t" + (later > 0 ? "+" + ahead : "") + "]]";
       const std::optional<Value> v = run("cross-entropy", {later == 0 ? "nll_[b,t] = " + nll : "nll_ = mean(b, t | t < T - " + ahead + ": " + nll + ")"}, f);
