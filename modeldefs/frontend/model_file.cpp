@@ -41,6 +41,7 @@ class Reader {
       sections["phase"] = [&](auto& k, auto& v) { read_phases(toml_, k, v, file_); };
       sections["allow"] = [&](auto& k, auto& v) { allow(k, v); };
     }
+    for (const auto& [key, node] : TomlReader::entries(toml_.root())) file_.sections_at[std::string(key->str())] = toml_.at(*key);
     dispatch(toml_.root(), library_ ? "the library" : "a model file", sections);
   }
 
@@ -50,7 +51,6 @@ class Reader {
   void dispatch(const toml::table& table, const std::string& where, const std::map<std::string, Handler>& handlers) {
     for (const auto& [key, node] : TomlReader::entries(table)) {
       auto it = handlers.find(std::string(key->str()));
-      if (&table == &toml_.root()) file_.sections_at[std::string(key->str())] = toml_.at(*key);
       if (it != handlers.end()) {
         it->second(*key, *node);
       } else {

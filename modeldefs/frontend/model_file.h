@@ -77,7 +77,7 @@ struct Phase {
   std::vector<std::string> freeze;         // name patterns of parameters that keep their values
   std::map<std::string, double> settings;  // of [train], changed
   std::map<std::string, double> constants; // of [constants], changed: weights of losses
-  std::map<std::string, ir::SourceLoc> at = {};  // of the values, by key
+  std::map<std::string, ir::SourceLoc> at = {}, constants_at = {};  // of the values, by key
 };
 
 /// A model file, parsed: nothing is evaluated yet.

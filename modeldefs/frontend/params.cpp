@@ -4,7 +4,9 @@
 #include "modeldefs/frontend/fault.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
+#include <string_view>
 
 namespace cpuflow::frontend {
 
@@ -24,6 +26,8 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   for (size_t i = 0; i < shape.size(); ++i) out += (i > 0 ? ", " : "") + std::to_string(shape[i]);
   return out + "]";
 }
+
+constexpr std::array<std::string_view, 5> kInits = {"normal", "uniform", "constant", "zeros", "ones"};
 
 /// normal(mean, deviation), uniform(low, high), constant(value), zeros, ones.
 ParamInfo init_of(const Expr& e, const SizeMap& sizes) {
@@ -125,8 +129,8 @@ const LayerDef* Params::layer_def(const Expr& kind) const {
   if (it != layers_.end()) return it->second;
   std::vector<std::string> known = {"vector", "scalar", "tensor"};
   for (const auto& [name, def] : layers_) known.push_back(name);
-  for (const char* init : {"zeros", "ones", "normal", "uniform", "constant"}) {
-    if (kind.name == init) throw Fault{kind.at, "'" + kind.name + "' says how a parameter begins, and not what it is: W = { kind = \"linear(d, d)\", init = \"zeros\" }"};
+  if (std::find(kInits.begin(), kInits.end(), kind.name) != kInits.end()) {
+    throw Fault{kind.at, "'" + kind.name + "' says how a parameter begins, and not what it is: W = { kind = \"linear(d, d)\", init = \"zeros\" }"};
   }
   std::string near = suggestion(kind.name, known), all;
   std::sort(known.begin(), known.end());

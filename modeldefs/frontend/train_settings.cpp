@@ -157,7 +157,7 @@ void read_phase(const TomlReader& toml, const toml::table& table, Phase& phase) 
       if (constants == nullptr) continue;
       for (const auto& [constant, number] : TomlReader::entries(*constants)) {
         phase.constants[std::string(constant->str())] = toml.number(*constant, *number);
-        phase.at[std::string(constant->str())] = toml.at(*constant);
+        phase.constants_at[std::string(constant->str())] = toml.at(*constant);
       }
     } else {
       toml.unknown(*key, "[[phase]]", {"share", "steps", "freeze", "constants", "lr", "min_lr", "weight_decay", "clip", "warmup_steps"});
@@ -229,6 +229,10 @@ void read_phases(const TomlReader& toml, const toml::key& key, const toml::node&
 }
 
 void check_phases(const ModelFile& file, ir::Diagnostics& diagnostics) {
+  std::vector<std::string> constants;
+  for (const SizeEntry& e : file.sizes) {
+    if (e.constant) constants.push_back(e.name);
+  }
   for (const Phase& phase : file.phases) {
     TrainSettings train = file.train;
     Places at = file.train_at;
@@ -236,12 +240,8 @@ void check_phases(const ModelFile& file, ir::Diagnostics& diagnostics) {
     if (auto lr = phase.settings.find("lr"); lr != phase.settings.end()) train.lr = lr->second;
     if (auto min_lr = phase.settings.find("min_lr"); min_lr != phase.settings.end()) train.min_lr = min_lr->second;
     if (changes_rates(phase)) check_rates(train, at, diagnostics);
-    for (const auto& [name, value] : phase.constants) {
-      std::vector<std::string> known;
-      for (const SizeEntry& e : file.sizes) {
-        if (e.constant) known.push_back(e.name);
-      }
-      if (std::find(known.begin(), known.end(), name) == known.end()) diagnostics.error(phase.at.at(name), "[constants] has no '" + name + "'" + suggestion(name, known));
+    for (const auto& [name, at_name] : phase.constants_at) {
+      if (std::find(constants.begin(), constants.end(), name) == constants.end()) diagnostics.error(at_name, "[constants] has no '" + name + "'" + suggestion(name, constants));
     }
   }
 }

@@ -1,5 +1,7 @@
 #include "modeldefs/frontend/unused.h"
 
+#include "modeldefs/frontend/evaluator.h"
+
 #include <algorithm>
 #include <set>
 
@@ -79,7 +81,7 @@ void warn_of_unused(const ModelFile& file, ir::Diagnostics& diagnostics) {
     diagnostics.warning(size.at, "nothing reads '" + size.name + "'" + (layers ? "; a block runs once unless it says repeat = \"L\"" : ""));
   }
   for (const BlockDef& block : file.blocks) {
-    const bool gives = std::any_of(block.forward.begin(), block.forward.end(), [](const Statement& s) { return std::any_of(s.targets.begin(), s.targets.end(), [](const Expr& t) { return (t.is(Expr::Kind::Index) ? t.args[0] : t).is_name("x"); }); });
+    const bool gives = std::any_of(block.forward.begin(), block.forward.end(), [](const Statement& s) { return std::any_of(s.targets.begin(), s.targets.end(), [](const Expr& t) { return target_name(t) == "x"; }); });
     if (!gives) diagnostics.warning(block.at, "no equation of '" + block.name + "' gives 'x' a value, so the block gives back what it got");
     if (!names.calls(block.name)) diagnostics.warning(block.at, "nothing runs '" + block.name + "', and its parameters are not there; an equation of the model does, as in x = " + block.name + "(x)");
   }

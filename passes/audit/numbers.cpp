@@ -3,8 +3,8 @@
 #include "passes/audit/audits.h"
 
 #include <cmath>
-#include <set>
 #include <functional>
+#include <set>
 
 namespace cpuflow::passes::audit {
 using namespace ir;

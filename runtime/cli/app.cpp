@@ -42,9 +42,7 @@ std::vector<std::string> spread_settings(int argc, char** argv) {
       args.push_back("--set");
     else if (args.empty() || args.back() != "--set")
       settings = arg == "--set";
-    if (!args.empty() && args.back() == "--set" && arg.find('=') == std::string::npos) {
-      throw not_a_setting(arg);
-    }
+    if (!args.empty() && args.back() == "--set" && arg.find('=') == std::string::npos) throw not_a_setting(arg);
     args.push_back(arg);
   }
   return args;
@@ -144,7 +142,7 @@ int run_command(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     const std::vector<CLI::App*> chosen = app.get_subcommands();
     const std::string command = chosen.empty() ? "" : " " + chosen[0]->get_name();
-    if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr && command == " sample") throw UsageError("sample: the prompt is one text: write it in quotes, as in sample runs/mine \"Once upon a time\"");
+    if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr && app.got_subcommand("sample")) throw UsageError("sample: the prompt is one text: write it in quotes, as in sample runs/mine \"Once upon a time\"");
     return fail(kUsage, fmt::format("cpuflowc{}: error: {}\nUsage with an example: cpuflowc{} --help", command, e.what(), command));
   }
   return status.code;

@@ -156,7 +156,6 @@ void Sampler::check(std::span<const uint32_t> prompt, const SampleOptions& optio
         fmt::format("the prompt has {} tokens, and the model has positions for T = {}; give a shorter prompt", prompt.size(), m.T));
   }
   for (const uint32_t id : prompt) {
-    if (id >= m.V) throw DataError(fmt::format("the prompt has the token {}, which is not below the model's V = {}", id, m.V));
     if (options.ids > 0 && id >= options.ids) throw DataError(fmt::format("the prompt has the token {}, and only those below {} stand for text", id, options.ids));
   }
   if (options.look_ahead > 0 && !m.head) throw std::invalid_argument("look-ahead needs a model that was compiled with a head");
