@@ -5,6 +5,7 @@
 #include "modeldefs/frontend/train_settings.h"
 
 #include <algorithm>
+#include <cctype>
 #include <functional>
 
 namespace cpuflow::frontend {
@@ -361,6 +362,17 @@ ModelFile read_model_file(std::shared_ptr<const ir::SourceText> source, bool lib
   return file;
 }
 
+namespace {
+
+/// `64,L=3`; in `max(4, T == 8)` the comma separates arguments.
+bool holds_another_setting(const std::string& text) {
+  const size_t comma = text.find(','), equals = text.find('=', std::min(comma, text.size()));
+  if (equals == std::string::npos || text.substr(equals, 2) == "==") return false;
+  return std::all_of(text.begin() + static_cast<long>(comma) + 1, text.begin() + static_cast<long>(equals), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '.' || c == ' '; });
+}
+
+}  // namespace
+
 void apply_overrides(ModelFile& file, const std::map<std::string, std::string>& overrides, ir::Diagnostics& diagnostics) {
   for (const auto& [key, text] : overrides) {
     auto source = std::make_shared<ir::SourceText>(ir::SourceText{"--set", key + "=" + text});
@@ -380,7 +392,7 @@ void apply_overrides(ModelFile& file, const std::map<std::string, std::string>& 
       continue;
     }
     it->at = whole;
-    if (const size_t comma = text.find(','); comma != std::string::npos && text.find('=', comma) != std::string::npos) {
+    if (holds_another_setting(text)) {
       diagnostics.error(part, "one setting is one value: separate settings with spaces, as in --set d=64 L=3");
       continue;
     }

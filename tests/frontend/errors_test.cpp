@@ -350,6 +350,7 @@ TEST_CASE("overrides") {
   CHECK(complaints(text, {{"train.learning_rate", "3"}}) == Lines{"1:1 error [train] has no key 'learning_rate'; did you mean 'lr'?"});
   CHECK(complaints(text, {{"lr", "1e-3"}}) == Lines{"1:1 error the model has no size or constant 'lr'; did you mean 'train.lr'?"});
   CHECK(complaints(text, {{"d", "64,L=3"}}) == Lines{"1:3 error one setting is one value: separate settings with spaces, as in --set d=64 L=3"});
+  CHECK(complaints(text, {{"d", "max(4, T == 8)"}, {"H", "where(T <= 8, 2, 1)"}}).empty());
   CHECK(complaints(text, {{"d", "[]"}}) == Lines{"1:3 error size 'd' is one whole number; only [constants] hold lists"});
   CHECK(complaints(text, {{"T", "[3, 4]"}}) == Lines{"1:3 error size 'T' is one whole number; only [constants] hold lists"});
   CHECK(complaints(text, {{"d", ""}}) == Lines{"1:3 error expected a value, found the end of the line"});
