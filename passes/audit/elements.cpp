@@ -95,7 +95,7 @@ bool renamed(const Node& n, size_t i, const Axis& a, Axis& out) {
 
 }  // namespace
 
-Elements::Elements(const Graph& graph, Apart apart) : g_(graph), known_(graph.size()), axes_(graph.size()), count_(graph.size(), 1), values_(graph.size()), decided_(graph.size()) {
+Elements::Elements(const Graph& graph, Apart apart) : g_(graph), known_(graph.size()), axes_(graph.size()), count_(graph.size(), 1), values_(graph.size()), decided_(graph.size()), exact_(graph.size()) {
   for (NodeId id = 0; id < g_.size(); ++id) {
     const Node& n = g_[id];
     known_[id] = n.op != Op::Param && n.op != Op::Input && n.op != Op::Random;
@@ -109,13 +109,21 @@ Elements::Elements(const Graph& graph, Apart apart) : g_(graph), known_(graph.si
 }
 
 void Elements::evaluate() {
-  Graph known = g_;
-  known.outputs.clear();
+  Graph known;
+  std::vector<NodeId> there(g_.size(), kNoNode);
   for (NodeId id = 0; id < g_.size(); ++id) {
-    if (known_[id] && element_count(g_[id].axes) <= static_cast<uint64_t>(kMostElements)) known.outputs.push_back({std::to_string(id), id});
+    if (!known_[id]) continue;
+    Node copy = g_[id];
+    for (NodeId& i : copy.inputs) i = there[i];
+    if (copy.op == Op::Constant && copy.dtype == DType::Real) copy.value = static_cast<double>(static_cast<float>(copy.value));  // as in generated code
+    there[id] = known.add(std::move(copy));
+    if (element_count(g_[id].axes) <= static_cast<uint64_t>(kMostElements)) known.outputs.push_back({std::to_string(id), there[id]});
   }
   for (auto& [name, tensor] : interpret(known, {}, {})) values_[std::stoul(name)] = std::move(tensor);
-  for (NodeId id = 0; id < g_.size(); ++id) decided_[id] = !values_[id].data.empty() && same_in_batch(values_[id]) && same_in_float(id);
+  for (NodeId id = 0; id < g_.size(); ++id) {
+    decided_[id] = !values_[id].data.empty() && same_in_batch(values_[id]) && same_in_float(id);
+    exact_[id] = exact_in_float(id);
+  }
 }
 
 /// Whether all sequences have the same numbers: elements have no index along the batch.
@@ -132,16 +140,47 @@ bool Elements::same_in_batch(const Tensor& t) {
   return true;
 }
 
-/// Whether a comparison of real numbers says the same of their float32 values, which generated code compares.
+/// Whether float32 arithmetic, which is that of generated code, finds exactly these numbers: each step does from exact ones, rounds correctly, and need not.
+bool Elements::exact_in_float(NodeId id) const {
+  const Node& n = g_[id];
+  const std::vector<double>& v = values_[id].data;
+  if (n.dtype != DType::Real) return decided_[id];
+  if (v.empty() || std::any_of(v.begin(), v.end(), [](double x) { return std::isfinite(x) && static_cast<double>(static_cast<float>(x)) != x; })) return false;
+  if (!std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId in) { return exact_[in]; })) return false;
+  switch (n.op) {
+    case Op::Exp:
+    case Op::Log:
+    case Op::Tanh:
+    case Op::Sigmoid:
+    case Op::Erf:
+    case Op::Softplus:
+    case Op::Sin:
+    case Op::Cos:
+    case Op::Prod:
+      return false;
+    case Op::Div: {  // becomes a multiplication
+      const std::vector<double>& by = values_[n.inputs[1]].data;
+      int exponent = 0;
+      return std::all_of(by.begin(), by.end(), [&](double x) { return std::abs(std::frexp(x, &exponent)) == 0.5; });
+    }
+    case Op::Sum:
+    case Op::Cumsum: {  // on the way, in any order
+      const std::vector<double>& terms = values_[n.inputs[0]].data;
+      double size = 0;
+      for (const double x : terms) size += std::abs(x);
+      return size <= 0x1p24 && std::all_of(terms.begin(), terms.end(), [](double x) { return x == std::floor(x); });
+    }
+    default:
+      return true;
+  }
+}
+
+/// Whether a value follows from choices (indices, conditions) that are the same where real numbers are float32 values.
 bool Elements::same_in_float(NodeId id) const {
   const Node& n = g_[id];
-  if (n.op != Op::Lt && n.op != Op::Le && n.op != Op::Eq && n.op != Op::Ne) return true;
-  for (const NodeId in : n.inputs) {
-    if (g_[in].dtype != DType::Real) continue;
-    const std::vector<double>& v = values_[in].data;
-    if (std::any_of(v.begin(), v.end(), [](double x) { return std::isfinite(x) && static_cast<double>(static_cast<float>(x)) != x; })) return false;
-  }
-  return true;
+  if (!std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId in) { return decided_[in]; })) return false;
+  const bool chooses = n.dtype != DType::Real || n.op == Op::Mod || n.op == Op::FloorDiv;
+  return !chooses || std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId in) { return g_[in].dtype != DType::Real || exact_[in]; });
 }
 
 /// Whether a known value chooses: an index, a condition, or a mask of zeros and ones.

@@ -52,6 +52,7 @@ class Elements {
   using Coordinates = std::vector<std::pair<ir::Axis, int64_t>>;
   void evaluate();
   static bool same_in_batch(const ir::Tensor& t);
+  bool exact_in_float(ir::NodeId id) const;
   bool same_in_float(ir::NodeId id) const;
   bool is_index(ir::NodeId id) const;
   std::optional<bool> truth(const Element& e) const;
@@ -67,6 +68,7 @@ class Elements {
   std::vector<int64_t> count_;
   std::vector<ir::Tensor> values_;  // of known nodes
   std::vector<bool> decided_;       // for each node: values_ are those that generated code finds, in every sequence
+  std::vector<bool> exact_;         // for each node: to the last digit, and so is what follows from them
 };
 
 }  // namespace cpuflow::passes::audit

@@ -43,6 +43,7 @@ struct Form {
   int64_t size = 1;  // of chunks: positions
   int places = 0;    // whose difference it is
   int64_t unit = 1;  // positions of a step
+  double every = 1;  // of choices, and of how many there are: positions in which a place is chosen again, and in which a count grows by one
 
   bool is_place() const { return kind == Kind::Place || kind == Kind::Chunk || kind == Kind::Rest; }
   double positions() const { return shift * static_cast<double>(kind == Kind::Chunk ? size : unit); }
@@ -109,7 +110,7 @@ class Forms {
   /// What is compared with the form, or read there, is another matter on its other side.
   void look_at(NodeId id, NodeId at) {
     const Form& f = form_[at];
-    if (f.kind == Kind::Number || f.kind == Kind::Other) cannot_ = true;
+    if (f.kind == Kind::Number || f.kind == Kind::Count || f.kind == Kind::Other) cannot_ = true;
     shift_[id] += (f.positions() + static_cast<double>(f.unit - 1)) * layers(at);
     chunks_ = std::min(std::lcm(chunks_, std::lcm(f.size, f.unit)), 2 * kMostChunk);
   }
@@ -126,18 +127,57 @@ class Forms {
     }
     const double free = (a.kind == Kind::Free ? magnitude(n.inputs[0]) : 0) + (b.kind == Kind::Free ? magnitude(n.inputs[1]) : 0);
     const bool whole = a.is_place() || b.is_place();
-    if (!whole && (a.kind == Kind::Choice || b.kind == Kind::Choice)) return {Kind::Choice};
+    const double every = common(together(a), together(b));
+    if (!whole && (a.kind == Kind::Choice || b.kind == Kind::Choice)) return choice(every);
     if (!whole) {  // how many there are, against a number
       if (a.kind != Kind::Free && b.kind != Kind::Free) return {Kind::Other};
-      shift_[id] = free * layers(id);
-      return {Kind::Choice};
+      shift_[id] = (free + a.shift + b.shift) * every * layers(id);
+      return choice(every);
     }
     if (a.places + b.places > 2 || (a.kind != Kind::Free && !a.is_place()) || (b.kind != Kind::Free && !b.is_place())) return {Kind::Other};
-    const double step = static_cast<double>(std::max({a.kind == Kind::Chunk ? a.size : a.unit, b.kind == Kind::Chunk ? b.size : b.unit}));
+    // numbers of chunks of two lengths part by one in their least common multiple; beside them a place in a chunk is a number up to the chunk's length
+    auto rises_in = [](const Form& f) { return f.kind == Kind::Chunk ? f.size : f.unit; };
+    auto up_to = [](const Form& f, const Form& beside) { return f.kind == Kind::Rest && beside.is_place() && beside.kind != Kind::Rest ? static_cast<double>(f.size) : 0; };
+    const bool alike = !a.is_place() || !b.is_place() || (a.kind == b.kind && rises_in(a) == rises_in(b));
+    const double apart = free + up_to(a, b) + up_to(b, a) + (alike ? 0 : a.shift + b.shift);
     look_at(id, n.inputs[0]);
     look_at(id, n.inputs[1]);
-    shift_[id] += free * step * layers(id);
-    return {Kind::Choice};
+    shift_[id] += apart * static_cast<double>(std::lcm(rises_in(a), rises_in(b))) * layers(id);
+    return choice(every);
+  }
+
+  static Form choice(double every) {
+    Form out{Kind::Choice};
+    out.every = every;
+    return out;
+  }
+
+  /// The least common multiple, if it is one.
+  static double common(double a, double b) {
+    const bool whole = a == std::floor(a) && b == std::floor(b) && std::max(a, b) < 1e6;
+    return whole ? static_cast<double>(std::lcm(static_cast<int64_t>(a), static_cast<int64_t>(b))) : a * b;
+  }
+
+  /// In how many positions what the form says of one is said again.
+  static double together(const Form& f) { return f.is_place() ? static_cast<double>(std::lcm(f.size, f.unit)) : f.every; }
+
+  /// A choice, or a count, of several: they meet at common multiples.
+  Form of_all(Kind kind, const Node& n) const {
+    Form out{kind};
+    for (const NodeId i : n.inputs) {
+      out.shift += form_[i].shift;
+      if (form_[i].kind == Kind::Choice || form_[i].kind == Kind::Count) out.every = common(out.every, form_[i].every);
+    }
+    return out;
+  }
+
+  /// A multiple of a count, by one number that is known.
+  Form scaled(Form count, NodeId by) const {
+    const Interval& size = range_[by];
+    if (size.low != size.high || size.low == 0 || !std::isfinite(size.low)) return {Kind::Number};
+    count.every /= std::min(std::abs(size.low), 1.0);
+    count.shift *= std::abs(size.low);
+    return count;
   }
 
   Form sum(const Node& n) const {
@@ -159,7 +199,7 @@ class Forms {
   Form integer(const Node& n) const {
     const Form& a = in(n, 0);
     const bool choices = std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return form_[i].kind == Kind::Choice || form_[i].kind == Kind::Free; });
-    if (choices && (n.op == Op::Max2 || n.op == Op::Min2 || n.op == Op::Mul || n.op == Op::Select || n.op == Op::Rename || n.op == Op::Stop)) return {Kind::Choice};
+    if (choices && (n.op == Op::Max2 || n.op == Op::Min2 || n.op == Op::Mul || n.op == Op::Select || n.op == Op::Rename || n.op == Op::Stop)) return of_all(Kind::Choice, n);
     if (!std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return form_[i].kind == Kind::Free || form_[i].is_place() || (n.op == Op::Select && form_[i].kind == Kind::Choice); })) return {Kind::Other};
     switch (n.op) {
       case Op::Neg:
@@ -216,19 +256,30 @@ class Forms {
       if (n.op == Op::Lt || n.op == Op::Le || n.op == Op::Eq || n.op == Op::Ne) return compared(id, n);
       const bool choices = std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return form_[i].kind == Kind::Choice || form_[i].kind == Kind::Free; });
       const bool logic = n.op == Op::And || n.op == Op::Or || n.op == Op::Not || n.op == Op::Select || n.op == Op::Rename;
-      return {choices && logic ? Kind::Choice : Kind::Other};
+      return choices && logic ? of_all(Kind::Choice, n) : Form{Kind::Other};
     }
     const bool choice = in(n, 0).kind == Kind::Choice || in(n, 0).kind == Kind::Count;
-    if (n.op == Op::ToReal && choice) return {Kind::Count};
+    if (n.op == Op::ToReal && choice) return of_all(Kind::Count, n);
     if (n.op == Op::ToReal && in(n, 0).is_place()) return in(n, 0);
     const bool places = std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return form_[i].kind == Kind::Free || form_[i].is_place(); });
     if (places && (n.op == Op::Add || n.op == Op::Sub)) return sum(n);
     if (places && (n.op == Op::Neg || n.op == Op::Rename || n.op == Op::Stop)) return in(n, 0);
     const bool counts = std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return form_[i].kind == Kind::Free || form_[i].kind == Kind::Choice || form_[i].kind == Kind::Count; });
-    if (counts && (n.op == Op::Max2 || n.op == Op::Min2 || n.op == Op::Mul)) return {Kind::Count};
-    if (choice && (n.op == Op::Sum || n.op == Op::Rename || n.op == Op::Stop)) return {Kind::Count};
+    const int free = in(n, 0).kind == Kind::Free ? 0 : n.inputs.size() > 1 && in(n, 1).kind == Kind::Free ? 1 : -1;
+    if (counts && n.op == Op::Mul) return free < 0 ? of_all(Kind::Count, n) : scaled(in(n, 1 - static_cast<size_t>(free)), n.inputs[static_cast<size_t>(free)]);
+    if (counts && (n.op == Op::Max2 || n.op == Op::Min2)) return free < 0 ? of_all(Kind::Count, n) : shifted(in(n, 1 - static_cast<size_t>(free)), n.inputs[static_cast<size_t>(free)]);
+    if (choice && (n.op == Op::Sum || n.op == Op::Rename || n.op == Op::Stop)) return of_all(Kind::Count, n);
     if (n.op == Op::Gather) return {Kind::Other};
-    if (n.op == Op::Select && in(n, 0).kind == Kind::Choice && in(n, 1).kind == Kind::Free && in(n, 2).kind == Kind::Free) return {Kind::Count};  // a mask
+    if (n.op == Op::Select && in(n, 0).kind == Kind::Choice && in(n, 1).kind == Kind::Free && in(n, 2).kind == Kind::Free) return mask(n);
+    return {Kind::Number};
+  }
+
+  /// One of two numbers: as many of them as there are choices, if one is 0.
+  Form mask(const Node& n) const {
+    for (const size_t side : {1, 2}) {
+      const Interval& none = range_[n.inputs[side]];
+      if (none.low == 0 && none.high == 0) return scaled(of_all(Kind::Count, n), n.inputs[3 - side]);
+    }
     return {Kind::Number};
   }
 

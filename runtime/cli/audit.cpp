@@ -128,17 +128,26 @@ Sizes load_sizes(const Source& source, const Overrides& overrides) {
     if (fresh) it->second = try_load(source, with(sized, "T", positions));
     return it->second;
   };
+  // The first number of positions from `size` on at which the model exists and none of its other sizes is the same; T where there is none below.
+  auto size_from = [&](int64_t size) {
+    constexpr int64_t kMostTries = 64;  // chunks of more positions are seen with all
+    for (const int64_t last = std::min(size + kMostTries, T); size < last; ++size) {
+      size = free_size(all, size);
+      if (size < T && at(size)) return size;
+    }
+    return T;
+  };
   // How many positions are looked at, for what `part` takes of a model; `shows`: whether these are enough.
   auto positions = [&](auto&& part, bool& shows) -> int64_t {
     const Model whole = part(all);
     for (int64_t fewer = kFewPositions; fewer < T; fewer *= 2) {  // a chunk or a window of more positions than there are is another equation
-      const std::optional<Model>& start = at(free_size(all, fewer));
+      const std::optional<Model>& start = at(size_from(fewer));
       const std::optional<int64_t> enough = start ? passes::audit::positions_that_show(whole.graph, part(*start).graph) : std::nullopt;
-      if (enough && std::max(*enough, fewer) < T) return free_size(all, std::max(*enough, fewer));
+      if (enough && std::max(*enough, fewer) < T) return size_from(std::max(*enough, fewer));
     }
     if (T <= kMostPositions) return T;
     shows = false;
-    return free_size(all, kFewPositions);
+    return size_from(kFewPositions);
   };
   const int64_t few_loss = positions([](const Model& m) { return m; }, out.loss_shows), few = positions(logits_of, out.model_shows);
   const int64_t more = free_size(all, few + few / 2 + 1);
@@ -146,7 +155,6 @@ Sizes load_sizes(const Source& source, const Overrides& overrides) {
   out.loss = at(few_loss);
   out.model = at(few);
   if (grows) out.longer = at(more);
-  if (!out.model || !out.loss) out.loss = out.model = out.full;
   const Overrides quick = quick_sizes(source, with(sized, "T", few), *out.model);
   out.numbers = try_load(source, with(quick, "T", few));
   if (grows) out.longer_numbers = try_load(source, with(quick, "T", more));

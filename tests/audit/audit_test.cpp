@@ -76,6 +76,9 @@ TEST_CASE("what leaks at later positions only, or at one size, is no proof") {
         std::string("w[t,s in 0..T] = relu(max(t + 0.5 - s, t - 60.5))\nf[t,i] = sum(s: w[t,s] * x[s,i])\nx = x + f"),
         std::string("f[t,i] = sum(s | t == 5, s == (t % 16) * 16: x[s,i])\nx = x + f"),
         std::string("n[t] = sum(s in 0..T | s <= t: 1.0)\nf[t,i] = sum(s | n[t] > 20, s > t + 20: x[s,i])\nx = x + f"),
+        "n[t] = sum(s in 0..T | s <= t, s % 10 == 0: 1)\n" + ahead + "x = x + where(n[t] > 7, f, 0)",  // a count that grows slowly
+        "n[t] = sum(s in 0..T | s <= t: 1)\n" + ahead + "x = x + where(n[t] * 0.03125 > 2, f, 0)", ahead + "x = x + where(t // 10 > t % 10 + 5, f, 0)",
+        ahead + "x = x + where(t // 8 > t // 10 + 1, f, 0)",  // chunks that part slowly
         std::string("f[t,i] = sum(k in 60..62, s | s == t + k: x[s,i])\nx = x + f"), std::string("f[t,i] = sum(s | s >= t, s <= t + late: x[s,i])\nx = x + f")}) {
     INFO(block);
     AuditModel model = honest();
@@ -92,6 +95,33 @@ TEST_CASE("what leaks at later positions only, or at one size, is no proof") {
   std::string text = batch.text();
   text.replace(text.find("B = 2"), 5, "B = 4");
   CHECK(finding(audited(text), "causality").verdict == Verdict::Refuted);
+}
+
+TEST_CASE("a leak of a model of whole chunks is shown at fewer of them") {
+  AuditModel model = honest();
+  model.block = "m[n in 0..T / 8, i] = 0.9 * m[n-1,i] + sum(t | t // 8 == n: x[t,i])\nr[t,i] = m[t // 8, i]\nx = x + W(r)";
+  std::string text = model.text();
+  text.replace(text.find("T = 16"), 6, "T = 256");
+  const cli::AuditReport report = audited(text);
+  CHECK(report.positions < 256);
+  CHECK(finding(report, "causality").verdict == Verdict::Refuted);
+}
+
+TEST_CASE("choices of numbers that float32 does not have are no proof") {
+  for (const char* block : {"n[t] = min(floor(t + 0.99999999), 15)\ny[t,i] = x[n[t],i]\nx = x + y", "n[t] = floor((3e7 + t) - 3e7 + 0.5)\ny[t,i] = x[n[t],i]\nx = x + y",
+                            "k[t,s in 0..T] = 1 - (t - s)^2 * 1e-9\nn = argmax(k)\ny[t,i] = x[n[t],i]\nx = x + y", "k[t,s in 0..T] = 1 - (t - s)^2 * 1e-9\nbest = topk(k, 1)\nf[t,i] = sum(s: best[t,s] * x[s,i])\nx = x + f",
+                            "n[t] = floor(log(t + 1) / log(2))\ny[t,i] = x[n[t],i]\nx = x + y"}) {
+    INFO(block);
+    AuditModel model = honest();
+    model.block = block;
+    CHECK(verdict(model, "causality") != "proved");
+  }
+  for (const char* block : {"n[t] = floor(t / 4 + 0.25)\ny[t,i] = x[n[t],i]\nx = x + y", "f[t,i] = sum(s | s <= 0.75 * t: 0.3 * x[s,i])\nx = x + W(f)", "f[t,i] = sum(s | s <= t, s > t - 2.3: x[s,i])\nx = x + W(f)"}) {
+    INFO(block);
+    AuditModel model = honest();
+    model.block = block;
+    CHECK(verdict(model, "causality") == "proved");
+  }
 }
 
 TEST_CASE("ordinary conditions show everything at few positions") {
