@@ -261,8 +261,8 @@ Value Params::tensor(const ParamEntry& entry, const Place& place, const ParamOpt
   made.info.trainable = options.trainable;
 
   const LayerRun& run = place.run;
-  bool per_layer = run.count > 1 && place.prefix.find("{layer}") != std::string::npos;
-  if (!per_layer) made.run = LayerRun{run.first, 1, run.repeated, {}};
+  const bool of_layers = place.prefix.find("{layer}") != std::string::npos, per_layer = run.count > 1 && of_layers;
+  if (!per_layer) made.run = LayerRun{of_layers ? run.first : 0, 1, run.repeated, {}};  // without, all layers have one
   made.name = per_layer ? place.prefix : ir::with_layer(place.prefix, run.first);
 
   Value value;
@@ -296,7 +296,13 @@ Value Params::tensor(const ParamEntry& entry, const Place& place, const ParamOpt
   value.node = nodes_.graph.add(std::move(node));
   nodes_.graph.set_name(value.node, place.prefix, entry.at);
   if (per_layer && layers[0] != run.axis) value.node = nodes_.rename(value.node, layers, {run.axis});
-  if (!made.name.empty()) made_.push_back(std::move(made));
+  if (made.name.empty()) return value;
+  for (int64_t layer = 0; layer < made.run.count; ++layer) {
+    const std::string name = ir::with_layer(made.name, made.run.first + layer);
+    const auto [other, fresh] = by_name_.try_emplace(name, made_.size());
+    if (!fresh) throw Fault{entry.at, "'" + name + "' is one of several layers' in one place, and of one layer or of others in the other: these cannot be one tensor; give one another name", {{made_[other->second].at, "its other place"}}};
+  }
+  made_.push_back(std::move(made));
   return value;
 }
 

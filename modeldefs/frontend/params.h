@@ -79,7 +79,10 @@ class Params {
   };
   /// For a scratch evaluation: the parameters made so far, and back to them.
   size_t count() const { return made_.size(); }
-  void forget(size_t count) { made_.resize(count); }
+  void forget(size_t count) {
+    made_.resize(count);
+    std::erase_if(by_name_, [&](const auto& named) { return named.second >= count; });
+  }
 
  private:
   struct Place;
@@ -98,6 +101,7 @@ class Params {
   const std::map<std::string, const LayerDef*>& layers_;
   int64_t positions_;
   std::vector<Made> made_;
+  std::map<std::string, size_t> by_name_;  // of each layer: which of these
 };
 
 }  // namespace cpuflow::frontend

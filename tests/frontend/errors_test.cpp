@@ -218,6 +218,8 @@ TEST_CASE("parameters") {
   CHECK(params("h = \"vector(d, d)\"").at(0) == "20:6 error a vector has one size, as in vector(d)");
   CHECK(params("h = { kind = \"vector(3)\", name = \"embed.weight\" }").at(0) ==
         "20:1 error 'embed.weight' is [3] here and [8, 4] elsewhere");
+  CHECK(params("h = { kind = \"tensor(d, d)\", name = \"of.{layer}\" }\ni = { kind = \"tensor(d, d)\", name = \"of.1\" }").at(0) ==
+        "21:1 error 'of.1' is one of several layers' in one place, and of one layer or of others in the other: these cannot be one tensor; give one another name");
 }
 
 TEST_CASE("a parameter is used where its 'when' does not hold") {
