@@ -38,6 +38,7 @@ class PlaceWalker {
  private:
   void nest(const Nest& n) {
     seen_.clear(), set_.clear();
+    if (n.nonzeros) place(n.nonzeros->of, Access::Read);
     for (const Store& s : n.stores) {
       const bool sets = s.how == Store::How::Set && !s.accumulate;
       expression(s.value);

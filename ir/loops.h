@@ -4,6 +4,7 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -93,11 +94,20 @@ constexpr double neutral_element(Store::How how) {
   return how == Store::How::Max ? -infinity : how == Store::How::Min ? infinity : how == Store::How::Prod ? 1 : 0;
 }
 
+/// The steps of a loop at which a number is not 0, of which there are at most so many.
+struct Nonzeros {
+  Axis loop;
+  Place of;
+  int64_t most = 0;
+  auto operator<=>(const Nonzeros&) const = default;
+};
+
 /// Loops over `loops`, outermost first.  Those from `reduced` on are reduction loops.  The loop `lane` (-1: none) runs in vector lanes.
 struct Nest {
   Axes loops;
   size_t reduced = 0;
   int lane = -1;
+  std::optional<Nonzeros> nonzeros;  // the only steps of a loop that run: what the stores add at the others is 0
   std::vector<Store> stores;
 };
 

@@ -239,6 +239,15 @@ class LoopParser : LineScanner {
     take_word("reduces");
     n.reduced = static_cast<size_t>(setting("from"));
     n.lane = static_cast<int>(setting("lanes"));
+    if (accept_word("where")) {
+      Nonzeros some;
+      some.loop = axis();
+      for (const char* w : {"is", "one"}) take_word(w);
+      some.most = setting("of");
+      for (const char* w : {"nonzeros", "of"}) take_word(w);
+      some.of = place();
+      n.nonzeros = some;
+    }
     return n;
   }
 

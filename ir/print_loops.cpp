@@ -97,7 +97,8 @@ class Printer {
   }
 
   void nest(const Nest& n, const std::string& reaches, const std::string& in, const char* where = "") {
-    out_ += fmt::format("{}{}nest [{}] reduces from {} lanes {}{}\n", in, where, axes(n.loops), n.reduced, n.lane, reaches);
+    const std::string nonzeros = n.nonzeros ? fmt::format(" where {} is one of {} nonzeros of {}", n.nonzeros->loop.str(), n.nonzeros->most, place(n.nonzeros->of)) : "";
+    out_ += fmt::format("{}{}nest [{}] reduces from {} lanes {}{}{}\n", in, where, axes(n.loops), n.reduced, n.lane, nonzeros, reaches);
     for (const Store& st : n.stores) {
       out_ += fmt::format("{}  {} {}{} {}{}\n", in, place(st.place), how_name(st.how), st.accumulate ? " into" : "", expr(st.value), label(st.node));
     }

@@ -301,7 +301,20 @@ class Verifier {
   void nest(const Nest& n) {
     if (by_row_) enter_row();
     enter(n.loops);
+    if (n.nonzeros) nonzeros(n);
     stores(n);
+  }
+
+  void nonzeros(const Nest& n) {
+    const Nonzeros& some = *n.nonzeros;
+    const int loop = index_of(n.loops, some.loop);
+    check(loop >= 0 && loop != n.lane, fmt::format("some steps of {} run, which is no loop of the nest, or runs in lanes", some.loop.str()));
+    check(some.most >= 1 && some.most <= some.loop.size, fmt::format("{} steps of {}", some.most, some.loop.str()));
+    for (size_t inner = static_cast<size_t>(loop) + 1; inner < n.loops.size(); ++inner) check(!mentions(some.of, n.loops[inner]), "which steps of a loop run depends on a loop inside it");
+    check(std::none_of(some.of.indices.begin(), some.of.indices.end(), [](const Index& i) { return i.computed != kNone; }), called(some.of.buffer) + ": which steps run depends on computed places");
+    check(p_.buffers[some.of.buffer].dtype == DType::Real, called(some.of.buffer) + " holds no real numbers, of which some are 0");
+    read(some.of);
+    for (const Store& s : n.stores) check(s.how == Store::How::Sum && (s.accumulate || !mentions(s.place, some.loop)), called(s.place.buffer) + " is not added up over the steps that do not run");
   }
 
   void stores(const Nest& n) {

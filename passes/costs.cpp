@@ -16,7 +16,8 @@ double count(const Axes& axes) {
 }
 
 void add_nest(const LoopProgram& p, const Nest& nest, double rows, RegionCosts& c) {
-  const double iterations = count(nest.loops) * rows;
+  const double run = nest.nonzeros ? static_cast<double>(nest.nonzeros->most) / nest.nonzeros->loop.size : 1;  // of the steps
+  const double iterations = count(nest.loops) * rows * run;
   std::set<ExprId> seen;
   std::set<Place> stored;
   std::vector<ExprId> open;

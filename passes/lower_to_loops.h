@@ -1,6 +1,7 @@
 #pragma once
 #include "ir/graph.h"
 #include "ir/loops.h"
+#include "passes/nonzeros.h"
 
 #include <map>
 #include <string>
@@ -22,6 +23,7 @@ struct LowerOptions {
   int64_t least_tile = 128;             // rows of a tile of large values, as far as there are so many; `tile` where nothing is summed over rows
   int64_t second_cache_floats = 512 * 1024;  // of the target: matrices that it does not hold are read from beyond once a tile
   uint32_t wide = 512;                  // columns of a product that is used while it is made: rows of fewer stay in the first cache until they are read
+  int64_t terms_at_once = kTermsAtOnce;
   int64_t large_floats = 640 * 1024;    // a value of more floats a sequence is not stored whole, unless the gradient that is made with it is as large
   int64_t vocabulary = 0;               // tokens are below this
   uint64_t param_floats = 0;

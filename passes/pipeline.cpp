@@ -16,6 +16,7 @@
 #include "passes/merge_linear_maps.h"
 #include "passes/normalise_sums.h"
 #include "passes/restrict_rows.h"
+#include "passes/restrict_to_chosen.h"
 #include "passes/save_activations.h"
 #include "passes/solve_scatters.h"
 #include "passes/split_choices.h"
@@ -50,6 +51,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"split_choices", "before sums are brought into their form: what is left is a sum of two factors", split_choices},
       {"normalise_gradient_sums", "the sums that gradients brought", normalise_sums},
       {"compensate_sums", "after everything that recognises prefix sums", compensate_sums, For::Float32},
+      {"restrict_to_chosen", "after everything that brings sums into their form: a condition stands inside of them now", restrict_to_chosen},
       {"count_micro_batches", "nothing behind it may see that what it multiplies with is 1", count_micro_batches},
       {"save_activations", "last: what the backward pass reads is known", save_activations, For::Bf16},
       {"save_masked", "last: what the backward pass reads is known", save_masked, For::Float32},

@@ -441,15 +441,12 @@ class NestEmitter {
     }
   }
 
-  /// The number of outer loops that do not reduce.
+  /// The number of outer loops that do not reduce: inside of all others, each step combines with the same element.
   int reduce_depth(const Store& s) const {
-    int d = 0;
-    for (const Axis& a : nest_.loops) {
-      bool mentioned = false;
-      for (const Index& i : s.place.indices) mentioned = mentioned || i.along(a) != 0 || (i.computed != kNone && mentions(i.computed, a));
-      if (!mentioned && !(s.how == Store::How::Set && !s.accumulate)) break;
-      ++d;
-    }
+    int d = static_cast<int>(nest_.loops.size());
+    if (s.how == Store::How::Set && !s.accumulate) return d;
+    auto mentioned = [&](const Index& i) { return i.along(nest_.loops[static_cast<size_t>(d - 1)]) != 0 || (i.computed != kNone && mentions(i.computed, nest_.loops[static_cast<size_t>(d - 1)])); };
+    while (d > 0 && std::none_of(s.place.indices.begin(), s.place.indices.end(), mentioned)) --d;
     return d;
   }
 
@@ -498,10 +495,29 @@ class NestEmitter {
     }
   }
 
+  /// Of the loop around which the steps of another are known.
+  int depth_of_nonzeros() {
+    int depth = 0;
+    for (Index i : nest_.nonzeros->of.indices) {
+      std::erase_if(i.terms, [&](const auto& term) { return term.first == nest_.nonzeros->loop; });
+      depth = std::max(depth, depth_of_index(i));
+    }
+    return depth;
+  }
+
+  void find_nonzeros(int depth) {
+    const Nonzeros& some = *nest_.nonzeros;
+    const Names::Trip steps = names_.trip(some.loop, reaches_);
+    line(depth, fmt::format("int nonzero[{}];", some.loop.size));
+    line(depth, fmt::format("const int nonzeros = kernel::find_nonzeros({} + {}, {}, {}, {}, nonzero);", names_.own_buffer(some.of.buffer), names_.offset(some.of, &some.loop, {}),
+                            stride_along(p_, some.of, some.loop), steps.first, steps.last));
+  }
+
   void loops(int depth) {
     const int all = static_cast<int>(nest_.loops.size());
     const bool inside_lane = lane_ && depth > nest_.lane;
     temporaries(depth);
+    if (nest_.nonzeros && depth == depth_of_nonzeros()) find_nonzeros(depth);
     for (size_t i = 0; i < nest_.stores.size(); ++i) {
       const Store& s = nest_.stores[i];
       if (reduce_depth(s) != depth || depth == all) continue;
@@ -529,6 +545,11 @@ class NestEmitter {
       line(depth, fmt::format("kernel::for_lanes{}[&]<class V>(int {}) __attribute__((always_inline)) {{", lanes, v));
       loops(depth + 1);
       line(depth, "});");
+    } else if (nest_.nonzeros && axis == nest_.nonzeros->loop) {
+      line(depth, "for (int nth = 0; nth < nonzeros; ++nth) {");
+      line(depth + 1, fmt::format("const int {} = nonzero[nth];", v));
+      loops(depth + 1);
+      line(depth, "}");
     } else {
       line(depth, fmt::format("for (int {} = {}; {} < {}; ++{}) {{", v, count.first, v, count.last, v));
       if (depth == nest_.lane) line(depth + 1, "using V = float;");

@@ -245,6 +245,19 @@ KERNEL_INLINE bool any_true(vi mask) {
              mask, [](auto a, auto b) __attribute__((always_inline)) { return a | b; }) != 0;
 }
 KERNEL_INLINE bool any_true(bool condition) { return condition; }
+/// Bit i: lane i of a mask.
+KERNEL_INLINE uint32_t bits_of_lanes(vi mask) {
+#if defined(__clang__)
+  typedef bool Bits __attribute__((ext_vector_type(kLanes)));
+  const Bits bits = __builtin_convertvector(mask, Bits);
+  if constexpr (kLanes == 16) return bits_as<unsigned short>(bits);
+  else return bits_as<unsigned char>(bits) & ((1u << kLanes) - 1);
+#else
+  uint32_t bits = 0;
+  for (int i = 0; i < kLanes; ++i) bits |= static_cast<uint32_t>(mask[i] & 1) << i;
+  return bits;
+#endif
+}
 KERNEL_INLINE float hsum(float x) { return x; }
 KERNEL_INLINE float hprod(float x) { return x; }
 KERNEL_INLINE float hmax(float x) { return x; }

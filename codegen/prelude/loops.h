@@ -139,6 +139,21 @@ inline void shift(float* first, long n, long history, long stride) {
   for (long i = 0; i < history * stride; ++i) first[i] = first[i + n * stride];
 }
 
+/// Where x is not 0, of x[first] to x[last - 1], ascending; how many.
+template <class T>
+inline int find_nonzeros(const T* x, long stride, int first, int last, int* at) {
+  int count = 0, i = first;
+  if (stride == 1) {
+    for (; i + kLanes <= last; i += kLanes) {
+      for (uint32_t bits = bits_of_lanes(load<vf>(x + i) != 0.0f); bits != 0; bits &= bits - 1) at[count++] = i + __builtin_ctz(bits);
+    }
+  }
+  for (; i < last; ++i) {
+    if (static_cast<float>(x[i * stride]) != 0.0f) at[count++] = i;
+  }
+  return count;
+}
+
 /// Index of the largest of n values; the lowest among equals.
 inline int argmax(const float* x, long stride, int n) {
   int best = 0;

@@ -63,6 +63,8 @@ class FunctionLowering {
   ir::NodeId strip_views(ir::NodeId id) const;
   bool is_product(ir::NodeId id) const;
   bool is_summed_as_product(ir::NodeId id) const;  // the multiplication of one, and of nothing else
+  ir::NodeId chosen_terms(ir::NodeId sum) const;
+  bool is_chosen_term(ir::NodeId id) const;
   bool cheap_again(ir::NodeId id, int operations) const;
   void store_operand(ir::NodeId id, bool rounded);
   /// Who reads a value, looking through views.
@@ -106,6 +108,12 @@ class FunctionLowering {
   Statement& start(ir::NodeId id, const ir::Axes& over);
   void build_nest(Statement& s, const ir::Axes& out, const ir::Axes& over, ir::ExprId value, ir::Store::How how, ir::Place place);
   bool build_product(Statement& s);
+
+  // sums of few terms (few_terms.cpp)
+  std::optional<ir::Nonzeros> nonzeros_of(ir::NodeId summed);
+  bool visit_nonzeros(ir::Nest& nest, const ir::Nonzeros& some);
+  bool build_sum_of_few(Statement& s);
+
   bool takes_bf16(const Statement& s);
   void build_choose(Statement& s);
   void build_scatter(Statement& s);

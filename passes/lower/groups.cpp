@@ -10,12 +10,12 @@ using namespace ir;
 
 namespace {
 
-bool same_loops(const Nest& a, const Nest& b) { return a.loops == b.loops && a.lane == b.lane && a.reduced == b.reduced; }
+bool same_loops(const Nest& a, const Nest& b) { return a.loops == b.loops && a.lane == b.lane && a.reduced == b.reduced && a.nonzeros == b.nonzeros; }
 
 /// Nests with equal loops, of which some reduce the innermost ones, can run as one.
 bool mergeable(const Nest& a, const Nest& b) {
   if (same_loops(a, b)) return true;
-  return a.loops == b.loops && a.lane == b.lane && a.lane + 1 == static_cast<int>(a.loops.size()) && a.reduced >= a.loops.size() - 1 &&
+  return a.loops == b.loops && a.lane == b.lane && !a.nonzeros && !b.nonzeros && a.lane + 1 == static_cast<int>(a.loops.size()) && a.reduced >= a.loops.size() - 1 &&
          b.reduced >= b.loops.size() - 1;
 }
 

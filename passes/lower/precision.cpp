@@ -23,8 +23,11 @@ bool multiplies(const Graph& g, NodeId id) { return g[id].op == Op::Sum && g[g[i
 
 }  // namespace
 
-std::map<NodeId, std::string> float32_products(const Graph& g) {
+std::map<NodeId, std::string> float32_products(const Graph& g, int64_t at_once) {
   std::map<NodeId, std::string> out;
+  for (NodeId id = 0; id < g.size(); ++id) {
+    if (multiplies(g, id) && few_terms(g, g[id].inputs[0], at_once)) out.emplace(id, "few of its terms are not 0, and those alone are added");
+  }
   std::vector<bool> seen(g.size(), false);
   for (NodeId choice = 0; choice < g.size(); ++choice) {
     if (!chooses(g[choice].op)) continue;

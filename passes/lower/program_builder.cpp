@@ -60,7 +60,7 @@ ProgramBuilder::ProgramBuilder(const Graph& g, const LowerOptions& o) : graph(g)
     if (!layered.count(c)) c = -1;
   }
   find_rates();
-  if (options.bf16) float32 = float32_products(g);
+  if (options.bf16) float32 = float32_products(g, options.terms_at_once);
 }
 
 bool ProgramBuilder::is_accumulator(NodeId id) const {

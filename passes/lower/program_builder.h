@@ -71,8 +71,17 @@ class ProgramBuilder {
   std::map<std::string, ir::BufferId> by_key_;
 };
 
-/// Products whose operands must not be rounded, and why: what an argmax, a top-k or a rounding reads of them, without another product between.
-std::map<ir::NodeId, std::string> float32_products(const ir::Graph& graph);
+/// Products whose operands are not rounded, and why: what an argmax, a top-k or a rounding reads of them, without another product between, and those of few terms.
+std::map<ir::NodeId, std::string> float32_products(const ir::Graph& graph, int64_t at_once);
+
+/// A factor of what is summed, or a condition without which it is 0, and an axis along which at most `most` of its elements are not 0: so few that
+/// looking them up pays, where a product of matrices adds `at_once` terms in the time of one.
+struct FewTerms {
+  ir::NodeId factor;
+  ir::Axis axis;
+  int64_t most;
+};
+std::optional<FewTerms> few_terms(const ir::Graph& graph, ir::NodeId summed, int64_t at_once);
 
 /// Whether computing the operation again and again costs more than reading its value.
 bool op_is_costly(ir::Op op);

@@ -1,5 +1,6 @@
 // Which values have loops and a buffer of their own; the others are computed where they are read.
 #include "passes/lower/function_lowering.h"
+#include "passes/restrict_rows.h"
 #include "passes/rewrite.h"
 
 #include <algorithm>
@@ -47,6 +48,20 @@ bool FunctionLowering::is_product(NodeId id) const {
 }
 
 bool FunctionLowering::is_summed_as_product(NodeId id) const { return g_[id].op == Op::Mul && users_[id].size() == 1 && is_product(users_[id][0]); }
+
+/// The multiplication in a sum of what a condition leaves few of; kNoNode if there is none.
+NodeId FunctionLowering::chosen_terms(NodeId sum) const {
+  const NodeId summed = g_[sum].op == Op::Sum ? g_[sum].inputs[0] : kNoNode;
+  if (summed == kNoNode || !is_zero_else(g_, summed) || g_[g_[summed].inputs[1]].op != Op::Mul) return kNoNode;
+  return few_terms(g_, summed, b_.options.terms_at_once) ? g_[summed].inputs[1] : kNoNode;
+}
+
+/// Whether a value is a part of such a sum, and of nothing else.
+bool FunctionLowering::is_chosen_term(NodeId id) const {
+  if (users_[id].size() != 1) return false;
+  const NodeId user = users_[id][0];
+  return chosen_terms(user) != kNoNode || (users_[user].size() == 1 && chosen_terms(users_[user][0]) == id);
+}
 
 /// Whether reading the value again costs about what a load of it would: at most `operations` cheap ones on values that are stored anyway, in
 /// the same loop over layers if in any (held for all layers if at all), or on what the layer before left, and on numbers that are the same
@@ -186,9 +201,12 @@ void FunctionLowering::select_stored() {
     if (is_product(id)) {
       for (NodeId operand : g_[n.inputs[0]].inputs) store_operand(operand, rounds(id));
     }
+    if (const NodeId terms = chosen_terms(id); terms != kNoNode) {
+      for (NodeId operand : g_[terms].inputs) store_operand(operand, false);
+    }
     if (is_elementwise(n.op) && !trivial(id) && n.op != Op::Stop) {
       if (!b_.options.fuse) {
-        if (!is_summed_as_product(id)) stored_[id] = true;
+        if (!is_summed_as_product(id) && !is_chosen_term(id)) stored_[id] = true;
       } else {
         const Readers readers = readers_of(id);
         if ((readers.nodes.size() > 1 && !cheap_again(id, 2)) || (readers.again && costly[id])) stored_[id] = true;

@@ -427,6 +427,7 @@ void FunctionLowering::build_scatter(Statement& s) {
   build_nest(s, loops, {}, value, Store::How::Sum, place);
   Store& store = s.steps.back().nest.stores[0];
   store.accumulate = true;
+  if (const std::optional<Nonzeros> some = nonzeros_of(n.inputs[0])) visit_nonzeros(s.steps.back().nest, *some);
   if (space == Space::Lane && s.before.empty()) {
     Step fill;
     fill.kind = Step::Kind::Fill;
@@ -461,7 +462,7 @@ void FunctionLowering::build(NodeId id) {
     case Op::Prod: {
       Axes over = without_batch(n.from);
       Statement& s = start(id, over);
-      if (is_product(id) && build_product(s)) return;
+      if (build_sum_of_few(s) || (is_product(id) && build_product(s))) return;
       s.steps.clear();
       s.before.clear();
       ExprId value = condition_outside(pull(n.inputs[0], identity(g_[n.inputs[0]].axes)));

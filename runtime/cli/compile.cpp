@@ -143,6 +143,7 @@ void lower_graph(const frontend::Model& model, const CompileOptions& options, Co
   lower.bf16 = c.bf16;
   lower.second_cache_floats = static_cast<int64_t>(c.target.l2_bytes / sizeof(float)) / options.threshold_divisor;
   lower.wide = static_cast<uint32_t>(lower.wide / options.threshold_divisor);
+  lower.terms_at_once = std::max<int64_t>(1, lower.terms_at_once / options.threshold_divisor);
   lower.large_floats /= options.threshold_divisor;
   lower.least_tile = std::max<int64_t>(1, lower.least_tile / options.threshold_divisor);
   if (model.tile_rows > 0) lower.tile = model.tile_rows;

@@ -123,10 +123,27 @@ TEST_CASE("layers in two runs, and all of them twice, have the parameters of the
   check_against_interpreter(model("x = blocks(blocks(embed[tokens]))\n" + rest));
 }
 
+TEST_CASE("layers of two structures share a parameter whose name has no layer") {
+  const std::string rest = "logits = mix(x) @ transpose(embed)\n'''\n[block]\nrepeat = 3\nforward = '''\nx = x + tanh(W(x))\nx = tanh(x) if layer == 1\n'''\n[block.params]\nW = { kind = \"linear(d, d)\", name = \"shared\" }\n"
+                           "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  check_against_interpreter(model("x = blocks(embed[tokens])\n" + rest));
+}
+
 TEST_CASE("a product that is summed over two axes begins at zero in every tile") {
   const std::string rest = "'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
   check_against_interpreter(model("x = embed[tokens]\nparts = reshape(mix(x), 3, 4)\ny[t,i] = sum(e, f: parts[t,e,f] * embed[3*e + f,i])\nlogits = mix(x + y) @ transpose(embed)\n" + rest));
   check_against_interpreter(model("x = embed[tokens]\nparts[t,e in 0..3,f in 0..4] = sum(i: x[t,i] * embed[3*e + f,i])\nlogits = mix(x + reshape(parts, 12)) @ transpose(embed)\n" + rest));
+}
+
+TEST_CASE("sums of which few terms are not zero") {
+  const std::string rest = "'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n", begin = "x = embed[tokens]\nbest = topk(softmax(mix(x)), 1)\n";
+  const std::string memory = "mem[start,m,j] = 0.1 * embed[m,j]\nmem[n in 0..T // 16, m, j] = 0.9 * mem[n-1,m,j] + sum(t | t // 16 == n: best[t,m] * x[t,j])\n"
+                             "read[t,j] = sum(m: best[t,m] * mem[t // 16 - 1, m, j])\nlogits = mix(x + read) @ transpose(embed)\n";
+  const std::string attention = "y = mix(x)\nscore[t,s] = where(s <= t, sum(i: y[t,i] * x[s,i]), -1e9)\nkept = topk(softmax(score), 2)\n"
+                                "read[t,i] = sum(s | s <= t: kept[t,s] * y[s,i])\nlogits = mix(x + read) @ transpose(embed)\n";
+  check_against_interpreter(model(begin + "read[t,i] = sum(c: best[t,c] * embed[c,i])\nlogits = mix(x + read) @ transpose(embed)\n" + rest));
+  check_against_interpreter(replaced(model(begin + memory + rest), "T = 4", "T = 64"));
+  check_against_interpreter(replaced(model("x = embed[tokens]\n" + attention + rest), "T = 4", "T = 40"));
 }
 
 TEST_CASE("the gradient of a recurrence that no token enters") {

@@ -126,6 +126,22 @@ TEST_CASE("a loop program that breaks an invariant is refused, with the region")
   complains("@2 (tokens) can only be read", "fill @3[0, 0] 48", "fill @2[0] 12");
 }
 
+TEST_CASE("a loop whose steps are those of the nonzeros of what is known outside of it, and adds up") {
+  const std::string some = with(kProgram, "nest [] reduces from 0 lanes -1\n          @6[] sum into @8[t0:12]",
+                                "nest [f0:8, f1:8] reduces from 0 lanes 1 where f0:8 is one of 2 nonzeros of @0[f0:8, 3]\n          @6[] sum into mul(@0[f0:8, 3], @0[f0:8, f1:8])");
+  CHECK(fault("", "", some) == "");
+  CHECK(ir::print(ir::parse_loops(some)) == some);
+  complains("some steps of f1:8 run, which is no loop of the nest, or runs in lanes", "where f0:8", "where f1:8", some);
+  complains("some steps of f2:8 run", "where f0:8", "where f2:8", some);
+  complains("9 steps of f0:8", "one of 2", "one of 9", some);
+  complains("0 steps of f0:8", "one of 2", "one of 0", some);
+  complains("which steps of a loop run depends on a loop inside it", "nonzeros of @0[f0:8, 3]", "nonzeros of @0[f0:8, f1:8]", some);
+  complains("@0 (w): which steps run depends on computed places", "nonzeros of @0[f0:8, 3]", "nonzeros of @0[f0:8, (@2[0])]", some);
+  complains("@2 (tokens) holds no real numbers", "nonzeros of @0[f0:8, 3]", "nonzeros of @2[f0:8]", some);
+  complains("elements 11 to 67 of @0 (w)", "nonzeros of @0[f0:8, 3]", "nonzeros of @0[f0:8 + 1, 3]", some);
+  complains("@6 (loss) is not added up over the steps that do not run", "@6[] sum into mul", "@6[] max into mul", some);
+}
+
 TEST_CASE("a product of several terms adds them to what is there, for all rows at once") {
   const std::string joined =
       "program \"x\" panel 16 shared 128 grads 64 losses 16\n"

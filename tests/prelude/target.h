@@ -68,6 +68,7 @@ struct Target {
   /// pack() of a matrix of 90 x 700 by a team of so many parts.
   void (*pack_700_90)(bool bf16, int parts, const float* src, long stride_k, long stride_n, float* dst);
   void (*product_t_40)(int m, int k, bool add, const float* a, long a_k, const float* b, float* c, long c_row);
+  int (*find_nonzeros)(const float* x, long stride, int first, int last, int* at);
   void (*topk_mask)(const float* x, long stride, int n, int k, float* mask, long mask_stride);
   void (*shift)(float* first, long n, long history, long stride);
   float (*fma_peak)(long n);

@@ -268,6 +268,7 @@ extern const Target TARGET = {
     product_of_streams_700_90,
     pack_700_90,
     product_t_40,
+    kernel::find_nonzeros<float>,
     kernel::topk_mask,
     kernel::shift,
     kernel::fma_peak,

@@ -333,6 +333,31 @@ TEST_CASE("the k largest, ties to the lowest index") {
   }
 }
 
+TEST_CASE("what is not zero is found in order, numbers or not") {
+  std::mt19937 random(3);
+  for (const Target* target : targets()) {
+    for (int n : {1, 7, 16, 33, 200}) {
+      for (unsigned rare : {1u, 2u, 20u}) {
+        for (long stride : {1L, 3L}) {
+          std::vector<float> x(static_cast<size_t>(n * stride), 5.0f);
+          for (int i = 0; i < n; ++i) x[static_cast<size_t>(i * stride)] = random() % rare != 0 ? (random() % 2 ? 0.0f : -0.0f) : random() % 4 ? -1e-30f : kNan;
+          for (int first : {0, n / 3}) {
+            std::vector<int> expected, found(static_cast<size_t>(n) + 1, -1);
+            for (int i = first; i < n; ++i) {
+              if (x[static_cast<size_t>(i * stride)] != 0.0f) expected.push_back(i);
+            }
+            const int count = target->find_nonzeros(x.data(), stride, first, n, found.data());
+            INFO(target->name << " n " << n << " one of " << rare << " stride " << stride << " first " << first);
+            CHECK(found.back() == -1);
+            found.resize(static_cast<size_t>(count));
+            CHECK(found == expected);
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("the last rows of a tile move to its front") {
   for (const Target* target : targets()) {
     for (long n : {1L, 2L, 5L}) {
