@@ -95,7 +95,7 @@ void AtomicFile::fail(const char* what, int error) const {
     const uint64_t needed = std::max<uint64_t>(expected_, written_);
     uint64_t available = 0;
     const std::string free = free_bytes(folder_of(path_), available) ? format_bytes(available) : "an unknown amount";
-    throw FileError(fmt::format("{}: {}: {}: {}{} needed, {} free in {}; free some space or choose another folder", path_, what,
+    throw NoSpace(fmt::format("{}: {}: {}: {}{} needed, {} free in {}; free some space or choose another folder", path_, what,
                                 error == ENOSPC ? "the disk is full" : "the disk quota is used up", expected_ > 0 ? "" : "more than ", format_bytes(needed), free,
                                 folder_of(path_)));
   }

@@ -11,6 +11,11 @@ struct FileError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// There is no room for it.
+struct NoSpace : FileError {
+  using FileError::FileError;
+};
+
 /// A file that appears under its name only when it is complete: everything goes to a temporary file in the same folder, which
 /// commit() renames.  An existing file keeps its content until then, whatever happens.  A device or pipe is written directly.
 class AtomicFile {
@@ -23,7 +28,7 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  /// Throws FileError: disk full, quota or size limit reached, I/O error.
+  /// Throws NoSpace: disk full, quota reached; FileError: size limit reached, I/O error.
   void write(const void* data, size_t bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
   /// fsync, rename, fsync of the folder.

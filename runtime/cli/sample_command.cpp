@@ -28,17 +28,26 @@ struct SampleCommand {
 
 /// A model with its weights, ready to write up to `streams` texts at once: fewer where memory is short.
 struct Writer {
-  Writer(const CompileOptions& compile, TrainedModel& trained, bool may_be_causal, rt::ThreadPool& pool, int64_t streams) : model(compile_and_warn(compile)), arena(rt::Arena::bytes_for(model.exe.manifest.param_floats)) {
+  /// `shorter`: the same model with fewer positions, whose weights it takes: those of a run may be others by now.
+  Writer(const CompileOptions& compile, TrainedModel& trained, bool may_be_causal, rt::ThreadPool& pool, int64_t streams, const Writer* shorter)
+      : model(compile_and_warn(compile)), arena(rt::Arena::bytes_for(model.exe.manifest.param_floats)), params(arena.floats(model.exe.manifest.param_floats)) {
     codegen::Manifest& m = model.exe.manifest;
     m.causal = m.causal && may_be_causal;
-    float* params = arena.floats(m.param_floats);
-    trained.load(m, params);
+    if (shorter) {
+      for (size_t i = 0; i < m.params.size(); ++i) {
+        const float* const from = shorter->params + shorter->model.exe.manifest.params[i].offset;
+        std::copy(from, from + m.params[i].count, params + m.params[i].offset);
+      }
+    } else {
+      trained.load(m, params);
+    }
     if (!m.causal) streams = 1;
     while (streams > 1 && rt::Sampler::bytes(m, streams, 1) > rt::available_memory() / 2) streams /= 2;
     sampler.emplace(model.exe, params, pool, streams);
   }
   CompiledModel model;
   rt::Arena arena;
+  float* const params;
   std::optional<rt::Sampler> sampler;
 };
 
@@ -232,7 +241,7 @@ class SampleRun {
   std::unique_ptr<Writer> make_writer() {
     constexpr int64_t kOfThread = 16;  // more streams than that hardly make better use of the weights that are read
     const int64_t streams = command_.options.look_ahead > 0 ? 1 : std::min(command_.samples, kOfThread * pool_.size());
-    return std::make_unique<Writer>(compile_, trained_, verdict_of(audit_, "causality") != passes::audit::Verdict::Refuted, pool_, streams);
+    return std::make_unique<Writer>(compile_, trained_, verdict_of(audit_, "causality") != passes::audit::Verdict::Refuted, pool_, streams, writer_.get());
   }
 
   const SampleCommand& command_;

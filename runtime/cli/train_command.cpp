@@ -54,12 +54,24 @@ void check_usage(const TrainCommand& command) {
   }
 }
 
-/// The phase has a schedule of its own, over its steps or its share of the whole.
-rt::Schedule schedule_of(const TrainCommand& command, const codegen::TrainSettings& train, const frontend::Phase& phase) {
+/// What a run has come to before a phase.
+struct Before {
+  int64_t steps = 0;
+  double seconds = 0;
+};
+
+/// The phase has a schedule of its own, over its steps or its share of the whole; the last share is what is left of the whole, which may have become more.
+rt::Schedule schedule_of(const TrainCommand& command, const codegen::TrainSettings& train, const std::vector<frontend::Phase>& phases, size_t at, const Before& before) {
+  const frontend::Phase& phase = phases[at];
   if (!command.replay.empty()) return rt::Schedule::by_record(rt::recorded_rates(command.replay));
   if (phase.steps > 0) return rt::Schedule::by_steps(train, phase.steps);
-  if (command.steps > 0) return rt::Schedule::by_steps(train, std::max<int64_t>(1, std::llround(phase.share * static_cast<double>(command.steps))));
-  return rt::Schedule::by_budget(train, phase.share * parse_time("--budget", command.budget));
+  const bool rest = at + 1 == phases.size() && std::all_of(phases.begin(), phases.end(), [](const frontend::Phase& p) { return p.steps == 0; });
+  if (command.steps > 0) {
+    const int64_t steps = rest ? command.steps - before.steps : std::llround(phase.share * static_cast<double>(command.steps));
+    return rt::Schedule::by_steps(train, std::max<int64_t>(1, steps));
+  }
+  const double budget = parse_time("--budget", command.budget);
+  return rt::Schedule::by_budget(train, rest ? std::max(1e-3, budget - before.seconds) : phase.share * budget);
 }
 
 /// The phases of a model file; one, over everything, where it has none.
@@ -93,6 +105,7 @@ struct Prepared {
   CompileOptions compile;  // of all phases
   std::vector<frontend::Phase> phases;
   size_t phase = 0;  // that comes first
+  Before before;     // what the run had come to when it began
   CompiledModel model;
   TrainingData data;
   std::string warning;  // of the audits, said of everything that is printed
@@ -160,7 +173,11 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
   }
   if (command.resume) {
     const rt::CheckpointFolder folder(command.out);
-    if (folder.exists()) out.phase = std::min(static_cast<size_t>(folder.open(true).state.phase), out.phases.size() - 1);
+    if (folder.exists()) {
+      const rt::TrainState state = folder.open(true).state;
+      out.phase = std::min(static_cast<size_t>(state.phase), out.phases.size() - 1);
+      out.before = {state.phase_step, state.phase_elapsed_s};
+    }
   }
   if (command.resume && !(command.init.empty() && command.warm_start.empty())) log_line("note: no weights are read with --resume: the run goes on from its checkpoint");
   if (!command.resume) warn_of_other_ids(command.init.empty() ? command.warm_start : command.init, out.data);
@@ -269,7 +286,7 @@ void train(const TrainCommand& command, Status& status) {
       log_line(fmt::format("phase {} of {}{}", i + 1, prepared.phases.size(), phase.freeze.empty() ? "" : fmt::format(": frozen are {}", fmt::join(phase.freeze, ", "))));
     }
     options.phase = static_cast<int64_t>(i);
-    options.schedule = schedule_of(command, m.train, phase);
+    options.schedule = schedule_of(command, m.train, prepared.phases, i, i == prepared.phase ? prepared.before : Before{result.steps, result.trained_s});
     rt::ProgressText progress(m, rt::Terminal::of(fileno(stderr)), [](std::string_view text) {
       std::fwrite(text.data(), 1, text.size(), stderr);
       std::fflush(stderr);

@@ -139,22 +139,26 @@ Tokenizer train_bpe(const std::vector<std::string_view>& documents, const BpeTra
         if (state.words.empty() || state.words.back() != w) state.words.push_back(w);
         grown.insert(pair);
       };
-      // All pairs of a word are counted anew around each merge, so that overlapping ones ("aaa") stay right.
-      bool any = false;
-      for (size_t i = 0; i + 1 < symbols.size() && !any; ++i) any = symbols[i] == left && symbols[i + 1] == right;
-      if (!any) continue;
-      for (size_t i = 0; i + 1 < symbols.size(); ++i) change(symbols[i], symbols[i + 1], -count);
+      const size_t size = symbols.size();
+      const auto is_pair = [&](size_t i) { return i + 1 < size && symbols[i] == left && symbols[i + 1] == right; };
       size_t kept = 0;
-      for (size_t i = 0; i < symbols.size(); ++kept) {
-        if (i + 1 < symbols.size() && symbols[i] == left && symbols[i + 1] == right) {
-          symbols[kept] = merged;
-          i += 2;
-        } else {
-          symbols[kept] = symbols[i++];
+      for (size_t i = 0; i < size;) {
+        if (!is_pair(i)) {
+          symbols[kept++] = symbols[i++];
+          continue;
         }
+        // Merges that touch are counted as one piece, with a neighbour at each end, so that overlapping pairs ("aaa") stay right.
+        size_t end = i;
+        while (is_pair(end)) end += 2;
+        const size_t merges = (end - i) / 2;
+        if (kept > 0) change(symbols[kept - 1], left, -count), change(symbols[kept - 1], merged, count);
+        for (size_t k = i; k + 1 < end; ++k) change(symbols[k], symbols[k + 1], -count);
+        if (end < size) change(right, symbols[end], -count), change(merged, symbols[end], count);
+        if (merges > 1) change(merged, merged, count * static_cast<int64_t>(merges - 1));
+        for (size_t k = 0; k < merges; ++k) symbols[kept++] = merged;
+        i = end;
       }
       symbols.resize(kept);
-      for (size_t i = 0; i + 1 < symbols.size(); ++i) change(symbols[i], symbols[i + 1], count);
     }
     for (const uint64_t pair : grown) {
       const auto at = pairs.find(pair);

@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t kHeldOutPercent = 5;
 constexpr size_t kHoldOutFrom = 20;      // documents
-constexpr size_t kHoldOutBytes = 20000;  // of a single document
+constexpr size_t kHoldOutBytes = 20000;  // of one of fewer documents
 
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
@@ -64,25 +64,28 @@ Documents split_documents(std::string text, std::string_view separator, const st
 
 namespace {
 
-/// The end of one text, from the line that begins behind 95 of its 100 parts on.
-HeldOut hold_out_end(std::string_view text) {
+/// Of few documents the end of the largest, from where a line (a word, where there is no line) begins behind 95 of its 100 parts on.
+HeldOut hold_out_end(const std::vector<std::string_view>& texts) {
   HeldOut out;
-  const size_t least = text.size() / 100 * (100 - kHeldOutPercent), line = text.find('\n', least);
-  const size_t begin = line == std::string_view::npos ? text.size() : line + 1;
-  out.train.push_back(text.substr(0, begin));
-  if (begin < text.size()) {
-    out.valid.push_back(text.substr(begin));
-    out.rule = fmt::format("held out: the end of the one document, from byte {} of {} on", begin, text.size());
-  } else {
-    out.rule = "held out: nothing of the one document, whose end is one line; evaluate on a file of your own (--valid FILE)";
+  out.train = texts;
+  std::string_view& largest = *std::max_element(out.train.begin(), out.train.end(), [](std::string_view a, std::string_view b) { return a.size() < b.size(); });
+  const size_t least = largest.size() / 100 * (100 - kHeldOutPercent), line = largest.find('\n', least);
+  const auto space = std::find_if(largest.begin() + static_cast<std::ptrdiff_t>(least), largest.end(), is_space);
+  const size_t begin = line != std::string_view::npos ? line + 1 : space != largest.end() ? static_cast<size_t>(space - largest.begin()) + 1 : largest.size();
+  const std::string of = texts.size() == 1 ? "the one document" : fmt::format("the largest of {} documents", texts.size());
+  if (begin == largest.size()) {
+    out.rule = fmt::format("held out: nothing of {}, whose end is one word; evaluate on a file of your own (--valid FILE)", of);
+    return out;
   }
+  out.rule = fmt::format("held out: the end of {}, from byte {} of {} on", of, begin, largest.size());
+  out.valid.push_back(largest.substr(begin));
+  largest = largest.substr(0, begin);
   return out;
 }
 
 }  // namespace
 
 HeldOut hold_out(const Documents& documents) {
-  if (documents.texts.size() == 1 && documents.texts[0].size() >= kHoldOutBytes) return hold_out_end(documents.texts[0]);
   HeldOut out;
   std::string_view smallest;
   uint64_t smallest_hash = std::numeric_limits<uint64_t>::max();
@@ -95,6 +98,8 @@ HeldOut hold_out(const Documents& documents) {
       smallest = text;
     }
   }
+  const bool few = documents.texts.size() < kHoldOutFrom, enough = std::any_of(documents.texts.begin(), documents.texts.end(), [](std::string_view text) { return text.size() >= kHoldOutBytes; });
+  if (few && enough && (out.valid.empty() || out.train.empty())) return hold_out_end(documents.texts);
   out.rule = fmt::format("held out: documents whose XXH64 modulo 100 is below {}", kHeldOutPercent);
   if (out.train.empty()) {
     out.train.swap(out.valid);

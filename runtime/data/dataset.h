@@ -32,8 +32,8 @@ struct HeldOut {
 };
 
 /// Holds out the documents whose text hashes (XXH64) to less than 5 modulo 100: a document's side depends on its text only, so it
-/// stays where it is when data is added, and copies of it stay together.  From 20 documents on at least one is held out.  Of a single document of
-/// 20,000 bytes and more the end is, from a line's beginning on.
+/// stays where it is when data is added, and copies of it stay together.  From 20 documents on at least one is held out.  Of fewer, none of
+/// which would be, the end of the largest is, if that has 20,000 bytes.
 HeldOut hold_out(const Documents& documents);
 
 /// Token ids, two bytes each where they fit.

@@ -140,6 +140,14 @@ Checkpoint read(const std::string& folder, bool optimizer) {
   return out;
 }
 
+constexpr int kMostExchanges = 20;  // while a checkpoint is read: training that saves all the time goes on saving
+
+/// Which folder it is: another one after an exchange.
+std::optional<ino_t> folder_number(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 ? std::optional<ino_t>(info.st_ino) : std::nullopt;
+}
+
 std::string name_in(const std::string& dir, const char* suffix) { return (fs::path(dir) / "checkpoint").string() + suffix; }
 
 /// The places where a checkpoint may be, in the order in which equally new ones are preferred.
@@ -152,11 +160,59 @@ std::vector<std::string> places(const std::string& dir) {
   return out;
 }
 
+/// A checkpoint, complete or not there at all.
+void write_files(const std::string& folder, const codegen::Manifest& m, const TrainState& state, const float* params, const float* first, const float* second,
+                 const std::map<std::string, std::string>& extra) {
+  remove_folder(folder);
+  if (::mkdir(folder.c_str(), 0777) != 0) {
+    throw FileError(fmt::format("{}: cannot make this folder: {}; choose a run folder that you may write to", folder, std::strerror(errno)));
+  }
+  std::vector<TensorView> weights, moments;
+  for (const codegen::ParamInfo& p : m.params) {
+    weights.push_back({p.name, TensorType::F32, p.shape, params + p.offset});
+    if (!p.trainable) continue;
+    moments.push_back({"exp_avg." + p.name, TensorType::F32, p.shape, first + p.offset});
+    moments.push_back({"exp_avg_sq." + p.name, TensorType::F32, p.shape, second + p.offset});
+  }
+  try {
+    write_safetensors(folder + "/" + kModel, std::move(weights), {{"format", "pt"}});
+    write_safetensors(folder + "/" + kOptimizer, std::move(moments), {{"format", "pt"}});
+    std::vector<std::string> names{kModel, kOptimizer};
+    for (const auto& [name, content] : extra) {
+      write_file_atomically(folder + "/" + name, content);
+      names.push_back(name);
+    }
+    Json json = state_json(state);
+    for (const std::string& name : names) {
+      const FileSum sum = file_sum(folder + "/" + name);
+      json["files"][name] = {{"bytes", sum.bytes}, {"xxh3", sum.xxh3}};
+    }
+    write_file_atomically(folder + "/" + kState, seal(std::move(json)));
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(folder, ignored);
+    throw;
+  }
+}
+
 }  // namespace
 
 bool CheckpointFolder::exists() const { return !places(dir_).empty(); }
 
 Checkpoint CheckpointFolder::open(bool optimizer) const {
+  for (int left = kMostExchanges;; --left) {
+    const std::optional<ino_t> before = folder_number(name_in(dir_, ""));
+    const auto stays = [&] { return left == 0 || folder_number(name_in(dir_, "")) == before; };
+    try {
+      Checkpoint found = find(optimizer);
+      if (found.warnings.empty() || stays()) return found;
+    } catch (const FileError&) {
+      if (stays()) throw;
+    }
+  }
+}
+
+Checkpoint CheckpointFolder::find(bool optimizer) const {
   std::optional<Checkpoint> best;
   std::vector<std::string> faults;
   for (const std::string& place : places(dir_)) {
@@ -220,35 +276,14 @@ void CheckpointFolder::write(const codegen::Manifest& m, const TrainState& state
                              const float* second, const std::map<std::string, std::string>& extra) const {
   const std::string current = name_in(dir_, ""), fresh = name_in(dir_, ".new"), previous = name_in(dir_, ".previous");
   recover();
-  remove_folder(fresh);
-  if (::mkdir(fresh.c_str(), 0777) != 0) {
-    throw FileError(fmt::format("{}: cannot make this folder: {}; choose a run folder that you may write to", fresh, std::strerror(errno)));
-  }
-  std::vector<TensorView> weights, moments;
-  for (const codegen::ParamInfo& p : m.params) {
-    weights.push_back({p.name, TensorType::F32, p.shape, params + p.offset});
-    if (!p.trainable) continue;
-    moments.push_back({"exp_avg." + p.name, TensorType::F32, p.shape, first + p.offset});
-    moments.push_back({"exp_avg_sq." + p.name, TensorType::F32, p.shape, second + p.offset});
-  }
+  const auto write_fresh = [&] { write_files(fresh, m, state, params, first, second, extra); };
   try {
-    write_safetensors(fresh + "/" + kModel, std::move(weights), {{"format", "pt"}});
-    write_safetensors(fresh + "/" + kOptimizer, std::move(moments), {{"format", "pt"}});
-    std::vector<std::string> names{kModel, kOptimizer};
-    for (const auto& [name, content] : extra) {
-      write_file_atomically(fresh + "/" + name, content);
-      names.push_back(name);
-    }
-    Json json = state_json(state);
-    for (const std::string& name : names) {
-      const FileSum sum = file_sum(fresh + "/" + name);
-      json["files"][name] = {{"bytes", sum.bytes}, {"xxh3", sum.xxh3}};
-    }
-    write_file_atomically(fresh + "/" + kState, seal(std::move(json)));
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(fresh, ignored);
-    throw;
+    write_fresh();
+  } catch (const NoSpace&) {
+    // The older of two whole checkpoints makes room for the new one.
+    if (!is_folder(previous)) throw;
+    drop_others();
+    write_fresh();
   }
   sync_folder(fresh);
   if (!is_folder(current)) {

@@ -63,13 +63,15 @@ class CheckpointFolder {
   std::optional<std::string> whole_file(const std::string& name) const;
   /// Arranges what a process that was killed has left: the newest complete checkpoint gets its name, half-written ones go.
   void recover() const;
-  /// Throws FileError (disk full, no permission); the checkpoints that were there stay.
+  /// Throws FileError (disk full, no permission); the newest of the checkpoints that were there stays, and the one before it unless it has to make room.
   void write(const codegen::Manifest& manifest, const TrainState& state, const float* params, const float* first, const float* second,
              const std::map<std::string, std::string>& extra = {}) const;
   /// Removes checkpoint.previous and what a killed process left in checkpoint.new, once the newest one has been read back without fault.
   void drop_others() const;
 
  private:
+  Checkpoint find(bool optimizer) const;  // `open` without training beside it
+
   std::string dir_;
 };
 

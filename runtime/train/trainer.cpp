@@ -101,12 +101,13 @@ class Trainer {
     } else {
       result_.stopped_by = options_.stop->load();
     }
-    state_.elapsed_s = elapsed();
+    if (!done) state_.elapsed_s = elapsed();  // the evaluation at the end is no time of training
     save_at_the_end();
     if (done) drop_others();
     result_.steps = state_.step;
     result_.tokens = state_.tokens;
-    result_.elapsed_s = state_.elapsed_s;
+    result_.elapsed_s = elapsed();
+    result_.trained_s = state_.elapsed_s;
     result_.checkpoint = options_.dir + "/checkpoint";
     return std::move(result_);
   }

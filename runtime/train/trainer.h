@@ -44,7 +44,8 @@ struct TrainResult {
   int stopped_by = 0;  // 0: the run is complete; otherwise the value of `stop`
   int64_t steps = 0;   // done in all
   uint64_t tokens = 0;
-  double elapsed_s = 0;
+  double elapsed_s = 0;        // with the evaluation at the end
+  double trained_s = 0;        // without
   std::vector<double> losses;  // of the last step
   bool evaluated = false;
   Evaluation evaluation;   // of the final weights, where there is held-out data and the run is complete

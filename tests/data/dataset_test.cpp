@@ -84,6 +84,15 @@ TEST_CASE("held-out documents: by their text only, and never none of many") {
   CHECK(end.valid[0].size() > 1000);
   CHECK(end.valid[0].size() <= 1600);
   CHECK(has(end.rule, "the end of the one document"));
+  const Documents books = split_documents("a preface<|endoftext|>" + lines + "<|endoftext|>a third", kDefaultSeparator, "x");
+  const HeldOut of_book = hold_out(books);
+  REQUIRE(of_book.valid.size() == 1);
+  CHECK(of_book.train.size() == 3);
+  CHECK(std::string(of_book.train[1]) + std::string(of_book.valid[0]) == std::string(books.texts[1]));
+  CHECK(has(of_book.rule, "the end of the largest of 3 documents"));
+  std::string words;
+  while (words.size() < 30000) words += "no line ends ";
+  CHECK(hold_out(split_documents(words, kDefaultSeparator, "x")).valid.at(0).size() > 1000);
   CHECK(has(hold_out(split_documents(std::string(30000, 'x'), kDefaultSeparator, "x")).rule, "--valid FILE"));
 }
 
