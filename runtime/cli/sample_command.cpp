@@ -148,7 +148,7 @@ class ShownText {
 class SampleRun {
  public:
   SampleRun(const SampleCommand& command, const rt::Tokenizer& tokenizer, TrainedModel& trained, const CompileOptions& compile, const AuditReport& audit)
-      : command_(command), tokenizer_(tokenizer), trained_(trained), compile_(compile), audit_(audit), pool_(command.threads), writer_(make_writer()) {
+      : command_(command), tokenizer_(tokenizer), trained_(trained), compile_(compile), audit_(audit), pool_(command.threads), writer_(make_writer(nullptr)) {
     if (const std::string warning = writer_->sampler->warning(); !warning.empty()) warn(warning);
   }
   const codegen::Manifest& manifest() const { return writer_->model.exe.manifest; }
@@ -234,14 +234,14 @@ class SampleRun {
     const std::optional<CompileOptions> more = longer(compile_, writer_->model, audit_, why);
     if (!more) return false;
     compile_ = *more;
-    writer_ = make_writer();
+    writer_ = make_writer(writer_.get());
     return true;
   }
   /// What is refuted may be too small for the probe of the compiled rows to see.
-  std::unique_ptr<Writer> make_writer() {
+  std::unique_ptr<Writer> make_writer(const Writer* shorter) {
     constexpr int64_t kOfThread = 16;  // more streams than that hardly make better use of the weights that are read
     const int64_t streams = command_.options.look_ahead > 0 ? 1 : std::min(command_.samples, kOfThread * pool_.size());
-    return std::make_unique<Writer>(compile_, trained_, verdict_of(audit_, "causality") != passes::audit::Verdict::Refuted, pool_, streams, writer_.get());
+    return std::make_unique<Writer>(compile_, trained_, verdict_of(audit_, "causality") != passes::audit::Verdict::Refuted, pool_, streams, shorter);
   }
 
   const SampleCommand& command_;

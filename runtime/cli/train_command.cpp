@@ -60,18 +60,20 @@ struct Before {
   double seconds = 0;
 };
 
-/// The phase has a schedule of its own, over its steps or its share of the whole; the last share is what is left of the whole, which may have become more.
+/// The phase has a schedule of its own, over its steps or its share of the whole: up to where the shares so far end, since on resuming the whole may be another.
 rt::Schedule schedule_of(const TrainCommand& command, const codegen::TrainSettings& train, const std::vector<frontend::Phase>& phases, size_t at, const Before& before) {
   const frontend::Phase& phase = phases[at];
   if (!command.replay.empty()) return rt::Schedule::by_record(rt::recorded_rates(command.replay));
   if (phase.steps > 0) return rt::Schedule::by_steps(train, phase.steps);
-  const bool rest = at + 1 == phases.size() && std::all_of(phases.begin(), phases.end(), [](const frontend::Phase& p) { return p.steps == 0; });
+  double shares = 0;  // up to the end of this phase
+  for (size_t i = 0; i <= at; ++i) shares += phases[i].steps > 0 ? std::nan("") : phases[i].share;
+  const bool of_whole = !std::isnan(shares);
   if (command.steps > 0) {
-    const int64_t steps = rest ? command.steps - before.steps : std::llround(phase.share * static_cast<double>(command.steps));
-    return rt::Schedule::by_steps(train, std::max<int64_t>(1, steps));
+    const double whole = static_cast<double>(command.steps);
+    return rt::Schedule::by_steps(train, std::max<int64_t>(1, of_whole ? std::llround(shares * whole) - before.steps : std::llround(phase.share * whole)));
   }
   const double budget = parse_time("--budget", command.budget);
-  return rt::Schedule::by_budget(train, rest ? std::max(1e-3, budget - before.seconds) : phase.share * budget);
+  return rt::Schedule::by_budget(train, of_whole ? std::max(1e-3, shares * budget - before.seconds) : phase.share * budget);
 }
 
 /// The phases of a model file; one, over everything, where it has none.

@@ -84,6 +84,20 @@ TEST_CASE("phases freeze, change losses and begin schedules of their own; a run 
   for (const char* name : {"embed.weight", "mix.weight"}) CHECK((files.tensor("killed", name) == files.tensor("two", name)));
 }
 
+TEST_CASE("shares are those of the whole that a resumed run is given") {
+  const Files files;
+  files.folder.write("shares.toml", text_of(files.folder / "first.toml").substr(0, text_of(files.folder / "first.toml").find("[[phase]]")) + "[[phase]]\nshare = 0.3\n[[phase]]\nshare = 0.7\n");
+  const auto steps = [&](const std::string& more) {
+    const Result run = cpuflowc(words("train " + (files.folder / "shares.toml") + " --data " + (files.folder / "text.txt") + " --out " + (files.folder / "run") + " " + more));
+    INFO(run.err);
+    CHECK(run.status == 0);
+    return run.out;
+  };
+  CHECK(contains(steps("--steps 21"), ": 21 steps"));
+  CHECK(contains(steps("--steps 40 --resume"), ": 40 steps"));
+  CHECK(contains(steps("--steps 10 --resume"), ": 40 steps"));
+}
+
 TEST_CASE("a warm start takes what fits and lists the rest") {
   const Files files;
   REQUIRE(cpuflowc(words("train " + (files.folder / "first.toml") + " --data " + (files.folder / "text.txt") + " --steps 3 --out " + (files.folder / "a"))).status == 0);

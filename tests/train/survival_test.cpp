@@ -1,10 +1,14 @@
 // What happens to a run when something happens to its process, its disk or its files.
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstring>
+#include <fstream>
 #include <random>
 #include <thread>
 
@@ -252,6 +256,37 @@ TEST_CASE("when the disk is full training goes on, and the state is saved once t
     if (relieved) CHECK((tensors_of(folder.path()) == undisturbed()));
     if (!relieved) CHECK(has(message, "the checkpoint of step 5 is whole"));
   }
+}
+
+TEST_CASE("on a disk with room for two checkpoints a third takes the place of the first") {
+  const TemporaryFolder folder;
+  const std::string disk = folder / "disk";
+  fs::create_directory(disk);
+  if (mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=28k") != 0) {  // 7 pages, and a checkpoint takes 3
+    WARN("a small disk needs root: " << std::strerror(errno));
+    return;
+  }
+  const codegen::Manifest& m = model().manifest;
+  std::vector<float> numbers(m.param_floats, 0.5f);
+  rt::TrainState state;
+  state.order = "shuffled";
+  const rt::CheckpointFolder checkpoints(disk);
+  std::string message;
+  for (state.step = 1; state.step <= 3 && message.empty(); ++state.step) {
+    message = message_of([&] { checkpoints.write(m, state, numbers.data(), numbers.data(), numbers.data()); });
+  }
+  const int64_t newest = message_of([&] { checkpoints.open(); }).empty() ? checkpoints.open().state.step : -1;
+  const bool older = fs::exists(disk + "/checkpoint.previous/state.json");
+  fs::remove_all(disk + "/checkpoint.previous");
+  std::ofstream(disk + "/more") << std::string(12000, 'x');
+  const std::string full = message_of([&] { checkpoints.write(m, state, numbers.data(), numbers.data(), numbers.data()); });
+  const int64_t kept = message_of([&] { checkpoints.open(); }).empty() ? checkpoints.open().state.step : -1;
+  umount(disk.c_str());
+  CHECK(message.empty());
+  CHECK(newest == 3);
+  CHECK(older);
+  CHECK(has(full, "the disk is full"));
+  CHECK(kept == 3);
 }
 
 TEST_CASE("a folder that cannot be written to is refused before the first step") {
