@@ -299,8 +299,8 @@ NodeId Evaluator::condition_count(NodeId inner, const Axes& over, int64_t count)
 /// Whether the condition may hold for no element of `over`.
 bool Evaluator::may_be_empty(NodeId inner, const Axes& over) {
   if (nodes_[inner].op == Op::Constant) return nodes_[inner].value == 0;
-  const Table* known = nodes_.statics.table(nodes_.reduce(Op::Sum, nodes_.to_real(inner), over));
-  return known == nullptr || std::any_of(known->data.begin(), known->data.end(), [](double count) { return count == 0; });
+  const std::optional<Table> some = nodes_.statics.any(inner, over);
+  return !some || std::any_of(some->data.begin(), some->data.end(), [](double any) { return any == 0; });
 }
 
 /// A reduction over axes.  `inner`: conditions on what is reduced; `around`: conditions that do not mention it.
@@ -344,16 +344,14 @@ Value Evaluator::reduced(const Expr& e, const Value& body, const Axes& over, int
   }
   // max, min and logsumexp of nothing have no value.
   if (nodes_[inner].op != Op::Constant || nodes_[inner].value == 0) {
-    NodeId some = nodes_.reduce(Op::Sum, nodes_.to_real(inner), over);
-    NodeId nothing = nodes_.both(nodes_.compare(Op::Eq, some, zero), around);
+    NodeId read = around;
     for (NodeId c : f.conditions) {
-      if (nodes_.statics.table(c) != nullptr && ir::without(nodes_[c].axes, over).size() == nodes_[c].axes.size())
-        nothing = nodes_.both(nothing, c);
+      if (nodes_.statics.table(c) != nullptr && ir::without(nodes_[c].axes, over).size() == nodes_[c].axes.size()) read = nodes_.both(read, c);
     }
-    const Table* t = nodes_.statics.table(nothing);
-    if (t == nullptr) throw Fault{e.at, name + " may be over nothing: whether its condition holds depends on data"};
-    if (std::any_of(t->data.begin(), t->data.end(), [](double v) { return v != 0; }))
-      throw Fault{e.at, name + " over nothing: its condition excludes every element somewhere"};
+    const std::optional<Table> some = nodes_.statics.any(inner, over);
+    const Table* wanted = nodes_.statics.table(read);
+    if (!some || wanted == nullptr) throw Fault{e.at, name + " may be over nothing: whether its condition holds depends on data"};
+    if (nothing_there(*some, *wanted)) throw Fault{e.at, name + " over nothing: its condition excludes every element somewhere"};
   }
   NodeId limit = nodes_.real(name == "min" ? ir::kNoScore : -ir::kNoScore);
   NodeId limited = nodes_.select(inner, x, limit);

@@ -81,6 +81,9 @@ void Evaluator::check_inside(const Expr& e, const Expr& index, const Outside& ou
   std::string name = e.args[0].name;
   NodeId bad = outside.condition;
   const std::string& what = outside.what;
+  std::vector<NodeId> together = f.conditions;
+  together.push_back(outside.condition);
+  if (nodes_.statics.exclude_each_other(together)) return;
   for (NodeId c : f.conditions) {
     if (nodes_.statics.table(c) != nullptr) bad = nodes_.both(bad, c);
   }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <numeric>
 
 namespace cpuflow::frontend {
 
@@ -55,6 +57,17 @@ class Walker {
 
 }  // namespace
 
+bool nothing_there(const Table& some, const Table& wanted) {
+  const Axes all = ir::union_of(some.axes, wanted.axes);
+  Walker walk(all);
+  walk.follow(some.axes);
+  walk.follow(wanted.axes);
+  for (uint64_t i = 0, count = ir::element_count(all); i < count; ++i, walk.next()) {
+    if (some.data[walk.offset(0)] == 0 && wanted.data[walk.offset(1)] != 0) return true;
+  }
+  return false;
+}
+
 const Table* StaticEval::table(NodeId id) {
   auto it = known_.find(id);
   if (it == known_.end()) {
@@ -71,6 +84,72 @@ std::optional<double> StaticEval::number(NodeId id) {
 
 void StaticEval::forget(size_t size) {
   for (auto it = known_.begin(); it != known_.end();) it = it->first >= size ? known_.erase(it) : std::next(it);
+}
+
+/// One element of a value that is too large for a table; nothing where it is not known.
+std::optional<double> StaticEval::element(NodeId id, const Place& at) {
+  const Node& node = graph_[id];
+  if (const Table* known = table(id)) {
+    size_t offset = 0;
+    for (const Axis& axis : known->axes) {
+      const auto here = std::find_if(at.begin(), at.end(), [&](const auto& place) { return place.first == axis; });
+      if (here == at.end()) return std::nullopt;
+      offset = offset * axis.size + here->second;
+    }
+    return known->data[offset];
+  }
+  if (node.op == Op::Rename) {
+    Place inner = at;
+    for (auto& [axis, index] : inner) {
+      if (const int i = ir::index_of(node.to, axis); i >= 0) axis = node.from[static_cast<size_t>(i)];
+    }
+    return element(node.inputs[0], inner);
+  }
+  if (!ir::is_elementwise(node.op)) return std::nullopt;
+  std::vector<double> operands;
+  for (const NodeId in : node.inputs) {
+    const std::optional<double> operand = element(in, at);
+    if (!operand) return std::nullopt;
+    operands.push_back(*operand);
+  }
+  return ir::op_def(node.op).scalar.value(operands.data());
+}
+
+std::optional<Table> StaticEval::any(NodeId condition, const Axes& over) {
+  const auto advance = [](Place& at, size_t begin, size_t end) {  // false after the last
+    for (size_t k = end; k-- > begin;) {
+      if (++at[k].second < at[k].first.size) return true;
+      at[k].second = 0;
+    }
+    return false;
+  };
+  Table out{ir::without(graph_[condition].axes, over), {}};
+  if (ir::element_count(out.axes) > kMostElements) return std::nullopt;
+  Place at;
+  for (const Axis& axis : out.axes) at.emplace_back(axis, 0);
+  const size_t outer = at.size();
+  for (const Axis& axis : over) {
+    if (ir::contains(graph_[condition].axes, axis)) at.emplace_back(axis, 0);
+  }
+  do {
+    bool some = false;
+    // Where both count positions the own one is the likeliest.
+    for (size_t k = outer; k < at.size(); ++k) {
+      const auto same = std::find_if(at.begin(), at.begin() + static_cast<std::ptrdiff_t>(outer), [&](const auto& place) { return place.first.kind == at[k].first.kind && place.first.size == at[k].first.size; });
+      at[k].second = same == at.begin() + static_cast<std::ptrdiff_t>(outer) ? 0 : same->second;
+    }
+    const std::optional<double> own = element(condition, at);
+    if (!own) return std::nullopt;
+    some = *own != 0;
+    for (size_t k = outer; k < at.size(); ++k) at[k].second = 0;
+    if (!some) {
+      do some = element(condition, at).value_or(0) != 0;
+      while (!some && advance(at, outer, at.size()));
+    }
+    for (size_t k = outer; k < at.size(); ++k) at[k].second = 0;
+    out.data.push_back(some);
+  } while (advance(at, 0, outer));
+  return out;
 }
 
 std::optional<Table> StaticEval::compute(const Node& node) {
@@ -177,22 +256,101 @@ std::optional<Table> StaticEval::reduced(const Node& node) {
   return out;
 }
 
+namespace {
+
+Affine added(Affine a, const Affine& b, double times) {
+  a.offset += times * b.offset;
+  for (const auto& [axis, coefficient] : b.terms) {
+    const auto it = std::find_if(a.terms.begin(), a.terms.end(), [&, &axis = axis](const auto& t) { return t.first == axis; });
+    if (it == a.terms.end()) a.terms.emplace_back(axis, times * coefficient);
+    else it->second += times * coefficient;
+  }
+  std::erase_if(a.terms, [](const auto& t) { return t.second == 0; });
+  return a;
+}
+
+/// What comparisons leave of sums of positions: whole numbers, each with its axes' coefficients, of which the first is positive.
+class Bounds {
+ public:
+  /// value <= 0, or < 0.
+  void at_most_zero(Affine value, bool strictly) {
+    if (value.terms.empty()) {
+      impossible_ = impossible_ || (strictly ? value.offset >= 0 : value.offset > 0);
+      return;
+    }
+    std::sort(value.terms.begin(), value.terms.end());
+    const bool whole = std::all_of(value.terms.begin(), value.terms.end(), [](const auto& term) { return term.second == std::floor(term.second); });
+    if (!whole) return;
+    int64_t common = 0;
+    for (const auto& [axis, coefficient] : value.terms) common = std::gcd(common, static_cast<int64_t>(coefficient));
+    const double sign = value.terms[0].second > 0 ? 1 : -1, scale = static_cast<double>(common);
+    for (auto& [axis, coefficient] : value.terms) coefficient *= sign / scale;
+    value.offset /= scale;
+    Interval& range = ranges_[value.terms];
+    // sign * sum <= -offset
+    const double limit = strictly ? std::ceil(-value.offset) - 1 : std::floor(-value.offset);
+    if (sign > 0) range.high = std::min(range.high, limit);
+    else range.low = std::max(range.low, -limit);
+  }
+  bool impossible() const {
+    return impossible_ || std::any_of(ranges_.begin(), ranges_.end(), [&](const auto& sum) {
+      const Interval reached = reach(sum.first);
+      return std::max(sum.second.low, reached.low) > std::min(sum.second.high, reached.high);
+    });
+  }
+
+ private:
+  using Terms = std::vector<std::pair<Axis, double>>;
+
+  /// What a sum may be by what is left of each of its positions.
+  Interval reach(const Terms& terms) const {
+    Interval out{0, 0};
+    for (const auto& [axis, coefficient] : terms) {
+      const auto own = ranges_.find({{axis, 1.0}});
+      const Interval left = own == ranges_.end() ? Interval{} : own->second;
+      const double low = coefficient * std::max(left.low, 0.0), high = coefficient * std::min(left.high, axis.size - 1.0);
+      out.low += std::min(low, high), out.high += std::max(low, high);
+    }
+    return out;
+  }
+
+  std::map<Terms, Interval> ranges_;
+  bool impossible_ = false;
+};
+
+}  // namespace
+
+bool StaticEval::exclude_each_other(const std::vector<NodeId>& conditions) const {
+  std::vector<NodeId> open = conditions;
+  Bounds bounds;
+  while (!open.empty()) {
+    const NodeId id = open.back();
+    open.pop_back();
+    const Node& node = graph_[id];
+    if (node.op == Op::And) {
+      open.insert(open.end(), node.inputs.begin(), node.inputs.end());
+    } else if (node.op == Op::Or) {
+      return std::all_of(node.inputs.begin(), node.inputs.end(), [&](NodeId either) {
+        std::vector<NodeId> all = conditions;
+        std::replace(all.begin(), all.end(), id, either);
+        return all != conditions && exclude_each_other(all);
+      });
+    } else if (node.op == Op::Lt || node.op == Op::Le || node.op == Op::Eq) {
+      const std::optional<Affine> a = affine(node.inputs[0]), b = affine(node.inputs[1]);
+      if (!a || !b) continue;
+      bounds.at_most_zero(added(*a, *b, -1), node.op == Op::Lt);
+      if (node.op == Op::Eq) bounds.at_most_zero(added(*b, *a, -1), false);
+    }
+  }
+  return bounds.impossible();
+}
+
 std::optional<Affine> StaticEval::affine(NodeId id) const {
   const Node& node = graph_[id];
   auto both = [&](double sign) -> std::optional<Affine> {
-    std::optional<Affine> a = affine(node.inputs[0]), b = affine(node.inputs[1]);
+    const std::optional<Affine> a = affine(node.inputs[0]), b = affine(node.inputs[1]);
     if (!a || !b) return std::nullopt;
-    a->offset += sign * b->offset;
-    for (const auto& [axis, coefficient] : b->terms) {
-      auto it = std::find_if(a->terms.begin(), a->terms.end(), [&, &axis = axis](const auto& t) { return t.first == axis; });
-      if (it == a->terms.end()) {
-        a->terms.emplace_back(axis, sign * coefficient);
-      } else {
-        it->second += sign * coefficient;
-      }
-    }
-    std::erase_if(a->terms, [](const auto& t) { return t.second == 0; });
-    return a;
+    return added(*a, *b, sign);
   };
   auto scaled = [](std::optional<Affine> a, double by) {
     if (a) {
@@ -210,6 +368,8 @@ std::optional<Affine> StaticEval::affine(NodeId id) const {
       return both(1);
     case Op::Sub:
       return both(-1);
+    case Op::ToReal:
+      return affine(node.inputs[0]);
     case Op::Neg:
       return scaled(affine(node.inputs[0]), -1);
     case Op::Mul:

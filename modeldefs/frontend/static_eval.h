@@ -13,6 +13,9 @@ struct Table {
   std::vector<double> data;
 };
 
+/// Whether one is 0 where the other is not, somewhere.
+bool nothing_there(const Table& some, const Table& wanted);
+
 /// Bounds of an integer value, both included.
 struct Interval {
   double low = -1e300, high = 1e300;
@@ -31,6 +34,12 @@ class StaticEval {
 
   /// Null for values that depend on tokens or parameters, and for very large ones.
   const Table* table(ir::NodeId id);
+  /// Whether a condition holds somewhere along `over`, for each element of its other axes: 0 or 1; for conditions of any size, as long as those are few.
+  /// Nothing where it depends on tokens or parameters.
+  std::optional<Table> any(ir::NodeId condition, const ir::Axes& over);
+  /// Whether conditions never hold all together, by the bounds that comparisons set to sums of positions, as t - s < 4 and t - s >= 4 do; false where
+  /// these do not tell.
+  bool exclude_each_other(const std::vector<ir::NodeId>& conditions) const;
   /// The value of a node without axes.
   std::optional<double> number(ir::NodeId id);
   /// Where token ids are `tokens` in number.
@@ -44,6 +53,9 @@ class StaticEval {
 
   Interval interval(ir::NodeId id, double tokens, Intervals& known) const;
   Interval interval_of(ir::NodeId id, double tokens, Intervals& known) const;
+  using Place = std::vector<std::pair<ir::Axis, uint32_t>>;
+
+  std::optional<double> element(ir::NodeId id, const Place& at);
   std::optional<Table> compute(const ir::Node& node);
   std::optional<Table> elementwise(const ir::Node& node);
   std::optional<Table> renamed(const ir::Node& node);

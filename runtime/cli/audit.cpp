@@ -140,7 +140,7 @@ Sizes load_sizes(const Source& source, const Overrides& overrides) {
   // How many positions are looked at, for what `part` takes of a model; `shows`: whether these are enough.
   auto positions = [&](auto&& part, bool& shows) -> int64_t {
     const Model whole = part(all);
-    for (int64_t fewer = kFewPositions; fewer < T; fewer *= 2) {  // a chunk or a window of more positions than there are is another equation
+    for (int64_t fewer = kFewPositions; fewer < std::min(T, 2 * kMostPositions); fewer *= 2) {  // a chunk or a window of more positions than there are is another equation
       const std::optional<Model>& start = at(size_from(fewer));
       const std::optional<int64_t> enough = start ? passes::audit::positions_that_show(whole.graph, part(*start).graph) : std::nullopt;
       if (enough && std::max(*enough, fewer) < T) return size_from(std::max(*enough, fewer));

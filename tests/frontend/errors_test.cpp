@@ -222,6 +222,33 @@ TEST_CASE("parameters") {
         "21:1 error 'of.1' is one of several layers' in one place, and of one layer or of others in the other: these cannot be one tensor; give one another name");
 }
 
+TEST_CASE("conditions on pairs of many positions say what they say of few") {
+  for (const char* T : {"64", "4096"}) {
+    INFO(T);
+    ModelText text;
+    auto block = [&](const std::string& equations) {
+      text.block = equations;
+      return complaints(text.text(), {{"T", T}});
+    };
+    CHECK(block("y[t,i] = sum(s | s > t - 4, s <= t: M[t-s,i] * x[s,i])\nx = x + W(y) * g").empty());
+    CHECK(block("y[t,i] = sum(s | 2 * s > 2 * t - 7.5, s < t + 0.5: M[t-s,i] * x[s,i])\nx = x + W(y) * g").empty());
+    CHECK(block("y[t,i] = max(s | s > t - 4, s <= t: x[s,i])\nx = x + W(y) * g + M[0]").empty());
+    CHECK(block("y[t,i] = logsumexp(s | s % 7 <= t % 7: x[s,i])\nx = x + W(y) * g + M[0]").empty());
+    CHECK(block("y[t,i] = max(s | s > t - 4, s < t: x[s,i])\nx = x + W(y) * g + M[0]").at(0).find("max over nothing") != std::string::npos);
+    CHECK(block("y[t,i] = min(s | s // 2 > t // 2: x[s,i])\nx = x + W(y) * g + M[0]").at(0).find("min over nothing") != std::string::npos);
+    const std::string outside = block("y[t,i] = sum(s | s >= t - 4, s <= t: M[t-s,i] * x[s,i])\nx = x + W(y) * g").at(0);
+    CHECK(outside.find("error") != std::string::npos);
+    CHECK(outside.find("of an axis of 4") != std::string::npos);
+    text.block = "x = x + W(x) * g + M[0]";
+    auto loss = [&](const std::string& condition) {
+      text.loss = "mean(b, t, w in 0..4 | " + condition + ": nll(logits[b,t+w], targets[b,t+w]))";
+      return complaints(text.text(), {{"T", T}});
+    };
+    CHECK(loss("t < T - 3").empty());
+    CHECK(loss("t <= T - 3").at(0).find("past the end") != std::string::npos);
+  }
+}
+
 TEST_CASE("a parameter is used where its 'when' does not hold") {
   ModelText text;
   auto used = [&](const std::string& params, const std::string& block) {
