@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace cpuflow::passes::audit {
@@ -10,8 +11,14 @@ using namespace ir;
 
 namespace {
 
-/// Whether changing a token of `sequence` changes a logit of sequence 0 at a position before `before`; the sentence that says so.
-std::string witness(const Graph& g, int64_t sequence, int64_t place, int64_t before) {
+/// A logit that a token of a later position, or of another sequence, changes: where, and the sentence that says so; "" if none was found.
+struct Witness {
+  int64_t position = -1;
+  std::string sentence;
+};
+
+/// Whether changing a token of `sequence` changes a logit of sequence 0 at a position before `before`.
+Witness witness(const Graph& g, int64_t sequence, int64_t place, int64_t before) {
   const NodeId logits = output_node(g, "logits");
   const int64_t vocabulary = vocabulary_of(g);
   const Axes& axes = g[logits].axes;
@@ -29,11 +36,11 @@ std::string witness(const Graph& g, int64_t sequence, int64_t place, int64_t bef
     for (int64_t i = 0; i < before * row; ++i) {  // sequence 0 comes first
       const double x = a.data[static_cast<size_t>(i)], y = b.data[static_cast<size_t>(i)];
       if (std::abs(x - y) <= 1e-9 * (std::abs(x) + std::abs(y)) || !std::isfinite(x) || !std::isfinite(y)) continue;
-      return fmt::format("another token at position {}{} changes logits[{}, {}] from {:.9g} to {:.9g}", place,
-                         sequence == 0 ? "" : " of another sequence", i / row, i % row, x, y);
+      return {i / row, fmt::format("another token at position {}{} changes logits[{}, {}] from {:.9g} to {:.9g}", place,
+                                   sequence == 0 ? "" : " of another sequence", i / row, i % row, x, y)};
     }
   }
-  return "";
+  return {};
 }
 
 }  // namespace
@@ -53,21 +60,28 @@ Finding causality(const Graph& g, const Graph* numbers) {
   });
   Finding out;
   out.verdict = Verdict::Proved;
+  const auto explain = [&](const Element& e, int s) {
+    out.chain = links(elements, dependence.chain(e, s), time);
+    out.reason = s == others ? fmt::format("the logits of position {} depend on other sequences", elements.index(e, time))
+                             : fmt::format("the logits of position {} depend on token {}", elements.index(e, time), s);
+  };
   for (int64_t at = 0; at < elements.count(logits); ++at) {
     const Element e{logits, at};
     const int64_t t = elements.index(e, time);
     for (int s : dependence.sources(e)) {
       if (s <= t) continue;
-      if (out.chain.empty()) {
-        out.chain = links(elements, dependence.chain(e, s), time);
-        out.reason = s == others ? fmt::format("the logits of position {} depend on other sequences", t)
-                                 : fmt::format("the logits of position {} depend on token {}", t, s);
-      }
+      if (out.chain.empty()) explain(e, s);
       out.verdict = Verdict::Unknown;
       if (!numbers || out.witness != "") continue;
       const int64_t there = time_axis(*numbers).size;
       if (t >= there || (s != others && s > there)) continue;
-      out.witness = s == others ? witness(*numbers, 1, std::min<int64_t>(t, there - 1), there) : witness(*numbers, 0, s, s);
+      const Witness shown = s == others ? witness(*numbers, 1, std::min<int64_t>(t, there - 1), there) : witness(*numbers, 0, s, s);
+      out.witness = shown.sentence;
+      for (int64_t other = 0; other < elements.count(logits); ++other) {  // what is shown is what is explained
+        const Element changed{logits, other};
+        const auto sources = dependence.sources(changed);
+        if (elements.index(changed, time) == shown.position && std::count(sources.begin(), sources.end(), s) > 0) explain(changed, s);
+      }
       if (out.witness == "" && s != others) numbers = t > 2 ? nullptr : numbers;  // a few tries
     }
     if (out.witness != "") break;

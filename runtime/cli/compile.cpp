@@ -114,7 +114,7 @@ frontend::Model read_model(const CompileOptions& options, CompiledModel& c) {
   if (!diagnostics.all().empty()) c.warnings.push_back(diagnostics.format());
   c.times.push_back({"front end", since(start), true});
   c.bf16 = model.precision == "bf16";
-  if (c.bf16 && !c.target.fast_bf16) {
+  if (c.bf16 && !c.target.fast_bf16 && (options.train || options.eval)) {  // sampling reads half as much
     c.warnings.push_back(fmt::format("note: {} has no instructions for bf16: products of rounded numbers are slower than float32 ones here", c.target.name));
   }
   return model;

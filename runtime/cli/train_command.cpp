@@ -1,9 +1,11 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -15,6 +17,10 @@
 #include "runtime/cli/same_equations.h"
 #include "runtime/cli/tune.h"
 #include "runtime/data/corpus.h"
+#include "runtime/data/windows.h"
+#include "runtime/memory.h"
+#include "runtime/thread_pool.h"
+#include "runtime/train/arrays.h"
 #include "runtime/train/folder_lock.h"
 #include "runtime/train/resume.h"
 #include "runtime/train/signals.h"
@@ -48,6 +54,11 @@ void check_usage(const TrainCommand& command) {
   // said now, not after a tokenizer was trained
   for (const std::string& file : {command.init, command.warm_start, command.replay, command.sources.valid, command.sources.tokenizer}) {
     if (!file.empty() && !rt::exists(file)) throw rt::FileError(fmt::format("{}: there is no such file", file));
+  }
+  std::filesystem::path above = std::filesystem::absolute(command.out).lexically_normal();
+  while (!rt::exists(above.string()) && above.has_relative_path()) above = above.parent_path();
+  if (rt::is_folder(above.string()) && access(above.c_str(), W_OK | X_OK) != 0) {
+    throw rt::FileError(fmt::format("{}: the run cannot be written: {}: {}; choose a folder that you may write to", command.out, above.string(), std::strerror(errno)));
   }
   if (rt::exists(command.out) && !rt::is_folder(command.out)) {
     throw rt::FileError(fmt::format("{}: --out expects a folder, which is made if it is not there; this is a file", command.out));
@@ -162,6 +173,7 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
   DataSources sources = command.sources;
   sources.text = *command.text;
   out.data = read_training_data(sources, V, run_tokenizer);
+  rt::Windows(out.data.train, static_cast<uint32_t>(loaded_model.T));  // enough text for one, or an error
   if (out.data.tokenizer) {
     rt::check_vocabulary(*out.data.tokenizer, out.data.tokenizer_name, static_cast<uint32_t>(V));
     const int64_t ids = out.data.tokenizer->vocab_size();
@@ -190,6 +202,8 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
   first.warn_of_unused = !command.resume;
   out.model = compile_and_warn(first);
   note_perplexity(out.model.exe.manifest);
+  const codegen::Manifest& m = out.model.exe.manifest;
+  rt::require_memory(rt::Arrays::bytes(m, true, command.threads > 0 ? command.threads : rt::available_threads()), rt::available_memory(), "training");
   if (!command.resume) {
     RunRecord record;
     record.model_text = out.model.text;
@@ -289,6 +303,10 @@ void train(const TrainCommand& command, Status& status) {
     }
     options.phase = static_cast<int64_t>(i);
     options.schedule = schedule_of(command, m.train, prepared.phases, i, i == prepared.phase ? prepared.before : Before{result.steps, result.trained_s});
+    if (const int64_t steps = options.schedule.steps(), warm = m.train.warmup_steps; command.replay.empty() && steps > 0 && steps <= warm) {
+      log_line(fmt::format("note: the learning rate rises over {} steps (warmup_steps), and {} are trained: it gets to {:.3g} of {:.3g}; --set train.warmup_steps={} reaches it", warm, steps,
+                           m.train.lr * static_cast<double>(steps - 1) / static_cast<double>(warm), m.train.lr, steps / 10));
+    }
     rt::ProgressText progress(m, rt::Terminal::of(fileno(stderr)), [](std::string_view text) {
       std::fwrite(text.data(), 1, text.size(), stderr);
       std::fflush(stderr);
