@@ -55,13 +55,14 @@ void check_usage(const TrainCommand& command) {
   for (const std::string& file : {command.init, command.warm_start, command.replay, command.sources.valid, command.sources.tokenizer}) {
     if (!file.empty() && !rt::exists(file)) throw rt::FileError(fmt::format("{}: there is no such file", file));
   }
-  std::filesystem::path above = std::filesystem::absolute(command.out).lexically_normal();
-  while (!rt::exists(above.string()) && above.has_relative_path()) above = above.parent_path();
-  if (rt::is_folder(above.string()) && access(above.c_str(), W_OK | X_OK) != 0) {
-    throw rt::FileError(fmt::format("{}: the run cannot be written: {}: {}; choose a folder that you may write to", command.out, above.string(), std::strerror(errno)));
-  }
   if (rt::exists(command.out) && !rt::is_folder(command.out)) {
     throw rt::FileError(fmt::format("{}: --out expects a folder, which is made if it is not there; this is a file", command.out));
+  }
+  std::filesystem::path above = std::filesystem::absolute(command.out).lexically_normal();
+  while (!rt::exists(above.string()) && above.has_relative_path()) above = above.parent_path();
+  if (!rt::is_folder(above.string())) throw rt::FileError(fmt::format("{}: the run cannot be written: {} is a file", command.out, above.string()));
+  if (access(above.c_str(), W_OK | X_OK) != 0) {
+    throw rt::FileError(fmt::format("{}: the run cannot be written: {}: {}; choose a folder that you may write to", command.out, above.string(), std::strerror(errno)));
   }
 }
 

@@ -73,6 +73,22 @@ Result interrupted(const TemporaryFolder& folder, const std::string& run, int nu
 
 }  // namespace
 
+TEST_CASE("what cannot be trained is told at once, and no run begins") {
+  TemporaryFolder& folder = prepared();
+  folder.write("few.txt", "Too few words.");
+  const Result few = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "few.txt" + " --out " + folder / "refused" + " --steps 2"));
+  CHECK(few.status != 0);
+  CHECK(contains(few.err, "token ids, and one window of T ="));
+  CHECK(!fs::exists(folder / "refused"));
+  folder.write("file", "");
+  const Result below_file = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --steps 2 --out " + folder / "file/run"));
+  CHECK(below_file.status == 4);
+  CHECK_FALSE(contains(below_file.err, "tokenizer: training"));
+  const Result warm = cpuflowc(train(folder, "warm", "--steps 10 --set train.warmup_steps=40"));
+  CHECK(warm.status == 0);
+  CHECK(contains(warm.err, "note: the learning rate rises over 40 steps (warmup_steps), and 10 are trained"));
+}
+
 TEST_CASE("a model trains on text, says what it does, and leaves a run that samples and evaluates") {
   TemporaryFolder& folder = prepared();
   const std::map<int, nlohmann::json> record = steps(folder / "whole");
