@@ -133,6 +133,10 @@ int run_command(int argc, char** argv) {
 
   std::vector<std::string> args = spread_settings(argc, argv);
   if (args.empty()) args = {"--help"};
+  if (args[0] == "help") {  // `help train`, as other programs have it
+    args.erase(args.begin());
+    args.push_back("--help");
+  }
   try {
     check_names(app, args);
     std::reverse(args.begin(), args.end());  // CLI11 takes the last one first

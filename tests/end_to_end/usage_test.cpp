@@ -21,8 +21,11 @@ TEST_CASE("every command has a help text with an example") {
     CHECK(contains(result.out, "cpuflowc " + command));
     CHECK(contains(result.out, "Example"));
     CHECK(contains(result.out, "--json") == (command != "explain"));
+    CHECK(cpuflowc({"help", command}).out == result.out);
   }
   CHECK(contains(cpuflowc({}).out, "Example"));
+  CHECK(cpuflowc({"help"}).out == all);
+  CHECK(contains(cpuflowc({"help", "trian"}).err, "did you mean 'train'?"));
 }
 
 TEST_CASE("the version is that of the build") {
