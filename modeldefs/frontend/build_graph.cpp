@@ -54,12 +54,14 @@ constexpr int64_t kLatest = 8;
 
 class Builder {
  public:
-  Builder(Program& program, const std::string& head, ir::Diagnostics& diagnostics)
+  Builder(Program& program, const LoadOptions& options, ir::Diagnostics& diagnostics)
       : program_(program),
-        head_(head),
+        head_(options.head),
         diagnostics_(diagnostics),
         params_(nodes_, program.layers, program.T),
-        evaluator_(program, nodes_, params_, diagnostics) {}
+        evaluator_(program, nodes_, params_, diagnostics) {
+    nodes_.statics.pairs_known = !options.as_if_long;
+  }
 
   Model run() {
     params_.add(program_.file.params, "", program_.sizes, LayerRun{}, program_.params, diagnostics_);
@@ -220,7 +222,7 @@ Model load_model_text(const std::string& text, const std::string& name, const st
   add_definitions(program, library, diagnostics);
   diagnostics.stop_if_errors();
 
-  Model model = Builder(program, options.head, diagnostics).run();
+  Model model = Builder(program, options, diagnostics).run();
   if (!options.other_sizes) check_patterns(program.file, model.params, diagnostics);
   model.name = program.file.name.empty() ? std::filesystem::path(name).stem().string() : program.file.name;
   for (const auto& [size, value] : program.sizes) {
@@ -238,6 +240,8 @@ Model load_model_text(const std::string& text, const std::string& name, const st
   model.allow = program.file.allow;
   return model;
 }
+
+bool is_long(int64_t positions) { return static_cast<double>(positions) * static_cast<double>(positions) > static_cast<double>(kMostKnown); }
 
 std::string read_model_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

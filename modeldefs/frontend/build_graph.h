@@ -35,8 +35,13 @@ struct LoadOptions {
   std::string head;
   /// The sizes are not those that were asked for: what [train] and phases say of layers that are not there now is no mistake.
   bool other_sizes = false;
+  /// The model is written as it is where there are too many pairs of positions to know a value for each.
+  bool as_if_long = false;
   bool warn_of_unused = false;  // of sizes and constants that nothing reads
 };
+
+/// Whether a model of so many positions has too many pairs of them.
+bool is_long(int64_t positions);
 
 /// The text of a model file.  Throws ModelError where it cannot be read.
 std::string read_model_text(const std::string& path);

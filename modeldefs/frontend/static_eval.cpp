@@ -17,8 +17,6 @@ using ir::Op;
 
 namespace {
 
-constexpr uint64_t kMostElements = uint64_t{1} << 22;
-
 /// Walks the elements of `axes` in row-major order and gives the matching element of tables over other axes.
 class Walker {
  public:
@@ -124,7 +122,7 @@ std::optional<Table> StaticEval::any(NodeId condition, const Axes& over) {
     return false;
   };
   Table out{ir::without(graph_[condition].axes, over), {}};
-  if (ir::element_count(out.axes) > kMostElements) return std::nullopt;
+  if (ir::element_count(out.axes) > kMostKnown) return std::nullopt;
   Place at;
   for (const Axis& axis : out.axes) at.emplace_back(axis, 0);
   const size_t outer = at.size();
@@ -153,7 +151,9 @@ std::optional<Table> StaticEval::any(NodeId condition, const Axes& over) {
 }
 
 std::optional<Table> StaticEval::compute(const Node& node) {
-  if (ir::element_count(node.axes) > kMostElements) return std::nullopt;
+  if (ir::element_count(node.axes) > kMostKnown) return std::nullopt;
+  const auto positions = std::count_if(node.axes.begin(), node.axes.end(), [](const Axis& a) { return a.kind == ir::AxisKind::Position; });
+  if (!pairs_known && positions > 1) return std::nullopt;
   switch (node.op) {
     case Op::Constant:
       return Table{{}, {node.value}};

@@ -7,6 +7,9 @@
 
 namespace cpuflow::frontend {
 
+/// A value of more elements is not known as a whole.
+inline constexpr uint64_t kMostKnown = uint64_t{1} << 22;
+
 /// The numbers of a value that depends on no parameter and no token, row-major over `axes`.
 struct Table {
   ir::Axes axes;
@@ -31,6 +34,8 @@ struct Affine {
 class StaticEval {
  public:
   explicit StaticEval(const ir::Graph& graph) : graph_(graph) {}
+
+  bool pairs_known = true;  // false: values for pairs of positions are not known as a whole, however few there are
 
   /// Null for values that depend on tokens or parameters, and for very large ones.
   const Table* table(ir::NodeId id);

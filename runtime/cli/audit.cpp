@@ -28,6 +28,7 @@ constexpr int64_t kMostPositions = 512;  // more are not looked at, where fewer 
 struct Source {
   std::string path;
   bool trained = false;
+  bool is_long = false;  // at its own size: it is written in the same way at others
 };
 
 /// `drops`: whether training drops what evaluations keep.
@@ -35,6 +36,7 @@ Model load(const Source& source, const Overrides& overrides, ir::Diagnostics& di
   frontend::LoadOptions options;
   options.other_sizes = other_sizes;
   options.warn_of_unused = !other_sizes;
+  options.as_if_long = source.is_long;
   Model model = frontend::load_model(source.path, overrides, diagnostics, options);
   if (drops) *drops = passes::has_dropout(model.graph);
   if (!source.trained) model.graph = passes::separate_evaluation(model.graph, false);
@@ -107,7 +109,7 @@ Overrides quick_sizes(const Source& source, const Overrides& overrides, const Mo
   return overrides;
 }
 
-Sizes load_sizes(const Source& source, const Overrides& overrides) {
+Sizes load_sizes(Source source, const Overrides& overrides) {
   ir::Diagnostics diagnostics;
   bool drops = false;
   Sizes out{load(source, overrides, diagnostics, false, &drops), {}, {}, {}, {}, {}};
@@ -115,6 +117,7 @@ Sizes load_sizes(const Source& source, const Overrides& overrides) {
   out.drops = drops;
   if (!diagnostics.all().empty()) out.warnings = diagnostics.format();
   const int64_t T = out.full.T;
+  source.is_long = frontend::is_long(T);
   Overrides sized = with(overrides, "B", 2);
   std::optional<Model> pair = try_load(source, sized);
   if (!pair || (out.full.B > 2 && !passes::audit::same_but_for_size(out.full.graph, pair->graph))) {
@@ -251,7 +254,7 @@ void take_worse(AuditReport& report, const AuditReport& other, const std::set<st
 }  // namespace
 
 AuditReport audit_model(const std::string& path, const Overrides& overrides) {
-  const Sizes sizes = load_sizes({path, false}, overrides);
+  const Sizes sizes = load_sizes({path}, overrides);
   AuditReport out = audit_sizes(path, sizes);
   if (sizes.drops) {
     take_worse(out, audit_sizes(path, load_sizes({path, true}, overrides)), {"causality", "horizon"}, "in training, which drops");
@@ -264,7 +267,7 @@ AuditReport audit_model(const std::string& path, const Overrides& overrides) {
       constants += fmt::format(", {} = {}", name, value);
     }
     if (constants.empty()) continue;
-    take_worse(out, audit_sizes(path, load_sizes({path, false}, in_phase)), {"causality", "horizon", "sequence_end", "range"}, fmt::format("in phase {}{}", i + 1, constants));
+    take_worse(out, audit_sizes(path, load_sizes({path}, in_phase)), {"causality", "horizon", "sequence_end", "range"}, fmt::format("in phase {}{}", i + 1, constants));
   }
   return out;
 }
