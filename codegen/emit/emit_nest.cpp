@@ -445,22 +445,17 @@ class NestEmitter {
   int reduce_depth(const Store& s) const {
     int d = static_cast<int>(nest_.loops.size());
     if (s.how == Store::How::Set && !s.accumulate) return d;
-    auto mentioned = [&](const Index& i) { return i.along(nest_.loops[static_cast<size_t>(d - 1)]) != 0 || (i.computed != kNone && mentions(i.computed, nest_.loops[static_cast<size_t>(d - 1)])); };
-    while (d > 0 && std::none_of(s.place.indices.begin(), s.place.indices.end(), mentioned)) --d;
+    while (d > 0 && !mentions(s.place, nest_.loops[static_cast<size_t>(d - 1)])) --d;
     return d;
   }
 
+  bool mentions(const Index& i, const Axis& a) const { return i.along(a) != 0 || (i.computed != kNone && mentions(i.computed, a)); }
+  bool mentions(const Place& place, const Axis& a) const {
+    return std::any_of(place.indices.begin(), place.indices.end(), [&](const Index& i) { return mentions(i, a); });
+  }
   bool mentions(ExprId e, const Axis& a) const {
     const Expr& x = p_.exprs[e];
-    if (x.index.along(a) != 0) return true;
-    if (x.index.computed != kNone && mentions(x.index.computed, a)) return true;
-    for (const Index& i : x.place.indices) {
-      if (i.along(a) != 0 || (i.computed != kNone && mentions(i.computed, a))) return true;
-    }
-    for (ExprId arg : x.args) {
-      if (mentions(arg, a)) return true;
-    }
-    return false;
+    return mentions(x.index, a) || mentions(x.place, a) || std::any_of(x.args.begin(), x.args.end(), [&](ExprId arg) { return mentions(arg, a); });
   }
 
   static const char* accumulator(Store::How how) {

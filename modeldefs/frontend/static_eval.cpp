@@ -130,7 +130,6 @@ std::optional<Table> StaticEval::any(NodeId condition, const Axes& over) {
     if (ir::contains(graph_[condition].axes, axis)) at.emplace_back(axis, 0);
   }
   do {
-    bool some = false;
     // Where both count positions the own one is the likeliest.
     for (size_t k = outer; k < at.size(); ++k) {
       const auto same = std::find_if(at.begin(), at.begin() + static_cast<std::ptrdiff_t>(outer), [&](const auto& place) { return place.first.kind == at[k].first.kind && place.first.size == at[k].first.size; });
@@ -138,12 +137,9 @@ std::optional<Table> StaticEval::any(NodeId condition, const Axes& over) {
     }
     const std::optional<double> own = element(condition, at);
     if (!own) return std::nullopt;
-    some = *own != 0;
+    bool some = *own != 0;
     for (size_t k = outer; k < at.size(); ++k) at[k].second = 0;
-    if (!some) {
-      do some = element(condition, at).value_or(0) != 0;
-      while (!some && advance(at, outer, at.size()));
-    }
+    for (bool more = !some; more && !some; more = advance(at, outer, at.size())) some = element(condition, at).value_or(0) != 0;
     for (size_t k = outer; k < at.size(); ++k) at[k].second = 0;
     out.data.push_back(some);
   } while (advance(at, 0, outer));

@@ -77,10 +77,13 @@ Finding causality(const Graph& g, const Graph* numbers) {
       if (t >= there || (s != others && s > there)) continue;
       const Witness shown = s == others ? witness(*numbers, 1, std::min<int64_t>(t, there - 1), there) : witness(*numbers, 0, s, s);
       out.witness = shown.sentence;
-      for (int64_t other = 0; other < elements.count(logits); ++other) {  // what is shown is what is explained
-        const Element changed{logits, other};
-        const auto sources = dependence.sources(changed);
-        if (elements.index(changed, time) == shown.position && std::count(sources.begin(), sources.end(), s) > 0) explain(changed, s);
+      if (out.witness != "") {  // what is shown is what is explained
+        for (int64_t other = 0; other < elements.count(logits); ++other) {
+          const Element changed{logits, other};
+          if (elements.index(changed, time) != shown.position) continue;
+          const std::vector<int> sources = dependence.sources(changed);
+          if (std::find(sources.begin(), sources.end(), s) != sources.end()) explain(changed, s);
+        }
       }
       if (out.witness == "" && s != others) numbers = t > 2 ? nullptr : numbers;  // a few tries
     }

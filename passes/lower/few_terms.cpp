@@ -40,10 +40,7 @@ std::optional<Nonzeros> FunctionLowering::nonzeros_of(NodeId summed) {
   const std::optional<FewTerms> few = few_terms(g_, summed, b_.options.terms_at_once);
   if (!few) return std::nullopt;
   const Expr factor = b_[compared_with_zero(b_.program, pull_operand(few->factor))];
-  if (factor.kind != Expr::Kind::Load || b_.program.buffers[factor.place.buffer].dtype != DType::Real) return std::nullopt;
-  for (const Index& i : factor.place.indices) {
-    if (i.computed != kNone) return std::nullopt;
-  }
+  if (factor.kind != Expr::Kind::Load || b_.program.buffers[factor.place.buffer].dtype != DType::Real || !is_affine(factor.place)) return std::nullopt;
   return Nonzeros{few->axis, factor.place, few->most};
 }
 
@@ -68,8 +65,7 @@ bool FunctionLowering::build_sum_of_few(Statement& s) {
   const Node& n = g_[s.node];
   const std::optional<Nonzeros> some = n.op == Op::Sum ? nonzeros_of(n.inputs[0]) : std::nullopt;
   if (!some) return false;
-  Axes out = n.axes, over = n.from;
-  for (Axes* axes : {&out, &over}) std::erase_if(*axes, [](const Axis& a) { return a.kind == AxisKind::Batch; });
+  Axes out = without_batch(n.axes), over = without_batch(n.from);
   const bool scatters = contains(out, some->loop);
   if (scatters && s.cycle >= 0) return false;
   Statement fewer = s;
@@ -82,10 +78,7 @@ bool FunctionLowering::build_sum_of_few(Statement& s) {
   Store& sum = fewer.steps.back().nest.stores[0];
   if (scatters && !sum.accumulate) {
     sum.accumulate = true;
-    Step fill;
-    fill.kind = Step::Kind::Fill;
-    fill.fill.place = place;
-    fewer.steps.insert(fewer.steps.begin(), fill);
+    fewer.steps.insert(fewer.steps.begin(), fill_step(place));
   }
   if (!visit_nonzeros(fewer.steps.back().nest, *some)) return false;
   s = std::move(fewer);

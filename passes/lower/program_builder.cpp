@@ -29,6 +29,24 @@ void lay_out(Buffer& b) {
   b.floats = floats_of(b, stride);
 }
 
+Axes without_batch(const Axes& axes) {
+  Axes out = axes;
+  std::erase_if(out, [](const Axis& a) { return a.kind == AxisKind::Batch; });
+  return out;
+}
+
+bool is_affine(const Place& place) {
+  return std::all_of(place.indices.begin(), place.indices.end(), [](const Index& i) { return i.computed == kNone; });
+}
+
+Step fill_step(Place place, double value) {
+  Step step;
+  step.kind = Step::Kind::Fill;
+  step.fill.place = std::move(place);
+  step.fill.value = value;
+  return step;
+}
+
 bool op_is_costly(Op op) {
   switch (op) {
     case Op::Div:

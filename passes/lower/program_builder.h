@@ -83,6 +83,14 @@ struct FewTerms {
 };
 std::optional<FewTerms> few_terms(const ir::Graph& graph, ir::NodeId summed, int64_t at_once);
 
+/// Axes of one sequence.
+ir::Axes without_batch(const ir::Axes& axes);
+
+/// Whether counters alone say where a place is.
+bool is_affine(const ir::Place& place);
+
+ir::Step fill_step(ir::Place place, double value = 0);
+
 /// Whether computing the operation again and again costs more than reading its value.
 bool op_is_costly(ir::Op op);
 

@@ -14,12 +14,6 @@ namespace {
 
 bool is_batch(const Axis& a) { return a.kind == AxisKind::Batch; }
 
-Axes without_batch(const Axes& axes) {
-  Axes out;
-  std::copy_if(axes.begin(), axes.end(), std::back_inserter(out), [](const Axis& a) { return !is_batch(a); });
-  return out;
-}
-
 /// The affine index below clamps to the range of an axis.
 const Index* unclamped(const LoopProgram& p, const Index& index) {
   const Index* i = &index;
@@ -30,10 +24,6 @@ const Index* unclamped(const LoopProgram& p, const Index& index) {
     i = &e->index;
   }
   return i->computed == kNone ? i : nullptr;
-}
-
-bool affine(const Place& place) {
-  return std::all_of(place.indices.begin(), place.indices.end(), [](const Index& i) { return i.computed == kNone; });
 }
 
 }  // namespace
@@ -220,13 +210,7 @@ void FunctionLowering::build_nest(Statement& s, const Axes& out, const Axes& ove
   if (store.accumulate && store.how == Store::How::Set) store.how = Store::How::Sum;
   step.nest.stores.push_back(store);
   choose_lane(step.nest, loops, reduce);
-  if (s.reduces_rows && buffer.space == Space::Lane) {
-    Step fill;
-    fill.kind = Step::Kind::Fill;
-    fill.fill.place = store.place;
-    fill.fill.value = neutral_element(how);
-    s.before.push_back(fill);
-  }
+  if (s.reduces_rows && buffer.space == Space::Lane) s.before.push_back(fill_step(store.place, neutral_element(how)));
   s.steps.push_back(std::move(step));
 }
 
@@ -325,7 +309,7 @@ bool FunctionLowering::build_product(Statement& s) {
     ExprId ea = pull_operand(x, rounded), eb = pull_operand(y, rounded);
     if (b_[ea].kind != Expr::Kind::Load || b_[eb].kind != Expr::Kind::Load) return refuse("a factor is computed where it is read, and has no matrix in memory");
     Place a = b_[ea].place, b = b_[eb].place;
-    if (!affine(a) || !affine(b)) return refuse("a factor is read at computed places");
+    if (!is_affine(a) || !is_affine(b)) return refuse("a factor is read at computed places");
     if (stride_along(b_.program, a, *pk) != 1 && stride_along(b_.program, a, *pm) != 1) {
       why = "no axis of the left factor is contiguous";
       continue;
@@ -359,12 +343,7 @@ bool FunctionLowering::build_product(Statement& s) {
     }
     const Space space = b_.program.buffers[c.buffer].space;
     p.accumulate = space == Space::Grads || space == Space::Losses || s.reduces_rows || more_k;
-    if (p.accumulate && space != Space::Grads && space != Space::Losses) {
-      Step fill;
-      fill.kind = Step::Kind::Fill;
-      fill.fill.place = c;
-      (s.reduces_rows || s.cycle >= 0 ? s.before : s.steps).push_back(fill);
-    }
+    if (p.accumulate && space != Space::Grads && space != Space::Losses) (s.reduces_rows || s.cycle >= 0 ? s.before : s.steps).push_back(fill_step(c));
     p.b = pack_operand(s, b, y, *pk, *pn, k_rows || each_row, p.bf16);
     s.whole_tile = s.row && s.cycle < 0 && !each_row;
     Step step;
@@ -428,12 +407,7 @@ void FunctionLowering::build_scatter(Statement& s) {
   Store& store = s.steps.back().nest.stores[0];
   store.accumulate = true;
   if (const std::optional<Nonzeros> some = nonzeros_of(n.inputs[0])) visit_nonzeros(s.steps.back().nest, *some);
-  if (space == Space::Lane && s.before.empty()) {
-    Step fill;
-    fill.kind = Step::Kind::Fill;
-    fill.fill.place = own_place(s.node);
-    s.before.push_back(fill);
-  }
+  if (space == Space::Lane && s.before.empty()) s.before.push_back(fill_step(own_place(s.node)));
 }
 
 /// a * (b where c, else 0) as (a * b where c, else 0): what the condition excludes is not multiplied, as it need not be finite.

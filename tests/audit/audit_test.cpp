@@ -100,9 +100,7 @@ TEST_CASE("what leaks at later positions only, or at one size, is no proof") {
 TEST_CASE("a leak of a model of whole chunks is shown at fewer of them") {
   AuditModel model = honest();
   model.block = "m[n in 0..T / 8, i] = 0.9 * m[n-1,i] + sum(t | t // 8 == n: x[t,i])\nr[t,i] = m[t // 8, i]\nx = x + W(r)";
-  std::string text = model.text();
-  text.replace(text.find("T = 16"), 6, "T = 256");
-  const cli::AuditReport report = audited(text);
+  const cli::AuditReport report = audited(replaced(model.text(), "T = 16", "T = 256"));
   CHECK(report.positions < 256);
   CHECK(finding(report, "causality").verdict == Verdict::Refuted);
 }
@@ -131,21 +129,17 @@ TEST_CASE("ordinary conditions show everything at few positions") {
     const std::string block = replaced(attend, "{}", condition);
     AuditModel model = honest();
     model.block = block.c_str();
-    std::string text = model.text();
-    text.replace(text.find("T = 16"), 6, "T = 1000");
-    const cli::AuditReport report = audited(text);
+    const cli::AuditReport report = audited(replaced(model.text(), "T = 16", "T = 1000"));
     CHECK(report.positions < 200);
     for (const char* audit : {"causality", "sequence_end"}) CHECK(finding(report, audit).verdict == Verdict::Proved);
-    text.replace(text.find("T = 1000"), 8, "T = 5000");  // too many pairs to know each condition
-    CHECK(finding(audited(text), "causality").verdict == Verdict::Proved);
+    // too many pairs to know each condition
+    CHECK(finding(audited(replaced(model.text(), "T = 16", "T = 5000")), "causality").verdict == Verdict::Proved);
   }
   for (const char* block : {"o[t,i] = mean(s | s > t - 4, s <= t: x[s,i])\nx = x + W(o)", "o[t,i] = max(s | s > t - 4, s <= t: x[s,i])\nx = x + W(o)", "o[t,i] = sum(s | s > t - 4, s <= t: M[t-s,i] * x[s,i])\nx = x + W(o)"}) {
     INFO(block);
     AuditModel model = honest();
     model.block = block;
-    std::string text = model.text();
-    text.replace(text.find("T = 16"), 6, "T = 5000");
-    const cli::AuditReport report = audited(text);
+    const cli::AuditReport report = audited(replaced(model.text(), "T = 16", "T = 5000"));
     CHECK(report.positions < 200);
     CHECK(finding(report, "causality").verdict == Verdict::Proved);
   }

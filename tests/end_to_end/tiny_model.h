@@ -31,11 +31,8 @@ warmup_steps = 2
 lr = 1e-2
 )toml";
 
-/// `text` with its first `from` replaced.
-inline std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const size_t at = text.find(from);
-  return at == std::string::npos ? text : text.replace(at, from.size(), to);
-}
+/// `text` with its first `from` replaced; throws std::out_of_range where it has none.
+inline std::string replaced(std::string text, const std::string& from, const std::string& to) { return text.replace(text.find(from), from.size(), to); }
 
 /// A few stories: enough documents for one to be held out.
 inline std::string tiny_text(int documents = 60) {
