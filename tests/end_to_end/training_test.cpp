@@ -84,6 +84,9 @@ TEST_CASE("what cannot be trained is told at once, and no run begins") {
   const Result below_file = cpuflowc(words("train " + folder / "tiny.toml" + " --data " + folder / "tiny.txt" + " --steps 2 --out " + folder / "file/run"));
   CHECK(below_file.status == 4);
   CHECK_FALSE(contains(below_file.err, "tokenizer: training"));
+  const Result nowhere = cpuflowc({"train", folder / "tiny.toml", "--data", folder / "tiny.txt", "--steps", "2", "--out", ""});
+  CHECK(nowhere.status == 2);
+  CHECK(contains(nowhere.err, "--out: expected the folder of the run"));
   const Result warm = cpuflowc(train(folder, "warm", "--steps 10 --set train.warmup_steps=40"));
   CHECK(warm.status == 0);
   CHECK(contains(warm.err, "note: the learning rate rises over 40 steps (warmup_steps), and 10 are trained"));
