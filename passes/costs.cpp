@@ -1,6 +1,7 @@
 #include "passes/costs.h"
 
 #include "ir/op.h"
+#include "ir/shared_rows.h"
 
 #include <set>
 
@@ -47,6 +48,7 @@ void add_nest(const LoopProgram& p, const Nest& nest, double rows, RegionCosts& 
 
 std::vector<RegionCosts> count_costs(const LoopProgram& p) {
   std::vector<RegionCosts> out;
+  const int64_t together = sequences_together(p);
   for (const Function& f : p.functions) {
     for (const Part& part : f.parts) {
       for (const Region& r : part.regions) {
@@ -64,7 +66,8 @@ std::vector<RegionCosts> count_costs(const LoopProgram& p) {
           auto term = [&](const Place& a, const Place& b, const Axis& k) {
             c.product_flops += 2.0 * n * m_size * d.n.size * k.size;
             if (p.buffers[b.buffer].space == Space::Shared) c.panel_bytes += 4.0 * count(d.loops) * static_cast<double>(panel_floats(p, k.size, d.n.size, d.bf16));
-            c.bytes += n * (p.buffers[a.buffer].element_bytes() * m_size * k.size + (d.bf16 ? 2.0 : 4.0) * k.size * d.n.size);
+            const double readers = !f.row_range && by_row && takes_streams(p, s, r) ? static_cast<double>(together) : 1;
+            c.bytes += n * (p.buffers[a.buffer].element_bytes() * m_size * k.size + (d.bf16 ? 2.0 : 4.0) * k.size * d.n.size / readers);
           };
           term(d.a, d.b, d.k);
           for (const ProductTerm& t : d.more) term(t.a, t.b, t.k);

@@ -43,7 +43,11 @@ BatchShape batch_shape(int64_t B, const codegen::TrainSettings& train) {
   }
   return {batch, batch / B, batch / micro};
 }
-BatchShape batch_shape(const codegen::Manifest& m) { return batch_shape(m.B, m.train); }
+BatchShape batch_shape(const codegen::Manifest& m) {
+  BatchShape shape = batch_shape(m.B, m.train);
+  shape.together = m.together_of(shape.sequences);
+  return shape;
+}
 
 std::string TrainingMemory::text() const {
   return fmt::format(
@@ -58,11 +62,11 @@ TrainingMemory training_memory(const codegen::Manifest& m, int threads) {
   TrainingMemory out;
   out.params = Arena::bytes_for(m.param_floats);
   out.moments = 2 * out.params;
-  out.scratch = std::min(lanes, static_cast<uint64_t>(threads)) * Arena::bytes_for(m.lane_floats);
+  out.scratch = std::min(lanes, static_cast<uint64_t>(threads)) * Arena::bytes_for(m.scratch_floats(shape.together));
   out.grads = lanes * Arena::bytes_for(std::max(m.grad_floats, m.param_floats));
   out.shared = Arena::bytes_for(m.shared_floats);
   out.losses = static_cast<uint64_t>(shape.calls) * lanes * Arena::bytes_for(m.loss_floats);
-  out.tokens = 2 * lanes * Arena::bytes_for(T);
+  out.tokens = 2 * lanes * Arena::bytes_for(T * static_cast<uint64_t>(shape.together));
   return out;
 }
 

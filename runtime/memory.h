@@ -17,6 +17,7 @@ struct BatchShape {
   int64_t sequences = 1;      // of a step: `batch`
   int64_t calls = 1;          // groups of B sequences that the compiled code takes at once: sequences / B
   int64_t micro_batches = 1;  // sequences / `micro`
+  int64_t together = 1;       // sequences of a lane that go through recurrences together, at most
 };
 
 /// Throws std::invalid_argument when the settings do not divide: micro must be a multiple of B, batch of micro.

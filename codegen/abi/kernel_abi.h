@@ -16,7 +16,9 @@ typedef struct cpuflow_call {
   float *out;             /* rows: logits [last - first][V], V + 1 with a head; loss_terms, eval_terms: one float a number */
   int32_t sequence;       /* which sequence of the micro-batch, 0 .. B-1 */
   int32_t first, last;    /* rows: positions first .. last-1 */
-  int32_t streams;        /* rows: sequences that are continued together, at least one; several take one position a call */
+  int32_t streams;        /* rows: sequences that are continued together, at least one; several take one position a call.
+                             train_sequence, eval_sequence, batch_sums_<i>, eval_sums_<i>: so many calls follow each other in memory, this one first, of sequences that
+                             go through recurrences together, each with what is its own but for `grads`; as many as the manifest says, 0 is 1 */
   void (*fork)(void *team, void (*body)(void *context, int part, int parts), void *context);
                           /* prepare, finish: runs body for every part at once and waits for all, so that several threads pack the weights; null: there is one */
   void *team;
@@ -24,7 +26,7 @@ typedef struct cpuflow_call {
   void (*pass_on)(void *partner, float *row, int first, int last, int columns);
                           /* rows: a thread that has computed the columns first .. last - 1 of a row gives them to the others, and gets theirs; all take part in the same order */
   void *partner;
-  int64_t lane_step;      /* rows: floats from the lane of a stream to that of the next; their tokens [T] and rows of `out` follow each other */
+  int64_t lane_step;      /* streams: floats from the lane of one to that of the next; in `rows` their tokens [T] and rows of `out` follow each other */
   uint64_t seed;          /* random draws: seed of the run */
   uint64_t counter;       /* random draws: number of the micro-batch since the beginning of the run */
   uint64_t *profile;      /* kernels compiled with profiling: time stamp counts of each region are added here, unless null */

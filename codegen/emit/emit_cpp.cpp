@@ -2,12 +2,13 @@
 
 #include "codegen/emit/emit_nest.h"
 #include "codegen/emit/layer_runs.h"
-#include "codegen/emit/shared_rows.h"
+#include "ir/shared_rows.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <set>
 #include <string_view>
 
@@ -94,7 +95,8 @@ class Emitter {
     return fmt::format("{}_{}_{}", f.name, number, identifier(r.name));
   }
 
-  std::string base(const Buffer& b) const {
+  /// Where a call has the buffer.
+  static std::string base(const Buffer& b, const char* call) {
     const char* member = "";
     switch (b.space) {
       case Space::Params:
@@ -127,15 +129,24 @@ class Emitter {
       case Space::Literal:
         break;
     }
-    return b.offset ? fmt::format("call->{} + {}", member, b.offset) : fmt::format("call->{}", member);
+    return b.offset ? fmt::format("{}->{} + {}", call, member, b.offset) : fmt::format("{}->{}", call, member);
   }
 
-  /// Buffers that a region touches: read only, or written.
-  void find_buffers(const Region& r, std::map<BufferId, bool>& written) {
-    for (const Step* s : steps_of(r)) {
+  /// Names the buffers that steps touch: read only, or written.
+  void declare_buffers(int indent, const std::vector<const Step*>& all, const Names& names, const char* call = "call") {
+    std::map<BufferId, bool> buffers;
+    for (const Step* s : all) {
       for_each_place(p_, *s, [&](const Place& p, Access access) {
-        if (p_.buffers[p.buffer].in_memory() && p_.buffers[p.buffer].space != Space::Literal) written[p.buffer] |= writes(access);
+        if (p_.buffers[p.buffer].in_memory() && p_.buffers[p.buffer].space != Space::Literal) buffers[p.buffer] |= writes(access);
       });
+    }
+    for (auto [id, written] : buffers) {
+      const Buffer& b = p_.buffers[id];
+      const char* type = b.dtype == DType::Int ? "int32_t" : b.bf16 ? "kernel::bf16" : "float";
+      std::string where = base(b, call);
+      const bool of_floats = b.space != Space::Tokens && b.space != Space::Targets;
+      if (type != std::string("float") && of_floats) where = fmt::format("reinterpret_cast<{}{}*>({})", written ? "" : "const ", type, where);
+      line(indent, fmt::format("{}{}* const __restrict {} = {};", written ? "" : "const ", type, names.buffer(id), where));
     }
   }
 
@@ -265,14 +276,15 @@ class Emitter {
   std::string row_step(const Place& place, const Axis& m) const {
     const Buffer& b = p_.buffers[place.buffer];
     const int64_t step = stride_along(p_, place, m);
-    return b.space == Space::Lane ? fmt::format("kernel::row_step(call, {})", step) : std::to_string(step);
+    return b.space == Space::Lane ? fmt::format("kernel::row_step({}, {})", callers(), step) : std::to_string(step);
   }
+  const char* callers() const { return joined_ ? "calls" : "call"; }
 
   void product_of_streams(int indent, const Step& s, const Names& names, const Region& r, bool by_row) {
     const Product& p = s.product;
-    const char* who = shared_by_partners(p_, s, r) ? "partner_of" : "alone";
-    line(indent, fmt::format("kernel::product_of_streams{}<{}, {}, {}>(kernel::{}(call), kernel::rows_of(call, {}), {}, {}, {}, {}, {});", p.bf16 ? "_bf16" : "", p.n.size, p.k.size, p.accumulate, who,
-                             rows(r, by_row), pointer(p.a, names, r, {p.m, p.k}), row_step(p.a, p.m), pointer(p.b, names, r, {}), pointer(p.c, names, r, {p.m, p.n}), row_step(p.c, p.m)));
+    const char* who = streams_ && shared_by_partners(p_, s, r) ? "partner_of" : "alone";
+    line(indent, fmt::format("kernel::product_of_streams{}<{}, {}, {}>(kernel::{}({}), kernel::rows_of({}, {}), {}, {}, {}, {}, {});", p.bf16 ? "_bf16" : "", p.n.size, p.k.size, p.accumulate, who,
+                             callers(), callers(), rows(r, by_row), pointer(p.a, names, r, {p.m, p.k}), row_step(p.a, p.m), pointer(p.b, names, r, {}), pointer(p.c, names, r, {p.m, p.n}), row_step(p.c, p.m)));
   }
 
   /// A product whose rows are used by blocks of columns.
@@ -344,7 +356,7 @@ class Emitter {
   void product(int indent, const Step& s, const Names& names, const Region& r, bool by_row) {
     if (!s.product.more.empty()) return joint_product(indent, s.product, names, r);
     if (!s.product.blocks.empty()) return product_in_blocks(indent, s.product, names, r);
-    if (streams_ && takes_streams(p_, s, r)) return product_of_streams(indent, s, names, r, by_row);
+    if ((streams_ || (joined_ && by_row)) && takes_streams(p_, s, r)) return product_of_streams(indent, s, names, r, by_row);
     const Product& p = s.product;
     const bool m_rows = r.has_rows && p.m == r.row, k_rows = r.has_rows && p.k == r.row;
     const int64_t a_m = stride_along(p_, p.a, p.m), a_k = stride_along(p_, p.a, p.k), c_m = stride_along(p_, p.c, p.m);
@@ -409,22 +421,18 @@ class Emitter {
   void region(const Function& f, const Part& part, const Region& r, int number) {
     streams_ = f.row_range;
     once_a_step_ = f.name == "prepare" || f.name == "finish";
+    joined_ = joins_sequences(p_, f, r);
     comment(0, r.nodes);
-    std::string layer = Names(p_, nullptr, false, streams_).variable(part.layer);
-    out_ += fmt::format("void {}(const cpuflow_call* call{}) {{\n", region_function(f, r, number), part.loops ? ", int " + layer : "");
-    std::map<BufferId, bool> buffers;
-    find_buffers(r, buffers);
     const Names names(p_, &r, false, streams_);
-    for (auto [id, written] : buffers) {
-      const Buffer& b = p_.buffers[id];
-      const char* type = b.dtype == DType::Int ? "int32_t" : b.bf16 ? "kernel::bf16" : "float";
-      std::string where = base(b);
-      const bool of_floats = b.space != Space::Tokens && b.space != Space::Targets;
-      if (type != std::string("float") && of_floats) where = fmt::format("reinterpret_cast<{}{}*>({})", written ? "" : "const ", type, where);
-      line(2, fmt::format("{}{}* const __restrict {} = {};", written ? "" : "const ", type, names.buffer(id), where));
-    }
+    const std::string layer = Names(p_, nullptr, false, streams_).variable(part.layer);
+    out_ += fmt::format("void {}(const cpuflow_call* {}{}) {{\n", region_function(f, r, number), callers(), part.loops ? ", int " + layer : "");
+    if (!joined_) declare_buffers(2, steps_of(r), names);
     if (part.loops) line(2, fmt::format("(void){};", layer));
-    steps(2, r.before, Region{}, nullptr, false, true);
+    if (joined_ && !r.before.empty()) {
+      each_sequence(2, pointers(r.before), names, [&] { steps(4, r.before, Region{}, nullptr, false, true); });
+    } else {
+      steps(2, r.before, Region{}, nullptr, false, true);
+    }
     if (!r.has_rows) {
       for (const Group& g : r.groups) steps(2, g.steps, r, nullptr, false, false);
       out_ += "}\n\n";
@@ -442,18 +450,61 @@ class Emitter {
     line(4, fmt::format("const int {} = {} + {} < {} ? {} + {} : {};", v1, v0, r.tile, high, v0, r.tile, high));
     for (const Group& g : r.groups) {
       if (g.steps.empty()) continue;
-      if (!g.by_row) {
-        steps(4, g.steps, r, &r, false, false);
-        continue;
-      }
-      if (r.direction < 0) line(4, fmt::format("for (int {} = {} - 1; {} >= {}; --{}) {{", v, v1, v, v0, v));
-      else line(4, fmt::format("for (int {} = {}; {} < {}; ++{}) {{", v, v0, v, v1, v));
-      steps(6, g.steps, r, &r, true, false);
-      line(4, "}");
+      if (!joined_) group(4, g, r);
+      else if (joins_sequences(p_, g, r)) each_row(4, r, [&] { joined_steps(6, g.steps, r); });
+      else each_sequence(4, pointers(g.steps), names, [&] { group(6, g, r); });
     }
     line(2, "}");
     out_ += "}\n\n";
   }
+
+  void each_row(int indent, const Region& r, const std::function<void()>& body) {
+    const std::string v = Names(p_, &r, true, streams_).row(), v0 = v + "0", v1 = v + "1";
+    if (r.direction < 0) line(indent, fmt::format("for (int {} = {} - 1; {} >= {}; --{}) {{", v, v1, v, v0, v));
+    else line(indent, fmt::format("for (int {} = {}; {} < {}; ++{}) {{", v, v0, v, v1, v));
+    body();
+    line(indent, "}");
+  }
+
+  void group(int indent, const Group& g, const Region& r) {
+    if (!g.by_row) return steps(indent, g.steps, r, &r, false, false);
+    each_row(indent, r, [&] { steps(indent + 2, g.steps, r, &r, true, false); });
+  }
+
+  static std::vector<const Step*> pointers(const std::vector<Step>& steps) {
+    std::vector<const Step*> out;
+    for (const Step& s : steps) out.push_back(&s);
+    return out;
+  }
+
+  /// What sequences that run together do one after the other.
+  void each_sequence(int indent, const std::vector<const Step*>& all, const Names& names, const std::function<void()>& body) {
+    line(indent, "for (int sequence = 0; sequence < kernel::sequences_of(calls); ++sequence) {");
+    line(indent + 2, "const cpuflow_call* const call = calls + sequence;");
+    declare_buffers(indent + 2, all, names);
+    body();
+    line(indent, "}");
+  }
+
+  /// The steps of a row of sequences that run together: products take the row of each.
+  void joined_steps(int indent, const std::vector<Step>& all, const Region& r) {
+    const Names names(p_, &r, true, false);
+    for (size_t i = 0, end; i < all.size(); i = end) {
+      end = i + 1;
+      if (takes_streams(p_, all[i], r)) {
+        line(indent, "{");
+        declare_buffers(indent + 2, {&all[i]}, names, callers());
+        step(indent + 2, all[i], names, r, true, false);
+        line(indent, "}");
+        continue;
+      }
+      while (end < all.size() && !takes_streams(p_, all[end], r)) ++end;
+      const std::vector<Step> run(all.begin() + static_cast<long>(i), all.begin() + static_cast<long>(end));
+      each_sequence(indent, pointers(run), names, [&] { steps(indent + 2, run, r, &r, true, false); });
+    }
+  }
+
+  static bool runs_a_sequence(const Function& f) { return f.name.ends_with("_sequence") || f.name.find("_sums_") != std::string::npos; }
 
   void function(const Function& f) {
     out_ += fmt::format("\nextern \"C\" void {}(const cpuflow_call* call) {{\n", f.name);
@@ -466,6 +517,7 @@ class Emitter {
       line(4, fmt::format("kernel::fill(call->lane + stream * call->lane_step, {}, 0.0f);", f.state_floats));
       line(2, "}");
     }
+    const bool several = runs_a_sequence(f) && sequences_together(p_) > 1;
     for (const Part& part : f.parts) {
       int indent = 2;
       std::string layer = Names(p_, nullptr, false, streams_).variable(part.layer);
@@ -475,7 +527,8 @@ class Emitter {
         indent = 4;
       }
       for (const Region& r : part.regions) {
-        std::string call = fmt::format("{}(call{})", region_function(f, r, number), part.loops ? ", " + layer : "");
+        const bool of_each = several && !joins_sequences(p_, f, r);
+        std::string call = fmt::format("{}{}({}{})", of_each ? "for (int i = 0; i < kernel::sequences_of(call); ++i) " : "", region_function(f, r, number), of_each ? "call + i" : "call", part.loops ? ", " + layer : "");
         if (options_.profile) {
           line(indent, fmt::format("{{ const uint64_t begin = __builtin_readcyclecounter(); {}; if (call->profile) call->profile[{}] += __builtin_readcyclecounter() - begin; }}", call, regions_++));
         } else {
@@ -495,6 +548,7 @@ class Emitter {
   std::string out_;
   int regions_ = 0;
   bool streams_ = false;  // the function at hand continues several sequences at once
+  bool joined_ = false;   // the region at hand is one that several sequences go through together
   bool once_a_step_ = false;   // the function at hand has all threads
   bool within_layer_ = false;  // the steps at hand run on one of them
 };

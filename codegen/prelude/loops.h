@@ -120,9 +120,11 @@ inline V uniforms(const cpuflow_call* call, uint32_t stream, uint32_t first, uin
   }
 }
 
-/// Rows of a product in `rows`, and what lies between two of them in a lane: those of a tile, or one of each stream.
+/// Rows of a product, and what lies between two of them in a lane: those of a tile, or one of each stream (or sequence that is run together).
 inline int rows_of(const cpuflow_call* call, int tile) { return call->streams > 1 ? call->streams : tile; }
 inline long row_step(const cpuflow_call* call, long step) { return call->streams > 1 ? call->lane_step : step; }
+/// How many calls of sequences that run together follow each other.
+inline int sequences_of(const cpuflow_call* calls) { return max(calls->streams, 1); }
 inline Team team_of(const cpuflow_call* call) { return {call->fork, call->team}; }
 /// One stream reads columns backwards at every other position; several take longer to multiply.
 inline bool backwards(const cpuflow_call* call) { return call->streams <= 1 && call->first % 2 != 0; }

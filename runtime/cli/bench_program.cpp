@@ -10,6 +10,7 @@
 
 #include "runtime/partners.h"
 #include "runtime/train/arrays.h"
+#include "runtime/train/call_group.h"
 #include "runtime/train/optimizer.h"
 
 namespace cpuflow::embedded {
@@ -40,8 +41,8 @@ bool decodes(Work work) { return work == Work::Decode || work == Work::DecodeTog
 
 /// One lane's memory.
 struct LaneBuffers {
-  explicit LaneBuffers(const codegen::Manifest& m, size_t regions)
-      : scratch(std::max(m.lane_floats, m.rows_lane_floats)), grads(m.grad_floats), losses(m.loss_floats), profile(regions, 0) {}
+  LaneBuffers(const codegen::Manifest& m, int64_t together, size_t regions)
+      : scratch(std::max(m.scratch_floats(together), m.rows_lane_floats)), grads(m.grad_floats), losses(m.loss_floats), profile(regions, 0) {}
   AlignedFloats scratch, grads, losses;
   std::vector<uint64_t> profile;
 };
@@ -75,9 +76,10 @@ struct BenchProgram::Buffers {
       }
     }
     sequences = std::max<int64_t>(m.train.batch, m.lanes);
+    together = m.together_of(sequences);
     ids.resize(static_cast<size_t>(std::max(sequences, kTogether) * m.T + 1));
     for (int32_t& id : ids) id = static_cast<int32_t>(random() % static_cast<uint64_t>(m.V));
-    for (int64_t l = 0; l < m.lanes; ++l) lanes.push_back(std::make_unique<LaneBuffers>(m, profile.size()));
+    for (int64_t l = 0; l < m.lanes; ++l) lanes.push_back(std::make_unique<LaneBuffers>(m, together, profile.size()));
   }
 
   /// Who has a lane of `rows`: texts that are made together, or partners that make one.
@@ -109,11 +111,12 @@ struct BenchProgram::Buffers {
   /// `kernel` on all sequences, each in its lane.
   void run_sequences(cpuflow_kernel* kernel) {
     pool.parallel_for(lanes.size(), [&](size_t l, int thread) {
+      rt::CallGroup group(m, together, lanes[rt::scratch_lane(l, lanes.size(), thread, pool.size())]->scratch.get());
       for (int64_t s = static_cast<int64_t>(l); s < sequences; s += m.lanes) {
-        cpuflow_call c = call(*lanes[l], s);
-        c.lane = lanes[rt::scratch_lane(l, lanes.size(), thread, pool.size())]->scratch.get();
-        kernel(&c);
+        group.add(call(*lanes[l], s));
+        if (group.full()) group.run(kernel);
       }
+      group.run(kernel);
     });
   }
 
@@ -163,7 +166,7 @@ struct BenchProgram::Buffers {
   rt::AdamW optimizer;
   int64_t updates = 0;
   std::vector<uint64_t> profile;
-  int64_t sequences = 0;
+  int64_t sequences = 0, together = 1;
   std::vector<int32_t> ids;
   std::vector<std::unique_ptr<LaneBuffers>> lanes;
 };

@@ -3,8 +3,8 @@
 #include "codegen/abi/cache_lines.h"
 #include "codegen/abi/name_pattern.h"
 #include "codegen/emit/emit_cpp.h"
-#include "codegen/emit/shared_rows.h"
 #include "ir/diagnostics.h"
+#include "ir/shared_rows.h"
 #include "ir/verify.h"
 #include "passes/pipeline.h"
 #include "passes/rewrite.h"
@@ -100,7 +100,8 @@ void fill_manifest(CompiledModel& c, const frontend::Model& model) {
     }
     m.lane_floats = std::max(m.lane_floats, static_cast<uint64_t>(f.lane_floats));
   }
-  m.row_floats = codegen::widest_shared_row(c.program);
+  m.together = ir::sequences_together(c.program);
+  m.row_floats = ir::widest_shared_row(c.program);
   m.lane_floats = std::max<uint64_t>(m.lane_floats, 16);
   m.rows_lane_floats = std::max<uint64_t>(m.rows_lane_floats, 16);
 }

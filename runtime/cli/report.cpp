@@ -167,6 +167,7 @@ nlohmann::ordered_json manifest_json(const CompiledModel& model) {
           {"param_floats", m.param_floats},
           {"shared_floats", m.shared_floats},
           {"lane_floats", m.lane_floats},
+          {"sequences_together", m.together},
           {"grad_floats", m.grad_floats},
           {"loss_floats", m.loss_floats},
           {"rows_lane_floats", m.rows_lane_floats},

@@ -10,6 +10,7 @@
 #include "modeldefs/frontend/build_graph.h"
 #include "runtime/cli/aligned_floats.h"
 #include "runtime/cli/command.h"
+#include "runtime/train/call_group.h"
 #include "runtime/train/init.h"
 
 namespace cpuflow::cli {
@@ -20,7 +21,7 @@ struct Run {
   Run(const codegen::Executable& exe, const PassInputs& inputs)
       : exe(exe),
         m(exe.manifest),
-        lanes(static_cast<size_t>(std::max<int64_t>(1, m.lanes))),
+        lanes(m.together > 1 ? 1 : static_cast<size_t>(std::max<int64_t>(1, m.lanes))),  // what runs together is of one lane
         params(m.param_floats),
         shared(m.shared_floats),
         terms(m.losses.size() + m.watch.size()) {
@@ -55,14 +56,18 @@ struct Run {
     if (!grads) kernels.insert(kernels.end(), exe.eval_sums.begin(), exe.eval_sums.end());
     kernels.push_back(kernel);
     call.sums = losses[0].get();
+    call.lane = lane[0].get();
     for (cpuflow_kernel* k : kernels) {
-      for (int64_t b = 0; b < inputs.B; ++b) {
-        const size_t l = static_cast<size_t>(b) % lanes;
-        take_sequence(inputs, b);
-        call.lane = lane[l].get();
-        call.grads = grads ? (*grads)[l].get() : nullptr;
-        call.losses = losses[l].get();
-        k(&call);
+      for (size_t l = 0; l < lanes; ++l) {
+        rt::CallGroup group(m, m.together, lane[l].get());
+        for (int64_t b = static_cast<int64_t>(l); b < inputs.B; b += static_cast<int64_t>(lanes)) {
+          take_sequence(inputs, b);
+          call.grads = grads ? (*grads)[l].get() : nullptr;
+          call.losses = losses[l].get();
+          group.add(call);
+          if (group.full()) group.run(k);
+        }
+        group.run(k);
       }
       sum(losses, m.loss_floats);
       for (size_t l = 1; l < lanes; ++l) std::fill_n(losses[l].get(), m.loss_floats, 0.0f);
@@ -196,12 +201,11 @@ std::vector<NamedTensor> run_compiled(const codegen::Executable& exe, const Pass
   Run run(exe, inputs);
   const codegen::Manifest& m = exe.manifest;
   std::vector<NamedTensor> out{logits_in_steps(run, inputs, m.T)};
-  const std::vector<AlignedFloats> lane = run.lane_buffers(m.lane_floats), grads = run.lane_buffers(m.grad_floats),
+  const std::vector<AlignedFloats> lane = run.lane_buffers(m.scratch_floats(m.together)), grads = run.lane_buffers(m.grad_floats),
                                    losses = run.lane_buffers(m.loss_floats);
   run.sequences(exe.train_sequence, inputs, lane, losses, &grads);
   Run::sum(grads, m.grad_floats);
   run.call.grads = grads[0].get();
-  run.call.lane = lane[0].get();
   exe.finish(&run.call);
   for (NamedTensor& loss : run.numbers(losses, false)) out.push_back(std::move(loss));
   for (const codegen::ParamInfo& p : m.params) {
@@ -214,7 +218,7 @@ std::vector<NamedTensor> run_compiled(const codegen::Executable& exe, const Pass
 std::vector<NamedTensor> run_other_schedules(const codegen::Executable& exe, const PassInputs& inputs) {
   Run run(exe, inputs);
   const codegen::Manifest& m = exe.manifest;
-  const std::vector<AlignedFloats> lane = run.lane_buffers(m.lane_floats), losses = run.lane_buffers(m.loss_floats);
+  const std::vector<AlignedFloats> lane = run.lane_buffers(m.scratch_floats(m.together)), losses = run.lane_buffers(m.loss_floats);
   run.sequences(exe.eval_sequence, inputs, lane, losses, nullptr);
   std::vector<NamedTensor> out = run.numbers(losses, true);
   if (m.causal) out.push_back(logits_in_steps(run, inputs, 1));

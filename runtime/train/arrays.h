@@ -13,12 +13,12 @@ class Arrays {
  public:
   /// What one lane works with.
   struct Lane {
-    float* scratch = nullptr;    // [lane_floats]; null where there are more lanes than threads: a thread has one
+    float* scratch = nullptr;    // [scratch_floats(together)]; null where there are more lanes than threads: a thread has one
     float* grads = nullptr;      // [grad_floats]; null unless training
     float* sums = nullptr;       // [loss_floats]; used by evaluation, where a lane runs whole micro-batches
     float* terms = nullptr;      // [loss terms, watched numbers]
-    int32_t* tokens = nullptr;   // [T]
-    int32_t* targets = nullptr;  // [T]
+    int32_t* tokens = nullptr;   // [together][T]
+    int32_t* targets = nullptr;  // [together][T]
   };
 
   /// Throws MemoryError when `manifest` needs more than available_memory(), std::invalid_argument as batch_shape().

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "runtime/train/call_group.h"
+
 namespace cpuflow::rt {
 
 Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, ThreadPool& pool, const TokenData& data,
@@ -27,11 +29,10 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
   // One worker a lane at most: each needs a lane's arrays.
   pool.parallel_for(std::min(arrays.lanes.size(), static_cast<size_t>(pool.size())), [&](size_t worker, int) {
     const Arrays::Lane& lane = arrays.lanes[worker];
+    CallGroup together(m, arrays.shape.together, lane.scratch);
     cpuflow_call c = base;
     c.lane = lane.scratch;
     c.sums = lane.sums;
-    c.tokens = lane.tokens;
-    c.targets = lane.targets;
     c.out = lane.terms;
     for (uint64_t group = next++; group < groups; group = next++) {
       if (stop && stop->load(std::memory_order_relaxed) != 0) {
@@ -47,10 +48,15 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
       auto run = [&](cpuflow_kernel* kernel) {
         std::fill_n(c.losses, m.loss_floats, 0.0f);
         for (uint64_t b = 0; b < (whole ? B : 1); ++b) {
-          windows.copy(first + b, lane.tokens, lane.targets);
+          int32_t *const tokens = lane.tokens + together.size() * m.T, *const targets = lane.targets + together.size() * m.T;
+          windows.copy(first + b, tokens, targets);
+          c.tokens = tokens;
+          c.targets = targets;
           c.sequence = static_cast<int32_t>(b);
-          kernel(&c);
+          together.add(c);
+          if (together.full()) together.run(kernel);
         }
+        together.run(kernel);
         for (uint64_t i = 0; i < m.loss_floats; ++i) lane.sums[i] += copies * c.losses[i];
       };
       for (cpuflow_kernel* kernel : exe.batch_sums) run(kernel);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/train/call_group.h"
 #include "runtime/train/optimizer.h"
 
 namespace cpuflow::rt {
@@ -18,10 +19,11 @@ StepRunner::StepRunner(const codegen::Executable& exe, const Arrays& arrays, Thr
                        const WindowOrder& order, uint64_t seed)
     : exe_(exe), arrays_(arrays), pool_(pool), windows_(windows), order_(order), seed_(seed) {}
 
-cpuflow_call StepRunner::call(size_t lane, int64_t step, int64_t sequence) const {
+cpuflow_call StepRunner::call(size_t lane, int64_t place, int64_t step, int64_t sequence) const {
   const codegen::Manifest& m = exe_.manifest;
   const Arrays::Lane& l = arrays_.lanes[lane];
-  windows_.copy(order_.window(static_cast<uint64_t>(step), static_cast<uint64_t>(sequence)), l.tokens, l.targets);
+  int32_t *const tokens = l.tokens + place * m.T, *const targets = l.targets + place * m.T;
+  windows_.copy(order_.window(static_cast<uint64_t>(step), static_cast<uint64_t>(sequence)), tokens, targets);
   cpuflow_call c{};
   c.params = arrays_.params;
   c.shared = arrays_.shared;
@@ -29,8 +31,8 @@ cpuflow_call StepRunner::call(size_t lane, int64_t step, int64_t sequence) const
   c.grads = l.grads;
   c.losses = arrays_.losses(sequence / m.B, lane);
   c.sums = arrays_.losses(sequence / m.B, 0);
-  c.tokens = l.tokens;
-  c.targets = l.targets;
+  c.tokens = tokens;
+  c.targets = targets;
   c.sequence = static_cast<int32_t>(sequence % m.B);
   c.last = static_cast<int32_t>(m.T);
   c.seed = seed_;
@@ -84,15 +86,16 @@ bool StepRunner::run_sequences(cpuflow_kernel* kernel, int64_t step, const std::
   const size_t lanes = arrays_.lanes.size();
   std::atomic<bool> stopped{false};
   pool_.parallel_for(lanes, [&](size_t lane, int thread) {
+    CallGroup group(exe_.manifest, arrays_.shape.together, arrays_.lanes[scratch_lane(lane, lanes, thread, pool_.size())].scratch);
     for (int64_t s = static_cast<int64_t>(lane); s < arrays_.shape.sequences; s += static_cast<int64_t>(lanes)) {
       if (stop && stop->load(std::memory_order_relaxed) != 0) {
         stopped = true;
         return;
       }
-      cpuflow_call c = call(lane, step, s);
-      c.lane = arrays_.lanes[scratch_lane(lane, lanes, thread, pool_.size())].scratch;
-      kernel(&c);
+      group.add(call(lane, group.size(), step, s));
+      if (group.full()) group.run(kernel);
     }
+    group.run(kernel);
   });
   return !stopped;
 }
@@ -118,7 +121,7 @@ std::optional<StepRunner::Fault> StepRunner::first_fault(int64_t step) {
   const codegen::Manifest& m = exe_.manifest;
   const uint64_t grad_floats = std::max(m.grad_floats, m.param_floats);
   for (int64_t s = 0; s < arrays_.shape.sequences; ++s) {
-    cpuflow_call c = call(0, step, s);
+    cpuflow_call c = call(0, 0, step, s);
     std::vector<float> losses(m.loss_floats);  // of this sequence alone; what it reads of the others stays
     c.losses = losses.data();
     std::fill_n(c.grads, grad_floats, 0.0f);

@@ -13,7 +13,7 @@
 namespace cpuflow::rt {
 
 /// Runs a compiled model over the sequences of a step.  Sequence s of a step belongs to lane s modulo lanes; a lane's sequences run one
-/// after the other, lanes run on threads: what is computed does not depend on the number of threads.
+/// after the other, or some together where the model has recurrences; lanes run on threads: what is computed does not depend on the number of threads.
 class StepRunner {
  public:
   /// All must outlive this object.
@@ -41,7 +41,8 @@ class StepRunner {
   bool run_sequences(cpuflow_kernel* kernel, int64_t step, const std::atomic<int>* stop);
   /// Every call's losses are summed over the lanes into lane 0's.
   void sum_losses();
-  cpuflow_call call(size_t lane, int64_t step, int64_t sequence) const;
+  /// `place`: among the sequences of the lane that run together.
+  cpuflow_call call(size_t lane, int64_t place, int64_t step, int64_t sequence) const;
 
   const codegen::Executable& exe_;
   const Arrays& arrays_;
