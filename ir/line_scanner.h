@@ -12,6 +12,8 @@ namespace cpuflow::ir {
 /// The position of the `#` that begins a comment: outside of quotes; npos if there is none.
 size_t comment_start(const std::string& line);
 std::string trimmed(const std::string& text);
+/// The text in quotes, as LineScanner::string() reads it.
+std::string quoted(const std::string& text);
 
 /// Reads the words of one line of a text form after the other.  What does not fit throws ModelError with path, line and column.
 class LineScanner {

@@ -1,23 +1,12 @@
 #include "ir/print.h"
 
+#include "ir/line_scanner.h"
+
 #include <fmt/format.h>
 
 namespace cpuflow::ir {
 
 namespace {
-
-std::string quoted(const std::string& text) {
-  std::string out = "\"";
-  for (char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (c == '\n') {
-      out += "\\n";
-    } else {
-      out += c;
-    }
-  }
-  return out + '"';
-}
 
 std::string list(const Axes& axes) {
   std::string out;

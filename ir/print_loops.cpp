@@ -1,4 +1,5 @@
 // The text form of a LoopProgram; parse_loops.cpp reads it.
+#include "ir/line_scanner.h"
 #include "ir/loops.h"
 #include "ir/loops_text.h"
 #include "ir/print.h"
@@ -13,7 +14,7 @@ class Printer {
   explicit Printer(const LoopProgram& p) : p_(p) {}
 
   std::string print() {
-    out_ = fmt::format("program \"{}\" panel {} shared {} grads {} losses {}\n", p_.model, p_.panel, p_.shared_floats, p_.grad_floats, p_.loss_floats);
+    out_ = fmt::format("program {} panel {} shared {} grads {} losses {}\n", quoted(p_.model), p_.panel, p_.shared_floats, p_.grad_floats, p_.loss_floats);
     for (BufferId id = 0; id < p_.buffers.size(); ++id) buffer(id);
     for (const Function& f : p_.functions) function(f);
     return std::move(out_);
@@ -69,7 +70,7 @@ class Printer {
       case Expr::Kind::Load:
         return place(x.place);
       case Expr::Kind::Random:
-        return fmt::format("random(\"{}\", {})", x.text, index(x.index));
+        return fmt::format("random({}, {})", quoted(x.text), index(x.index));
       case Expr::Kind::Apply:
         break;
     }

@@ -9,6 +9,7 @@ namespace cpuflow::ir {
 struct SourceText {
   std::string path;
   std::string text;
+  bool library = false;  // of cpuflowc itself, not of the model
 };
 
 /// A range of bytes in a source text.  `line` and `column` count from 1; columns count Unicode code points.

@@ -129,9 +129,8 @@ Graph restrict_rows(const Graph& in) {
       if (known.empty()) continue;
       std::optional<Progression> p = allowed(in, known, axis);
       if (!p || p->count * 4 > int64_t{axis.size} * 3) continue;  // all rows but a few cost no more, and need no second axis
-      Axes result = without(in[inner].axes, n.from);
       if (p->count == 0) {
-        if (result.empty()) return out.real(0);
+        if (n.axes.empty()) return out.real(0);
         continue;
       }
       // what only this sum needs

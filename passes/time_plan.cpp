@@ -99,7 +99,7 @@ std::vector<StatementCost> time_plan(const Graph& g, int64_t positions) {
     std::erase_if(seen, [&](const std::string& how) {  // one chunk is part of chunks with a state
       return std::any_of(all.begin(), all.end(), [&](const std::string& other) { return other.starts_with(how + ","); });
     });
-    if (key.first == "prelude.toml" || (line.flops == 0 && seen.empty())) continue;
+    if (line.loc.source->library || (line.flops == 0 && seen.empty())) continue;
     line.how = fmt::format("{}", fmt::join(seen, "; "));
     out.push_back(line);
   }

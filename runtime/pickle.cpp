@@ -146,6 +146,9 @@ class PickleReader {
     return items;
   }
   void push_items(Kind kind, std::vector<const Value*> items) {
+    // what is read takes a byte each time; what is read again and again would grow with its square
+    held_ += items.size();
+    if (held_ > 16 * data_.size() + 1024) fail("it holds far more values than bytes");
     Value* v = make(kind);
     v->items = std::move(items);
     push(v);
@@ -333,6 +336,7 @@ class PickleReader {
   }
 
   std::string_view data_;
+  uint64_t held_ = 0;  // items of all values
   Pickle& out_;
   size_t at_ = 0, start_ = 0;
   std::vector<Value*> stack_;

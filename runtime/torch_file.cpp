@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <set>
@@ -154,9 +155,14 @@ TorchFile::TorchFile(std::string path) : TensorFile(std::move(path)), archive_(s
     fail(fmt::format("damaged checkpoint of PyTorch: {}", text));
   }
   std::string pickle_name;
+  constexpr uint64_t kMostPacked = 1032;  // bytes that one of a zip file becomes at most (deflate)
+  const uint64_t file_bytes = std::filesystem::file_size(path_);
   const zip_int64_t count = zip_get_num_entries(archive_->zip, 0);
   for (zip_int64_t i = 0; i < count; ++i) {
     const char* name = zip_get_name(archive_->zip, static_cast<zip_uint64_t>(i), 0);
+    zip_stat_t info;
+    const bool stated = zip_stat_index(archive_->zip, static_cast<zip_uint64_t>(i), 0, &info) == 0 && (info.valid & ZIP_STAT_SIZE);
+    if (stated && info.size / kMostPacked > file_bytes) fail(fmt::format("{} states {} bytes, more than a file of {} bytes holds", name ? name : "a record", info.size, file_bytes));
     if (name && std::string_view(name).ends_with("/data.pkl")) pickle_name = name;
   }
   if (pickle_name.empty()) fail("a zip archive without data.pkl: not a checkpoint of PyTorch");

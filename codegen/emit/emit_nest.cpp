@@ -45,7 +45,7 @@ std::string identifier(const std::string& name) {
 std::string float_literal(double value) {
   if (std::isinf(value)) return value < 0 ? "-__builtin_inff()" : "__builtin_inff()";
   if (std::isnan(value)) return "__builtin_nanf(\"\")";
-  std::string s = fmt::format("{:.9g}", value);
+  std::string s = fmt::format("{:.9g}", static_cast<float>(value));  // rounded once
   if (s.find_first_of(".e") == std::string::npos) s += ".0";
   return s + "f";
 }

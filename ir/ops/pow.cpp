@@ -12,10 +12,13 @@ extern const OpDef kPow{
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           NodeId a = g[node].inputs[0], b = g[node].inputs[1];
-          NodeId below = g.binary(Op::Pow, a, g.binary(Op::Sub, b, g.real(1)));
-          add(0, g.binary(Op::Mul, grad, g.binary(Op::Mul, b, below)));
+          const bool constant = g[b].op == Op::Constant;
+          // a^0 is 1 also where a is 0, and 0^b is 0 however b changes: 0 times infinity is meant to be 0
+          auto zero_where_zero = [&](NodeId x, NodeId value) { return g.select(g.binary(Op::Eq, x, g.real(0)), g.real(0), value); };
+          NodeId slope = g.binary(Op::Mul, b, g.binary(Op::Pow, a, g.binary(Op::Sub, b, g.real(1))));
+          add(0, g.binary(Op::Mul, grad, constant && g[b].value != 0 ? slope : zero_where_zero(b, slope)));
           // A constant exponent has no gradient, and the logarithm of a negative base is none of its business.
-          if (g[b].op != Op::Constant) add(1, g.binary(Op::Mul, grad, g.binary(Op::Mul, node, g.unary(Op::Log, a))));
+          if (!constant) add(1, g.binary(Op::Mul, grad, zero_where_zero(a, g.binary(Op::Mul, node, g.unary(Op::Log, a)))));
         },
     .samples =
         [] {

@@ -50,7 +50,7 @@ void take_sizes(Program& program, ir::Diagnostics& diagnostics) {
 }
 
 // The furthest token whose cross-entropy a loss may be.
-constexpr int64_t kLatest = 8;
+constexpr int64_t kLatest = 64;
 
 class Builder {
  public:
@@ -207,7 +207,7 @@ class Builder {
 Model load_model_text(const std::string& text, const std::string& name, const std::map<std::string, std::string>& overrides,
                       ir::Diagnostics& diagnostics, const LoadOptions& options) {
   auto source = std::make_shared<ir::SourceText>(ir::SourceText{name, text});
-  auto library_source = std::make_shared<ir::SourceText>(ir::SourceText{"prelude.toml", std::string(embedded::model_prelude)});
+  auto library_source = std::make_shared<ir::SourceText>(ir::SourceText{"prelude.toml", std::string(embedded::model_prelude), true});
   ModelFile library = read_model_file(library_source, true, diagnostics);
   Program program;
   program.file = read_model_file(source, false, diagnostics);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cctype>
 #include <functional>
+#include <string_view>
 
 namespace cpuflow::frontend {
 
@@ -171,10 +172,15 @@ class Reader {
     return out;
   }
 
-  ParamEntry param(const toml::key& key, const toml::node& node) {
+  ParamEntry param(const toml::key& key, const toml::node& node, int depth = 0) {
+    constexpr int kMostNested = 64;
     ParamEntry entry;
     entry.key = identifier(key);
     entry.at = toml_.at(key);
+    if (depth > kMostNested) {
+      toml_.error(entry.at, "modules lie in each other at most " + std::to_string(kMostNested) + " deep");
+      return entry;
+    }
     if (node.is_string()) {
       entry.kind = kind(node);
       return entry;
@@ -189,13 +195,13 @@ class Reader {
       std::string name(k->str());
       // A sub-module may have parameters of these names.
       if (name == "name" && !(module && v->is_table())) {
-        entry.name = toml_.string(*k, *v);
+        entry.name = checkpoint_name(*k, *v);
       } else if (name == "when" && !(module && v->is_table())) {
         toml_.string(*k, *v);  // says what is no text
         if (v->is_string()) entry.when = expression(*v);
       } else if (module) {
         if (v->is_table() || v->is_string()) {
-          entry.inner.push_back(param(*k, *v));
+          entry.inner.push_back(param(*k, *v, depth + 1));
         } else {
           toml_.error(toml_.at(*k),
                       "'" + name + "' must be a kind in quotes or a table; '" + entry.key + "' has no 'kind', so it is a sub-module");
@@ -213,6 +219,17 @@ class Reader {
       }
     }
     return entry;
+  }
+
+  std::string checkpoint_name(const toml::key& key, const toml::node& node) {
+    std::string name = toml_.string(key, node);
+    constexpr std::string_view kLayer = "{layer}";
+    for (size_t at = name.find_first_of("{}"); at != std::string::npos; at = name.find_first_of("{}", at + kLayer.size())) {
+      if (name.compare(at, kLayer.size(), kLayer) == 0) continue;
+      toml_.error(toml_.at(node), "in braces a name has {layer} only, the number of the repetition, counted from 0");
+      break;
+    }
+    return name;
   }
 
   /// `vector(d)`; a bare name is a kind without sizes.
@@ -312,7 +329,7 @@ class Reader {
     def.at = toml_.at(key);
     known_keys(key, node, name == "blocks" ? "[block]" : "[blocks." + name + "]",
                {{"repeat", [&](auto& k, auto& v) { def.repeat = value(k, v); }},
-                {"name", [&](auto& k, auto& v) { def.path = toml_.string(k, v); }},
+                {"name", [&](auto& k, auto& v) { def.path = checkpoint_name(k, v); }},
                 {"params", [&](auto& k, auto& v) { def.params = params_of_equations(k, v); }},
                 {"forward", [&](auto&, auto& v) { def.forward = named_equations(v); }}});
     if (def.forward.empty() && !toml_.diagnostics().has_errors()) toml_.error(def.at, "the block has no 'forward'");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 
 namespace cpuflow::frontend {
 
@@ -36,6 +37,14 @@ double checked_integer(double v, const ir::SourceLoc& at) {
   return v;
 }
 
+/// Throws where a number is none of float32: compiled code would have infinity or 0 in its place.
+double checked_real(double v, const ir::SourceLoc& at) {
+  const double size = std::abs(v);
+  if (size > std::numeric_limits<float>::max()) throw Fault{at, "numbers are float32, which end at 3.4e38"};
+  if (size != 0 && size < std::numeric_limits<float>::min()) throw Fault{at, "numbers are float32, of which the smallest is 1.2e-38: this one would be 0"};
+  return v;
+}
+
 }  // namespace
 
 const std::vector<std::string>& builtin_names() { return kBuiltins; }
@@ -45,7 +54,7 @@ Value Evaluator::evaluate(const Expr& e, Frame& f) {
     case Kind::Number: {
       double v = std::strtod(e.name.c_str(), nullptr);
       bool integer = e.name.find_first_of(".eE") == std::string::npos;
-      return {integer ? nodes_.number(checked_integer(v, e.at), DType::Int) : nodes_.real(v), {}, {}};
+      return {integer ? nodes_.number(checked_integer(v, e.at), DType::Int) : nodes_.real(checked_real(v, e.at)), {}, {}};
     }
     case Kind::Name:
       return whole(e, f);
@@ -258,7 +267,16 @@ Value Evaluator::call(const Expr& e, Frame& f) {
   }
   if (auto it = program_.blocks.find(e.name); it != program_.blocks.end()) {
     if (e.args.size() != 1 || !e.named.empty()) throw Fault{e.at, "a block takes one value, as in " + e.name + "(x)"};
-    return run_block(*it->second, evaluate(e.args[0], f), e, f);
+    const Value x = evaluate(e.args[0], f);
+    if (!running_.insert(it->second).second) throw Fault{e.at, "block '" + e.name + "' runs within itself; `repeat` in its section runs it several times"};
+    try {
+      Value out = run_block(*it->second, x, e, f);
+      running_.erase(it->second);
+      return out;
+    } catch (...) {
+      running_.erase(it->second);
+      throw;
+    }
   }
   if (auto it = program_.functions.find(e.name); it != program_.functions.end()) return call_function(*it->second, e, f);
   if (!e.named.empty()) throw Fault{e.named[0].second.at, "'" + e.name + "' has no argument named '" + e.named[0].first + "'"};

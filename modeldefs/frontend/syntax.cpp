@@ -168,10 +168,12 @@ class Parser {
         ++i_;
         continue;
       }
+      const size_t before = i_;
       try {
         out.push_back(statement());
       } catch (const Failed&) {
         recover();
+        if (i_ == before) ++i_;  // what no statement begins with
       }
     }
     return out;

@@ -17,13 +17,14 @@ namespace cpuflow::frontend {
 ///   Compare  args[0] name args[1]         Negate  -args[0]
 ///   Reduce   name(bound | conditions: args[0])
 ///   Tuple    args[0], args[1], ..         List    [args]
+struct NamedExpr;
 struct Expr {
   enum class Kind : uint8_t { Number, String, Name, Call, Index, In, Range, Binary, Compare, Negate, Reduce, Tuple, List };
   Kind kind = Kind::Number;
   ir::SourceLoc at;  // the whole expression
   std::string name;
   std::vector<Expr> args;
-  std::vector<std::pair<std::string, Expr>> named;
+  std::vector<NamedExpr> named;
   std::vector<Expr> bound, conditions;
   bool bar = false;  // Reduce: a `|` was written
   int height = 1;    // of the tree
@@ -34,14 +35,24 @@ struct Expr {
   bool operator==(const Expr& other) const;
   /// Calls `visit(node)` for this node and all below it.
   template <typename Visit>
-  void walk(const Visit& visit) const {
-    visit(*this);
-    for (const Expr& e : args) e.walk(visit);
-    for (const auto& [key, e] : named) e.walk(visit);
-    for (const Expr& e : bound) e.walk(visit);
-    for (const Expr& e : conditions) e.walk(visit);
-  }
+  void walk(const Visit& visit) const;
 };
+
+/// An argument with its name, `base = 500000`.
+struct NamedExpr {
+  std::string first;
+  Expr second;
+  bool operator==(const NamedExpr&) const = default;
+};
+
+template <typename Visit>
+void Expr::walk(const Visit& visit) const {
+  visit(*this);
+  for (const Expr& e : args) e.walk(visit);
+  for (const auto& [key, e] : named) e.walk(visit);
+  for (const Expr& e : bound) e.walk(visit);
+  for (const Expr& e : conditions) e.walk(visit);
+}
 
 /// `targets = value if when`, or an expression alone (no targets).  A target is a Name, an Index or, for functions, a Call.
 struct Statement {

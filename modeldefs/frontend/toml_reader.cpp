@@ -3,9 +3,12 @@
 #include "modeldefs/frontend/fault.h"
 
 #include <algorithm>
+#include <cctype>
 #include <sstream>
 
 namespace cpuflow::frontend {
+
+void toml_fault() { throw TomlFault(); }
 
 namespace {
 
@@ -48,6 +51,18 @@ std::optional<uint32_t> unclosed_text(std::string_view text) {
   return opened;
 }
 
+/// The first header of a section that has no name, `[ #x]`.
+uint32_t nameless_section(std::string_view text) {
+  for (size_t line = 0; line < text.size(); line = std::min(text.find('\n', line), text.size() - 1) + 1) {
+    const size_t opened = text.find_first_not_of(" \t", line);
+    if (opened == std::string_view::npos || text[opened] != '[') continue;
+    const size_t name = text.find_first_not_of(" \t[", opened);
+    const char c = name == std::string_view::npos ? '\n' : text[name];
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '_' && c != '-' && c != '"' && c != '\'') return static_cast<uint32_t>(opened);
+  }
+  return 0;
+}
+
 }  // namespace
 
 TomlReader::TomlReader(std::shared_ptr<const ir::SourceText> source, ir::Diagnostics& diagnostics)
@@ -58,6 +73,8 @@ TomlReader::TomlReader(std::shared_ptr<const ir::SourceText> source, ir::Diagnos
   }
   try {
     root_ = toml::parse(std::string_view(text));
+  } catch (const TomlFault&) {
+    diagnostics_.error({source_, nameless_section(text), 1}, "this is not TOML: a section is named by letters, digits, _ and -, as in [params], or in quotes");
   } catch (const toml::parse_error& e) {
     if (const std::optional<uint32_t> opened = unclosed_text(text)) {
       const std::string quotes = text.substr(*opened, 3);

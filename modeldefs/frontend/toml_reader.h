@@ -1,11 +1,22 @@
 #pragma once
 #include "ir/diagnostics.h"
 
-#include <toml++/toml.h>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
+
+namespace cpuflow::frontend {
+/// An assertion of toml++ that a text has failed: it asserts what it expects of texts, and would end the process.
+struct TomlFault {};
+[[noreturn]] void toml_fault();
+}  // namespace cpuflow::frontend
+
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
+#define TOML_ASSERT(expr) ((expr) ? void() : ::cpuflow::frontend::toml_fault())
+#include <toml++/toml.h>
+#pragma pop_macro("NDEBUG")
 
 namespace cpuflow::frontend {
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <cstdio>
 #include <cstdlib>
 
@@ -33,7 +34,7 @@ const std::map<std::string, Setting>& settings() {
       {"warmup_steps", {nullptr, &TrainSettings::warmup_steps, 0, kMostSteps}},
       {"cosine_steps", {nullptr, &TrainSettings::cosine_steps, 0, kMostSteps}},
       {"warmup_share", {&TrainSettings::warmup_share, nullptr, 0, 1}},
-      {"eps", {&TrainSettings::eps, nullptr}},
+      {"eps", {&TrainSettings::eps, nullptr, std::numeric_limits<float>::min()}},
       {"weight_decay", {&TrainSettings::weight_decay, nullptr}},
       {"clip", {&TrainSettings::clip, nullptr}},
       {"beta1", {&TrainSettings::beta1, nullptr, 0, 1, true}},
@@ -60,7 +61,7 @@ bool may_be(const std::string& key, double value, const ir::SourceLoc& at, ir::D
   const Setting& s = settings().at(key);
   const bool small_enough = s.below_most ? value < s.most : value <= s.most;
   if (value >= s.least && small_enough && (!s.whole || value == std::floor(value))) return true;
-  std::string range = " of at least " + std::to_string(static_cast<int64_t>(s.least));
+  std::string range = " of at least " + text_of(s.least);
   if (s.most == 1) range = s.below_most ? " of at least 0 and below 1" : " between 0 and 1";
   if (s.whole && value > s.most) range = " of at most " + std::to_string(static_cast<int64_t>(s.most));
   diagnostics.error(at, "'" + key + "' must be a " + (s.whole ? "whole " : std::isfinite(value) ? "" : "finite ") + "number" + range);

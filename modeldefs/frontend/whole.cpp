@@ -371,6 +371,7 @@ Value Evaluator::reshape(const Expr& e, Frame& f) {
 }
 
 Value Evaluator::concat(const Expr& e, const std::vector<Value>& values, const Frame& f) {
+  constexpr uint64_t kLargestAxis = 2147483647;  // as a size
   if (values.empty()) throw Fault{e.at, "concat takes values"};
   unsigned base = value_base(f);
   for (const Value& v : values) {
@@ -380,7 +381,7 @@ Value Evaluator::concat(const Expr& e, const std::vector<Value>& values, const F
   std::string shapes;
   for (const Value& v : values) shapes += (shapes.empty() ? "" : " and ") + shape_text(v);
   if (rank == 0) throw Fault{e.at, "concat acts on the last axis; these have none: " + shapes};
-  uint32_t total = 0;
+  uint64_t total = 0;
   std::vector<Value> all;
   bool real = false;
   for (const Value& v : values) {
@@ -392,6 +393,7 @@ Value Evaluator::concat(const Expr& e, const std::vector<Value>& values, const F
     real = real || !nodes_.is(v.node, DType::Int);
   }
   if (all.size() == 1) return all[0];
+  if (total > kLargestAxis) throw Fault{e.at, "an axis has at most " + std::to_string(kLargestAxis) + " elements; these have " + std::to_string(total)};
   std::vector<NodeId> parts;
   Axes from;
   for (const Value& v : all) {
@@ -469,6 +471,7 @@ Value Evaluator::random_value(const Expr& e, const std::vector<std::string>& lea
   if (e.args.size() != 1) throw Fault{e.at, "randint takes how many numbers to draw from, as in randint(V)"};
   int64_t n = size_of(e.args[0], f);
   if (n < 1) throw Fault{e.args[0].at, "randint draws from at least 1 number"};
+  if (n > int64_t{1} << 24) throw Fault{e.args[0].at, "integers are exact to 16777216 only, and randint draws below that"};
   Axes axes;
   for (const std::string& name : lead) {
     auto it = f.index.find(name);

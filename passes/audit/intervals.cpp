@@ -1,9 +1,12 @@
 #include "passes/audit/intervals.h"
 
+#include "ir/diagnostics.h"
 #include "ir/op.h"
 #include "ir/schedule.h"
 #include "passes/audit/audits.h"
 #include "passes/audit/numbers.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -262,7 +265,8 @@ class Analysis {
       case Op::Argmax:
         return between(0, n.from[0].size - 1);
       default:
-        return between(0, 1);  // truth values
+        if (n.dtype == DType::Bool || n.op == Op::TopkMask) return between(0, 1);
+        throw InternalError(fmt::format("{}: the range of '{}' is not known", n.loc.str(), op_name(n.op)));
     }
   }
 

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <set>
 #include <utility>
 
 namespace cpuflow::passes::lower {
@@ -115,15 +116,30 @@ ExprId FunctionLowering::pull(NodeId id, const Env& outer) {
       (op_is_costly(n.op) || element_count(n.axes) <= 65536) && n.op != Op::ToReal && n.op != Op::Select) {
     bool costly = false;
     std::vector<NodeId> open{id};
+    std::set<NodeId> seen{id};
     while (!open.empty() && !costly) {
       NodeId m = open.back();
       open.pop_back();
       costly = op_is_costly(g_[m].op);
-      open.insert(open.end(), g_[m].inputs.begin(), g_[m].inputs.end());
+      for (NodeId input : g_[m].inputs) {
+        if (seen.insert(input).second) open.push_back(input);
+      }
     }
     if (costly) return load_shared(id, env);
   }
-  return compute(id, env);
+  // a value may be read by two operands of each of many statements: once is enough
+  if (!is_elementwise(n.op) || n.inputs.size() < 2) return compute(id, env);
+  const bool outermost = !pulling_;
+  pulling_ = true;
+  const std::pair key{id, env};
+  auto known = pulled_.find(key);
+  if (known == pulled_.end()) known = pulled_.emplace(key, compute(id, env)).first;
+  const ExprId result = known->second;
+  if (outermost) {
+    pulling_ = false;
+    pulled_.clear();
+  }
+  return result;
 }
 
 ExprId FunctionLowering::read_at(NodeId x, Env env, const Axis& axis, const Index& index, ExprId otherwise, bool inside) {
@@ -258,10 +274,7 @@ ExprId FunctionLowering::compute(NodeId id, const Env& env) {
     throw InternalError(fmt::format("{}: '{}' ({}) has no expression in '{}'", n.loc.str(), b_.name_of(id), op_name(n.op), name_));
   }
   std::vector<ExprId> args;
-  for (size_t i = 0; i < n.inputs.size(); ++i) {
-    const bool again = i > 0 && n.inputs[i] == n.inputs[i - 1];  // x * x: pulled twice, a chain of squares would take for ever
-    args.push_back(again ? args[i - 1] : pull(n.inputs[i], env));
-  }
+  for (NodeId input : n.inputs) args.push_back(pull(input, env));
   if (n.op == Op::ToReal && b_[args[0]].kind == Expr::Kind::Constant) return b_.constant(b_[args[0]].value, DType::Real);
   if (const std::optional<Index> index = affine(b_, n.op, n.dtype, args)) return b_.counter(*index);
   if (n.op == Op::Eq || n.op == Op::Ne || n.op == Op::Lt || n.op == Op::Le) return compare(b_, n.op, args[0], args[1]);

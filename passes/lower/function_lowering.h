@@ -232,6 +232,8 @@ class FunctionLowering {
   std::vector<bool> operand_copy_;  // stored for bf16 products only: nests read what it is a copy of
   std::vector<ir::NodeId> saved_as_;  // the rounded copy that the backward pass reads of a value, or kNoNode
   bool reading_operand_ = false, reading_rounded_ = false;
+  bool pulling_ = false;  // within pull() of a value, of which `pulled_` knows what was pulled so far
+  std::map<std::pair<ir::NodeId, Env>, ir::ExprId> pulled_;
   std::vector<std::vector<ir::NodeId>> users_;
   std::map<std::pair<ir::Axis, ir::Axis>, bool> swapped_;  // of two features: whether the second lies outside of the first
   std::map<ir::Axis, int64_t> chunk_rows_;  // axes of which a call for new positions runs only the rows that these belong to: positions of a row

@@ -25,11 +25,11 @@ bool FunctionLowering::is_product(NodeId id) const {
   const Node& m = g_[n.inputs[0]];
   if (m.op != Op::Mul) return false;
   const Axes &a = g_[m.inputs[0]].axes, &b = g_[m.inputs[1]].axes;
-  auto without_batch = [](const Axis& x) { return x.kind == AxisKind::Batch || x.kind == AxisKind::Layer; };
+  auto of_batch_or_layer = [](const Axis& x) { return x.kind == AxisKind::Batch || x.kind == AxisKind::Layer; };
   uint64_t k = 1, only_a = 1, only_b = 1;
   bool rows = false;  // both factors have rows
   for (const Axis& x : n.from) {
-    if (without_batch(x)) {
+    if (of_batch_or_layer(x)) {
       if (x.kind == AxisKind::Layer) return false;
       continue;
     }
@@ -37,7 +37,7 @@ bool FunctionLowering::is_product(NodeId id) const {
     k *= x.size;
   }
   for (const Axis& x : n.axes) {
-    if (without_batch(x)) continue;
+    if (of_batch_or_layer(x)) continue;
     bool in_a = contains(a, x), in_b = contains(b, x);
     rows = rows || (in_a && in_b && x.kind == AxisKind::Position);
     if (in_a && !in_b) only_a *= x.size;

@@ -41,7 +41,7 @@ std::vector<std::string> spread_settings(int argc, char** argv) {
     if (settings && !arg.starts_with('-') && arg.find('=') != std::string::npos && args.back() != "--set")
       args.push_back("--set");
     else if (args.empty() || args.back() != "--set")
-      settings = arg == "--set";
+      settings = arg == "--set" || arg.starts_with("--set=");
     if (!args.empty() && args.back() == "--set" && arg.find('=') == std::string::npos) throw not_a_setting(arg);
     args.push_back(arg);
   }

@@ -109,7 +109,8 @@ Overrides quick_sizes(const Source& source, const Overrides& overrides, const Mo
   return overrides;
 }
 
-Sizes load_sizes(Source source, const Overrides& overrides) {
+/// `longest`: of the longer model at least; 0: some more positions than few.
+Sizes load_sizes(Source source, const Overrides& overrides, int64_t longest = 0) {
   ir::Diagnostics diagnostics;
   bool drops = false;
   Sizes out{load(source, overrides, diagnostics, false, &drops), {}, {}, {}, {}, {}};
@@ -153,7 +154,7 @@ Sizes load_sizes(Source source, const Overrides& overrides) {
     return size_from(kFewPositions);
   };
   const int64_t few_loss = positions([](const Model& m) { return m; }, out.loss_shows), few = positions(logits_of, out.model_shows);
-  const int64_t more = free_size(all, few + few / 2 + 1);
+  const int64_t more = free_size(all, std::max(few + few / 2 + 1, longest));
   const bool grows = at(T + 1).has_value();
   out.loss = at(few_loss);
   out.model = at(few);
@@ -252,6 +253,15 @@ void take_worse(AuditReport& report, const AuditReport& other, const std::set<st
 }
 
 }  // namespace
+
+bool extends(const std::string& path, const Overrides& overrides, int64_t positions) {
+  try {
+    const Sizes sizes = load_sizes({path}, overrides, positions);
+    return sizes.model_shows && sizes.longer && passes::audit::sequence_end(sizes.model->graph, sizes.longer->graph, nullptr, nullptr).verdict == Verdict::Proved;
+  } catch (const ir::ModelError&) {
+    return false;
+  }
+}
 
 AuditReport audit_model(const std::string& path, const Overrides& overrides) {
   const Sizes sizes = load_sizes({path}, overrides);

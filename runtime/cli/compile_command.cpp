@@ -50,7 +50,10 @@ void print_stage(const CompileCommand& command, CompileOptions options) {
   if (!options.stop_after.empty() && stage != "graph") {
     throw UsageError(fmt::format("--stop-after {} prints the Graph after that pass; there is no '{}' of it: leave out one of --stop-after and --emit", options.stop_after, stage));
   }
+  // what comes later may fail, and is what the Graph is wanted for then
+  if (stage == "parsed") options.stop_after = passes::graph_pipeline().front().name;
   if (stage == "backward") options.stop_after = "differentiate";
+  if (stage == "graph" && options.stop_after.empty()) options.stop_after = passes::graph_pipeline().back().name;
   const CompiledModel model = compile_and_warn(options);
   const std::string& name = model.exe.manifest.model;
   if (command.dot && (stage == "loops" || stage == "cpp" || stage == "llvm" || stage == "asm")) {

@@ -65,15 +65,16 @@ std::string tokenizer_path(const std::string& dir) { return in(dir, "tokenizer.j
 bool holds_run(const std::string& dir) { return rt::exists(in(dir, "run.json")) || rt::CheckpointFolder(dir).whole_file("run.json"); }
 
 void write_run(const std::string& dir, const RunRecord& record, const rt::Tokenizer* tokenizer) {
-  make_folder(dir);
-  rt::write_file_atomically(model_path(dir), record.model_text);
-  if (tokenizer) tokenizer->save(tokenizer_path(dir));
   const nlohmann::ordered_json json{{"format", 1},
                                     {"settings", record.settings},
                                     {"has_tokenizer", tokenizer != nullptr},
                                     {"separator", record.text.separator},
                                     {"allow_special", record.text.allow_special}};
-  rt::write_file_atomically(in(dir, "run.json"), json.dump(2) + "\n");  // last: now the folder is a run
+  const std::string text = json.dump(2) + "\n";
+  make_folder(dir);
+  rt::write_file_atomically(model_path(dir), record.model_text);
+  if (tokenizer) tokenizer->save(tokenizer_path(dir));
+  rt::write_file_atomically(in(dir, "run.json"), text);  // last: now the folder is a run
 }
 
 RunRecord read_run(const std::string& dir) {
@@ -101,7 +102,7 @@ RunRecord read_run(const std::string& dir) {
 }
 
 rt::TokenData read_ids(const std::string& path, const std::optional<rt::Tokenizer>& tokenizer, int64_t V) {
-  const bool wide = tokenizer && rt::has_wide_ids(tokenizer->vocab_size());
+  const bool wide = rt::has_wide_ids(tokenizer ? tokenizer->vocab_size() : static_cast<uint32_t>(V));
   rt::TokenData data = rt::read_token_file(path, static_cast<uint32_t>(V), wide);
   if (tokenizer) data.bytes = rt::count_text_bytes(data.ids, *tokenizer);
   return data;

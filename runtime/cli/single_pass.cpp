@@ -10,6 +10,7 @@
 #include "modeldefs/frontend/build_graph.h"
 #include "runtime/cli/aligned_floats.h"
 #include "runtime/cli/command.h"
+#include "runtime/data/strict_json.h"
 #include "runtime/train/call_group.h"
 #include "runtime/train/init.h"
 
@@ -145,7 +146,11 @@ std::map<std::string, std::string> settings_from_file(const rt::SafetensorsFile&
   }
   nlohmann::json config = nlohmann::json::object();
   if (const auto it = file.metadata().find("config"); it != file.metadata().end()) {
-    config = nlohmann::json::parse(it->second, nullptr, false);
+    try {
+      config = rt::parse_strict_json(it->second);
+    } catch (const std::runtime_error&) {
+      config = nullptr;
+    }
     if (!config.is_object())
       throw InputError(fmt::format("{}: metadata 'config': expected a JSON object of sizes, found '{}'", file.path(), it->second));
   }

@@ -9,22 +9,57 @@
 namespace cpuflow::rt {
 namespace {
 
-/// Replaces `\s` and `\S`: PCRE2 counts U+180E as white space, Unicode does not.
+/// What an escape means to Oniguruma, whose expressions tokenizer.json holds, where it means something else to PCRE2; "" elsewhere.
+std::string meaning_of(char escaped, bool in_class, const std::string& pattern) {
+  switch (escaped) {
+    case 's':  // without U+180E
+      return "\\p{White_Space}";
+    case 'S':
+      return "\\P{White_Space}";
+    case 'w':  // with marks and connectors
+      return in_class ? "\\p{L}\\p{M}\\p{N}\\p{Pc}" : "[\\p{L}\\p{M}\\p{N}\\p{Pc}]";
+    case 'W':
+      if (in_class) throw DataError(fmt::format("regular expression '{}': \\W within [..] is not supported", pattern));
+      return "[^\\p{L}\\p{M}\\p{N}\\p{Pc}]";
+    case 'h':
+      return in_class ? "0-9a-fA-F" : "[0-9a-fA-F]";
+    case 'b':
+    case 'B':
+      if (in_class) return "";
+      return fmt::format("(?{}(?<=[\\p{{L}}\\p{{M}}\\p{{N}}\\p{{Pc}}])(?![\\p{{L}}\\p{{M}}\\p{{N}}\\p{{Pc}}])|(?<![\\p{{L}}\\p{{M}}\\p{{N}}\\p{{Pc}}])(?=[\\p{{L}}\\p{{M}}\\p{{N}}\\p{{Pc}}]))",
+                         escaped == 'b' ? ":" : "!");
+    default:
+      return "";
+  }
+}
+
+/// An expression of Oniguruma (Ruby's syntax) as one of PCRE2.  Throws DataError for what has no counterpart here.
 std::string translate(const std::string& pattern) {
   std::string out;
+  bool in_class = false;
   for (size_t i = 0; i < pattern.size(); ++i) {
-    if (pattern[i] != '\\' || i + 1 == pattern.size()) {
-      out += pattern[i];
+    const char c = pattern[i];
+    if (c == '\\' && i + 1 < pattern.size()) {
+      const char escaped = pattern[++i];
+      const std::string meaning = meaning_of(escaped, in_class, pattern);
+      out += meaning.empty() ? std::string{'\\', escaped} : meaning;
       continue;
     }
-    const char escaped = pattern[++i];
-    if (escaped == 's') {
-      out += "\\p{White_Space}";
-    } else if (escaped == 'S') {
-      out += "\\P{White_Space}";
-    } else {
-      out += '\\';
-      out += escaped;
+    if (const size_t end = pattern.find(":]", i); in_class && pattern.compare(i, 2, "[:") == 0 && end != std::string::npos) {
+      out += pattern.substr(i, end + 2 - i);
+      i = end + 1;
+      continue;
+    }
+    if (in_class && (c == '[' || pattern.compare(i, 2, "&&") == 0)) {
+      throw DataError(fmt::format("regular expression '{}', byte {}: a class within a class, or the common part of two, is not supported", pattern, i));
+    }
+    out += c;
+    if (c == '[' && !in_class) {
+      in_class = true;
+      if (i + 1 < pattern.size() && pattern[i + 1] == '^') out += pattern[++i];
+      if (i + 1 < pattern.size() && pattern[i + 1] == ']') out += "\\]", ++i;
+    } else if (c == ']') {
+      in_class = false;
     }
   }
   return out;
@@ -61,7 +96,7 @@ Regex::Regex(const std::string& pattern) : compiled_(std::make_unique<Compiled>(
   int error = 0;
   PCRE2_SIZE position = 0;
   c.code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                         PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &position, nullptr);
+                         PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &position, nullptr);
   if (!c.code) throw DataError(fmt::format("regular expression '{}', byte {}: {}", translated, position, pcre_message(error)));
   c.match = pcre2_match_data_create_from_pattern(c.code, nullptr);
   c.context = pcre2_match_context_create(nullptr);

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "runtime/atomic_file.h"
 #include "runtime/data/dataset.h"
@@ -8,7 +10,12 @@
 namespace cpuflow::rt {
 namespace {
 
-constexpr uint32_t kLlmcMagic = 20240520;
+/// Of llm.c's files (dev/data/data_common.py): what their header of 1024 bytes begins with.
+struct LlmcKind {
+  uint32_t magic, version;
+  size_t width;
+};
+constexpr LlmcKind kLlmcKinds[] = {{20240520, 1, 2}, {20240520, 2, 4}, {20240801, 7, 4}};
 constexpr size_t kLlmcHeader = 1024;
 
 struct Layout {
@@ -55,13 +62,14 @@ Layout npy_layout(const std::string& data, const std::string& path) {
 
 Layout layout_of(const std::string& data, const std::string& path, bool wide) {
   if (data.compare(0, 6, "\x93NUMPY") == 0) return npy_layout(data, path);
-  if (data.size() >= kLlmcHeader && word_at(data, 0) == kLlmcMagic) {
+  const uint32_t magic = data.size() >= kLlmcHeader ? word_at(data, 0) : 0;
+  if (std::any_of(std::begin(kLlmcKinds), std::end(kLlmcKinds), [&](const LlmcKind& k) { return k.magic == magic; })) {
     const uint32_t version = word_at(data, 4);
-    if (version != 1 && version != 2) {
-      throw DataError(
-          fmt::format("{}: version {} of the token file format with magic {} is not known (1 and 2 are)", path, version, kLlmcMagic));
+    const auto kind = std::find_if(std::begin(kLlmcKinds), std::end(kLlmcKinds), [&](const LlmcKind& k) { return k.magic == magic && k.version == version; });
+    if (kind == std::end(kLlmcKinds)) {
+      throw DataError(fmt::format("{}: version {} of the token file format with magic {} is not known (1 and 2 of 20240520 and 7 of 20240801 are)", path, version, magic));
     }
-    const Layout out{kLlmcHeader, version == 1 ? size_t{2} : size_t{4}};
+    const Layout out{kLlmcHeader, kind->width};
     const uint64_t count = (data.size() - kLlmcHeader) / out.width;
     if (word_at(data, 8) != count) {
       throw DataError(fmt::format("{}: its header says {} ids, and {} are there; it may be cut off", path, word_at(data, 8), count));
@@ -69,6 +77,18 @@ Layout layout_of(const std::string& data, const std::string& path, bool wide) {
     return out;
   }
   return {0, wide ? size_t{4} : size_t{2}};
+}
+
+/// Whether numbers of two bytes are the halves of larger ones: every second is 0, and not all are.
+bool seems_wide(const std::string& data) {
+  constexpr size_t kEnough = 128;  // bytes
+  if (data.size() < kEnough || data.size() % 4 != 0) return false;
+  bool any = false;
+  for (size_t i = 0; i < data.size(); i += 4) {
+    if (data[i + 2] != 0 || data[i + 3] != 0) return false;
+    any = any || data[i] != 0 || data[i + 1] != 0;
+  }
+  return any;
 }
 
 }  // namespace
@@ -81,6 +101,9 @@ TokenData read_token_file(const std::string& path, uint32_t vocab, bool wide) {
   if (payload % layout.width != 0) {
     throw DataError(fmt::format("{}: {} bytes of ids are no multiple of {}: it is cut off, or no file of uint{} ids", path, payload,
                                 layout.width, 8 * layout.width));
+  }
+  if (layout.start == 0 && layout.width == 2 && seems_wide(data)) {
+    throw DataError(fmt::format("{}: every second id is 0, as in a file of uint32 ids, and raw ids are uint16 where V is at most 65,536; save them as a .npy file, or as uint16", path));
   }
   TokenData out;
   out.name = path;

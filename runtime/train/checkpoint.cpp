@@ -14,6 +14,8 @@
 #include <fstream>
 #include <memory>
 
+#include "runtime/data/strict_json.h"
+
 namespace cpuflow::rt {
 namespace {
 
@@ -103,7 +105,14 @@ TrainState state_from(const Json& j) {
 /// state.json of a checkpoint, whose own checksum is right.  Throws FileError.
 Json read_state(const std::string& folder) {
   const std::string path = folder + "/" + kState;
-  Json json = Json::parse(read_file(path), nullptr, false);
+  Json json;
+  try {
+    json = parse_strict_ordered_json(read_file(path));
+  } catch (const FileError&) {
+    throw;
+  } catch (const std::runtime_error& e) {
+    throw FileError(fmt::format("{}: damaged: {}", path, e.what()));
+  }
   if (!json.is_object() || !json.contains("checksum"))
     throw FileError(fmt::format("{}: damaged: it is no JSON object with a checksum", path));
   const Json stated = json["checksum"];
@@ -197,7 +206,10 @@ void write_files(const std::string& folder, const codegen::Manifest& m, const Tr
 
 }  // namespace
 
-bool CheckpointFolder::exists() const { return !places(dir_).empty(); }
+bool CheckpointFolder::exists() const {
+  const std::vector<std::string> all = places(dir_);  // one without state.json was being written when the process ended, unless it is damaged
+  return std::any_of(all.begin(), all.end(), [&](const std::string& place) { return place == name_in(dir_, "") || rt::exists(place + "/" + kState); });
+}
 
 Checkpoint CheckpointFolder::open(bool optimizer) const {
   for (int left = kMostExchanges;; --left) {

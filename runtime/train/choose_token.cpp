@@ -28,6 +28,7 @@ void check_options(const SampleOptions& o) {
 void penalise(std::span<float> logits, std::span<const uint32_t> ids, size_t prompt, const SampleOptions& o) {
   if (o.repetition_penalty != 1) {
     for (const uint32_t id : std::set<uint32_t>(ids.begin(), ids.end())) {
+      if (id == o.end_token) continue;  // stands before a document, and is no word of the text
       const double logit = logits[id];
       logits[id] = static_cast<float>(logit > 0 ? logit / o.repetition_penalty : logit * o.repetition_penalty);
     }

@@ -45,6 +45,11 @@ std::string not_finite(const std::string& name, const std::vector<float>& values
   return bad == values.end() ? "" : fmt::format("'{}' holds {} at element {}", name, *bad, bad - values.begin());
 }
 
+/// A word where one shape is the other in reverse: some keep a linear map as [in, out].
+std::string transposed(const std::vector<int64_t>& file, const std::vector<int64_t>& model) {
+  return file.size() == 2 && model.size() == 2 && file[0] == model[1] && file[1] == model[0] ? " (the other way round: transpose it, and square ones of its kind)" : "";
+}
+
 }  // namespace
 
 void init_params(ThreadPool& pool, const codegen::Manifest& manifest, uint64_t seed, float* params) {
@@ -68,7 +73,7 @@ void load_params(const TensorFile& file, const codegen::Manifest& manifest, floa
     }
     const TensorInfo& info = file.info(name);
     if (info.shape != p.shape) {
-      faults.push_back(fmt::format("'{}' has shape {}, and the model has {}", name, shape_text(info.shape), shape_text(p.shape)));
+      faults.push_back(fmt::format("'{}' has shape {}, and the model has {}{}", name, shape_text(info.shape), shape_text(p.shape), transposed(info.shape, p.shape)));
       continue;
     }
     const std::vector<float> values = file.floats(name);
@@ -98,7 +103,7 @@ std::string warm_start(const TensorFile& file, const codegen::Manifest& manifest
     if (!file.contains(p.name)) {
       kept.push_back(fmt::format("{} {}", p.name, shape_text(p.shape)));
     } else if (file.info(p.name).shape != p.shape) {
-      kept.push_back(fmt::format("{} {}, which is {} in the file", p.name, shape_text(p.shape), shape_text(file.info(p.name).shape)));
+      kept.push_back(fmt::format("{} {}, which is {} in the file{}", p.name, shape_text(p.shape), shape_text(file.info(p.name).shape), transposed(file.info(p.name).shape, p.shape)));
     } else {
       const std::vector<float> values = file.floats(p.name);
       if (const std::string fault = not_finite(p.name, values); !fault.empty()) throw FileError(fmt::format("{}: {}; give weights that are numbers", file.path(), fault));

@@ -174,7 +174,8 @@ bool Sampler::ended(Text& text, const std::atomic<int>* stop) const {
     text.result.end = SampleResult::End::Stopped;
     return true;
   }
-  if (static_cast<int64_t>(text.ids.size()) > m.T) {
+  const int64_t ahead = text.options->look_ahead > 0 ? 1 : 0;  // it reads what follows the next token
+  if (static_cast<int64_t>(text.ids.size()) + ahead > m.T) {
     text.result.end = SampleResult::End::Positions;
     text.result.reason = fmt::format("the text ends here: the model has positions for T = {} tokens", m.T);
     return true;
@@ -187,7 +188,7 @@ uint32_t Sampler::choose(const Text& text, std::span<const float> given) {
   if (options.ids > 0) given = given.first(std::min<size_t>(given.size(), options.ids));
   std::vector<float> logits(given.begin(), given.end());
   penalise(logits, text.ids, text.prompt, options);
-  if (options.look_ahead > 0 && static_cast<int64_t>(text.ids.size()) < exe_.manifest.T) return look_ahead(text.ids, logits, options);
+  if (options.look_ahead > 0) return look_ahead(text.ids, logits, options);
   return choose_token(logits, options, unit_interval(random_words(options.seed, 0x73616d706c65, text.ids.size())[0]));
 }
 

@@ -24,6 +24,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr const char* kRemedy = "a smaller train.lr, a longer warm-up or train.clip helps, or the operation needs a guard";
+
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// The usual duration of a step: the median of the last nine, which one slow step does not move.
@@ -215,7 +217,8 @@ class Trainer {
     state_.elapsed_s = elapsed();
     std::string saved = fmt::format("saved in {}/checkpoint", options_.dir);
     try {
-      save_at_the_end();
+      if (weights_are_finite()) save_at_the_end();
+      else saved = fmt::format("not finite: the checkpoint of step {} stays", saved_step_);
     } catch (const FileError& error) {
       saved = fmt::format("could not be saved: {}", error.what());
     }
@@ -225,7 +228,7 @@ class Trainer {
     }
     warn(metrics_->event(state_.step, "diverged", text));
     const char* remedy = state_.step == 0 ? "nothing has been learned yet: the operation needs a guard, or the parameters smaller first values"
-                                          : "a smaller train.lr, a longer warm-up or train.clip helps, or the operation needs a guard";
+                                          : kRemedy;
     throw Diverged(state_.step, fmt::format("{}\n{}; the weights before this step are {}", text, remedy, saved));
   }
 
@@ -243,7 +246,15 @@ class Trainer {
     return true;
   }
 
+  bool weights_are_finite() const {
+    return std::all_of(arrays_.params, arrays_.params + m_.param_floats, [](float v) { return std::isfinite(v); });
+  }
+
+  /// Throws Diverged instead of putting weights that are no numbers in the place of those that are.
   void write_checkpoint() {
+    if (!weights_are_finite()) {
+      throw Diverged(state_.step, fmt::format("step {} diverged: weights are not finite any more, and are not saved; the checkpoint of step {} stays\n{}", state_.step, saved_step_, kRemedy));
+    }
     folder_.write(m_, state_, arrays_.params, arrays_.first_moment, arrays_.second_moment, options_.checkpoint_files);
     saved_step_ = state_.step;
     sink_.saved(state_.step, options_.dir + "/checkpoint");

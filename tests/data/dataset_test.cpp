@@ -150,6 +150,15 @@ TEST_CASE("token files: every layout, and what is wrong with them") {
   header[1] = 9;
   write_file_atomically(path, bytes_of(header) + bytes_of(narrow));
   CHECK(has(error(0), "version 9"));
+  header[0] = 20240801;  // with uint32 ids
+  header[1] = 7;
+  header[2] = 4;
+  write_file_atomically(path, bytes_of(header) + bytes_of(std::vector<uint32_t>{1, 70000, 3, 4}));
+  CHECK(read_token_file(path, 0).ids[1] == 70000);
+  header[0] = 20240520;
+  write_file_atomically(path, bytes_of(std::vector<uint32_t>(50, 7)));
+  CHECK(has(error(0), "every second id is 0, as in a file of uint32 ids"));
+  CHECK(read_token_file(path, 0, true).ids.size() == 50);
 
   const TokenData data = counting(70000);
   write_token_file(path, data.ids, 70000);

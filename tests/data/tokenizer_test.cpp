@@ -5,6 +5,7 @@
 #include "runtime/atomic_file.h"
 #include "runtime/data/bpe_trainer.h"
 #include "runtime/data/dataset.h"
+#include "runtime/data/regex.h"
 #include "tests/data/data_test_util.h"
 
 using namespace cpuflow::rt;
@@ -58,6 +59,23 @@ TEST_CASE("tokenizer: both forms of merges are read") {
   const std::string text = "Once upon a time there was a little fox named Mira.";
   CHECK(one.encode(text) == two.encode(text));
   CHECK(one.encode(text).size() < text.size() / 2);
+}
+
+TEST_CASE("regular expressions mean what they mean to Oniguruma") {
+  auto pieces = [](const std::string& pattern, const std::string& text) {
+    const Regex regex(pattern);
+    std::vector<std::string> out;
+    for (size_t at = 0, begin = 0, end = 0; at <= text.size() && regex.find(text, at, begin, end); at = std::max(end, at + 1)) out.push_back(text.substr(begin, end - begin));
+    return out;
+  };
+  using Pieces = std::vector<std::string>;
+  CHECK((pieces("\\w+", "e\u0301a \u0915\u093f_b") == Pieces{"e\u0301a", "\u0915\u093f_b"}));  // marks and connectors are of words
+  CHECK((pieces("[^\\w\\s]+", "a! \u093f?") == Pieces{"!", "?"}));
+  CHECK((pieces("\\h+", "1f g0") == Pieces{"1f", "0"}));
+  CHECK((pieces("^a|b$", "ab\nab") == Pieces{"a", "b", "a", "b"}));  // of lines
+  CHECK((pieces("\\bx", "x e\u0301x _x-x") == Pieces{"x", "x"}));
+  CHECK((pieces("[[:digit:]]+", "a12") == Pieces{"12"}));
+  for (const char* pattern : {"[^(\\s|[.,!?])]+", "[a-z&&[^b]]", "[\\W]"}) CHECK(has(message_of([&] { Regex regex(pattern); }), "not supported"));
 }
 
 TEST_CASE("tokenizer: decoding gives the bytes back, whatever they are") {

@@ -51,6 +51,20 @@ TEST_CASE("ids that stand for no text are not chosen") {
   for (const char* more : {"--tokens 12 --temperature 5", "--tokens 12 --samples 3"}) CHECK_FALSE(sampled("padded", words(more)).empty());
 }
 
+TEST_CASE("a model whose equations change with T is not continued beyond where they do") {
+  TemporaryFolder& folder = trained();
+  folder.write("window.toml", replaced(replaced(kTinyModel, "d = 16\n", "d = 16\nw = \"max(4, T // 8)\"\n"), "x = embed[tokens]\n",
+                                       "x = embed[tokens]\ny[t,i] = x[t,i] + sum(s | s <= t, s > t - w: x[s,i])\nx = y\n"));
+  const Result run = cpuflowc(words("train " + folder / "window.toml" + " --data " + folder / "tiny.txt" + " --out " + folder / "window" + " --steps 10"));
+  INFO(run.err);
+  REQUIRE(run.status == 0);
+  const Result text = cpuflowc({"sample", folder / "window", "Once there was", "--tokens", "90", "--ignore-end"});
+  INFO(text.err);
+  CHECK(text.status == 0);
+  CHECK(contains(text.err, "with T = 64 its equations are others"));
+  CHECK(contains(text.err, "T = 32"));
+}
+
 TEST_CASE("texts depend neither on how many are made together nor on the number of threads") {
   // beyond the positions, where each goes on with a longer model, and with products that are large enough to be shared
   TemporaryFolder& folder = trained();

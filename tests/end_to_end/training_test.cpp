@@ -258,6 +258,16 @@ TEST_CASE("a run in bf16 has the same bits on every number of threads, and stays
   CHECK(contains(resumed.err, "the run goes on with precision = bf16, as it began"));
 }
 
+TEST_CASE("weights that are no numbers do not take the place of those that are") {
+  TemporaryFolder& folder = prepared();
+  const Result result = cpuflowc(train(folder, "spoiled", "--steps 3 --set train.lr=1e39 train.min_lr=1e39 train.warmup_steps=0"));
+  INFO(result.err);
+  CHECK(result.status == 6);
+  CHECK(contains(result.err, "the checkpoint of step 0 stays"));
+  CHECK(cpuflowc({"eval", folder / "spoiled", "--data", folder / "tiny.txt"}).status == 0);
+  CHECK(contains(cpuflowc(train(folder, "other", "--steps 3 --set train.eps=0")).err, "'eps' must be a number of at least 1.17549e-38"));
+}
+
 TEST_CASE("threads share the layers of what is computed once a step, and the bits stay") {
   TemporaryFolder& folder = prepared();
   const std::string model = "v5ln --set L=5 d=32 k=16 ff=32 T=64 V=300 train.batch=8";

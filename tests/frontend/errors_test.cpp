@@ -43,6 +43,37 @@ TEST_CASE("names") {
         "17:9 error 'T' is a size, not a number: what a block computes must not depend on where the sequence ends");
 }
 
+TEST_CASE("numbers that float32 does not hold") {
+  CHECK(block("y = x * 1e300") == Lines{"17:9 error numbers are float32, which end at 3.4e38"});
+  CHECK(block("y = x + 1e-40") == Lines{"17:9 error numbers are float32, of which the smallest is 1.2e-38: this one would be 0"});
+  CHECK(block("y[t] = randint(20000000)\nx = x * y").at(0) == "17:16 error integers are exact to 16777216 only, and randint draws below that");
+}
+
+TEST_CASE("what is no beginning of a statement ends with its line") {
+  CHECK(block("x = x\n+ x").at(0) == "18:1 error expected a value, found '+'");
+  for (const char* begin : {"+", "]", ")", "*", "=", ","}) {  // also where the text ends with that line
+    ModelText text;
+    std::string whole = text.text();
+    whole.replace(whole.find("x = x\n'''"), 10, std::string("x = x\n") + begin + " x'''");
+    CHECK_FALSE(complaints(whole).empty());
+  }
+}
+
+TEST_CASE("a block does not run within itself") { CHECK(block("x = blocks(x)").at(0) == "17:5 error block 'blocks' runs within itself; `repeat` in its section runs it several times"); }
+
+TEST_CASE("sections without a name") {
+  for (const char* header : {"[ #x]", "[\u00e9]", "[,]", "[.a]", "[=]", "[$]", "[{"}) {
+    INFO(header);
+    CHECK(complaints(std::string("name = \"a\"\n") + header + "\n").at(0).find("2:1 error this is not TOML") == 0);
+  }
+}
+
+TEST_CASE("modules lie in each other a few times") {
+  std::string key = "a";
+  for (int i = 0; i < 20000; ++i) key += ".a";
+  CHECK(complaints("[dims]\nT = 4\nV = 4\n[params]\n" + key + " = 1\n").at(0).find("modules lie in each other at most 64 deep") != std::string::npos);
+}
+
 TEST_CASE("one error hides its consequences, and no other error") {
   CHECK(block("y = x + nothing\nz = y * 2\nw = split(z, 2)\nx = x + unknown") ==
         Lines{"17:9 error unknown name 'nothing'", "20:9 error unknown name 'unknown'"});

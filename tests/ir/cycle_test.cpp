@@ -83,7 +83,8 @@ TEST_CASE("a recurrence over positions inside one over layers, in all directions
       const std::vector<double> want = loops(params, layer_step, time_step);
       REQUIRE(got.data.size() == want.size());
       for (size_t i = 0; i < want.size(); ++i) CHECK(got.data[i] == Approx(want[i]).epsilon(1e-12));
-      CHECK(check_gradients(s.g, weighted_sum(s.g, s.out), params) == "");
+      const NodeId loss = weighted_sum(s.g, s.out);
+      CHECK(check_gradients(s.g, loss, params) == "");
     }
   }
 }

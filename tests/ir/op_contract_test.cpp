@@ -102,11 +102,13 @@ TEST_CASE("every op's gradient agrees with central differences") {
         Graph g;
         const NodeId out = build(s, g);
         const std::map<std::string, Tensor> params = random_params(g, s.low, s.high, seed);
-        CHECK(check_gradients(g, weighted_sum(g, out), params) == "");
+        const NodeId loss = weighted_sum(g, out);
+        CHECK(check_gradients(g, loss, params) == "");
         // Without weights the gradient lacks axes: it is the same along them.
         Graph h;
         const NodeId plain = h.unary(Op::ToReal, build(s, h));
-        CHECK(check_gradients(h, h.reduce(Op::Sum, plain, h[plain].axes), params) == "");
+        const NodeId sum = h.reduce(Op::Sum, plain, h[plain].axes);
+        CHECK(check_gradients(h, sum, params) == "");
       }
     }
   }

@@ -28,10 +28,10 @@ std::vector<fs::path> repository_files() {
   std::vector<fs::path> files;
   for (auto it = fs::recursive_directory_iterator(kRoot); it != fs::recursive_directory_iterator(); ++it) {
     const std::string name = it->path().filename().string();
-    const bool outside = name.starts_with("build") || name == "runs" || (name.starts_with(".") && name != ".ci");
-    if (it->is_directory() && (outside || name == "shared"))
+    const bool hidden = name.starts_with(".") && name != ".ci";
+    if (it->is_directory() && (hidden || name.starts_with("build") || name == "runs" || name == "shared"))
       it.disable_recursion_pending();
-    else if (it->is_regular_file() && !outside)
+    else if (it->is_regular_file() && !hidden)
       files.push_back(fs::relative(it->path(), kRoot));
   }
   REQUIRE(files.size() > 200);

@@ -82,7 +82,7 @@ TEST_CASE("a file of weights is taken as a whole or refused with all its faults"
   extra.name = "two";
   rt::write_safetensors(path, {other, one, extra});
   const std::string message = message_of([&] { rt::load_params(rt::SafetensorsFile(path), m, got.data()); });
-  for (const char* part : {"w.safetensors", "'normal' has shape [100, 200], and the model has [200, 100]", "'uniform' [20001] is missing",
+  for (const char* part : {"w.safetensors", "'normal' has shape [100, 200], and the model has [200, 100] (the other way round: transpose it", "'uniform' [20001] is missing",
                            "'two' [3] is no parameter"}) {
     INFO(message);
     CHECK(has(message, part));

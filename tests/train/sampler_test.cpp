@@ -89,6 +89,7 @@ TEST_CASE("penalties and blocks change the logits of what was written") {
   };
   CHECK((penalised([](rt::SampleOptions&) {}) == plain));
   CHECK((penalised([](rt::SampleOptions& o) { o.repetition_penalty = 2; }) == std::vector<float>{1, -4, 1, 0}));
+  CHECK((penalised([](rt::SampleOptions& o) { o.repetition_penalty = 2, o.end_token = 1; }) == std::vector<float>{1, -2, 1, 0}));  // which stands before the text
   CHECK((penalised([](rt::SampleOptions& o) { o.frequency_penalty = 0.5; }) == std::vector<float>{1.5f, -2, 1, -0.5f}));
   CHECK((penalised([](rt::SampleOptions& o) { o.presence_penalty = 0.25; }) == std::vector<float>{1.75f, -2, 1, -0.25f}));
   const std::vector<float> blocked = penalised([](rt::SampleOptions& o) { o.no_repeat_ngram = 2; });  // 0 was followed by 3

@@ -222,6 +222,13 @@ TEST_CASE("whatever a killed process leaves of an exchange is put in order") {
   checkpoints.recover();
   CHECK(fs::exists(whole + "/state.json"));
   CHECK(!fs::exists(fresh));
+  // Killed in its first save, a run has not begun.
+  fs::rename(whole, folder / "aside");
+  put(fresh + "/model.safetensors", "half");
+  CHECK_FALSE(checkpoints.exists());
+  fs::remove_all(fresh);
+  fs::rename(folder / "aside", whole);
+  CHECK(checkpoints.exists());
   // After the exchange: the older one under the new one's name.
   copy(whole, fresh);
   checkpoints.recover();

@@ -1,0 +1,73 @@
+// Values at the ends of what equations may say: powers of 0, conditions that nothing meets, values that are read twice by what is read twice.
+#include <cmath>
+
+#include "runtime/cli/compile.h"
+#include "tests/catch.h"
+#include "tests/end_to_end/compiled_pass.h"
+#include "tests/end_to_end/process.h"
+
+using namespace cpuflow;
+
+namespace {
+
+std::string model(const std::string& forward, const std::string& params = "") {
+  return "name = \"edge\"\n[dims]\nT = 8\nB = 2\nV = 16\nd = 8\n[params]\nembed = \"table(V, d)\"\n" + params + "[model]\nforward = '''\nx = embed[tokens]\n" + forward +
+         "\nlogits = y @ transpose(embed)\n'''\n[loss]\ntotal = 'cross_entropy(logits, targets)'\n";
+}
+
+cli::CompiledModel compiled(const TemporaryFolder& folder, const std::string& text) {
+  folder.write("model.toml", text);
+  cli::CompileOptions options;
+  options.model = folder / "model.toml";
+  options.opt_level = 1;
+  return cli::compile_model(options);
+}
+
+}  // namespace
+
+TEST_CASE("the gradient of a power is a number where its base or its exponent is 0") {
+  const TemporaryFolder folder;
+  const cli::CompiledModel decays = compiled(folder, model("y[t,i] = sum(s | s <= t: g[i]^(t-s) * x[s,i])", "g = { kind = \"vector(d)\", range = [0, 1] }\n"));
+  cli::PassInputs inputs = example_inputs(decays.exe.manifest, 3);
+  for (float& g : inputs.params.at("g")) g = std::abs(g);
+  inputs.params.at("g")[0] = 0;
+  const Tensors got = by_name(cli::run_compiled(decays.exe, inputs));
+  check_training(got, by_name(cli::run_interpreter(decays, inputs)));
+  for (double g : got.at("grad.g")) CHECK(std::isfinite(g));
+  CHECK(got.at("grad.g")[0] != 0);  // 0^1 has the slope 1
+
+  const cli::CompiledModel both = compiled(folder, model("y = x + abs(g)^abs(h)", "g = \"vector(d)\"\nh = \"vector(d)\"\n"));
+  inputs = example_inputs(both.exe.manifest, 4);
+  inputs.params.at("g")[0] = inputs.params.at("g")[2] = inputs.params.at("h")[2] = 0;
+  inputs.params.at("g")[1] = 0.5f, inputs.params.at("h")[0] = 1.5f, inputs.params.at("h")[1] = 0;
+  const Tensors powers = by_name(cli::run_compiled(both.exe, inputs));
+  for (const char* name : {"grad.g", "grad.h"}) {
+    for (double g : powers.at(name)) CHECK(std::isfinite(g));
+  }
+}
+
+TEST_CASE("a sum over nothing is 0, whatever else is asked of its terms") {
+  const TemporaryFolder folder;
+  for (const char* forward : {"c[t,j in 0..d] = sum(s | s < 0, tokens[s] == j: 1.0)\ny[t,i in 0..d] = x[t,i] + sum(j: c[t,j] * c[t,i] * (i + j))",
+                              "c[t,j in 0..d] = sum(s | s < 0, tokens[s] == j: 1.0)\ny[t,i] = x[t,i] + c[t,i]"}) {
+    const cli::CompiledModel nothing = compiled(folder, model(forward));
+    const cli::PassInputs inputs = example_inputs(nothing.exe.manifest, 3);
+    check_training(by_name(cli::run_compiled(nothing.exe, inputs)), by_name(cli::run_interpreter(nothing, inputs)));
+  }
+}
+
+TEST_CASE("code does not double with each statement that reads the one before it twice") {
+  const TemporaryFolder folder;
+  std::string forward = "k0[t] = tokens[t]\n";
+  for (int i = 1; i <= 60; ++i) forward += "k" + std::to_string(i) + "[t] = (k" + std::to_string(i - 1) + "[t] * (k" + std::to_string(i - 1) + "[t] + 1)) % 7\n";
+  CHECK(compiled(folder, model(forward + "y[t,j] = x[t,j] * k60[t]")).cpp.size() < 200000);
+}
+
+TEST_CASE("what the model makes no number of is no fault of a pass, and a model may have any name") {
+  const TemporaryFolder folder;
+  folder.write("log.toml", model("y = log(x)"));
+  CHECK(cpuflowc({"compile", folder / "log.toml", "--check-each"}).status == 0);
+  CHECK(cpuflowc({"compile", "--set=d=16", "T=4", folder / "log.toml", "--emit", "loops"}).status == 0);
+  folder.write("prelude.toml", model("y = x"));
+  CHECK(contains(cpuflowc({"compile", folder / "prelude.toml", "--explain"}).out, "prelude.toml:13"));
+}
