@@ -12,7 +12,9 @@ void wait_while(const std::atomic<T>& value, T old, bool watch) {
   auto changed = [&] {
     for (int i = 0; i < kLooks; ++i) {
       if (value.load(std::memory_order_acquire) != old) return true;
+#if defined(__x86_64__)
       __builtin_ia32_pause();
+#endif
     }
     return false;
   };

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <functional>
 #include <map>
 #include <set>
@@ -155,14 +156,19 @@ class Emitter {
   /// A comment of what the model file says.
   void comment_line(int indent, const std::string& text) { line(indent, "// " + printable(text)); }
 
+  /// The statements that the nodes are of; nothing where the comment before was of the same, in the same region.
   void comment(int indent, const std::vector<NodeId>& nodes) {
     std::set<std::string> done;
+    std::vector<std::string> lines;
     for (NodeId id : nodes) {
       if (id == kNoNode) continue;
       const Node& n = g_[id];
       const std::string what = n.loc.known() ? fmt::format("{}   [{}:{}]", n.loc.first_line(), n.loc.source->path.substr(n.loc.source->path.rfind('/') + 1), n.loc.line()) : op_name(n.op);
-      if (done.insert(what).second) comment_line(indent, what);
+      if (done.insert(what).second) lines.push_back(what);
     }
+    if (lines == commented_) return;
+    for (const std::string& l : lines) comment_line(indent, l);
+    commented_ = std::move(lines);
   }
 
   void comment(int indent, const Nest& nest) {
@@ -422,12 +428,29 @@ class Emitter {
     streams_ = f.row_range;
     once_a_step_ = f.name == "prepare" || f.name == "finish";
     joined_ = joins_sequences(p_, f, r);
+    commented_.clear();
     comment(0, r.nodes);
+    commented_.clear();
     const Names names(p_, &r, false, streams_);
     const std::string layer = Names(p_, nullptr, false, streams_).variable(part.layer);
     out_ += fmt::format("void {}(const cpuflow_call* {}{}) {{\n", region_function(f, r, number), callers(), part.loops ? ", int " + layer : "");
+    const size_t body = out_.size();
+    region_body(f, r, names);
+    if (part.loops && !has_word(layer, body)) out_.insert(body, "  (void)" + layer + ";\n");
+    out_ += "}\n\n";
+  }
+
+  /// Whether the identifier stands in the code from an offset on.
+  bool has_word(const std::string& word, size_t from) const {
+    auto is_part = [&](size_t i) { return i < out_.size() && (std::isalnum(static_cast<unsigned char>(out_[i])) || out_[i] == '_'); };
+    for (size_t at = out_.find(word, from); at != std::string::npos; at = out_.find(word, at + 1)) {
+      if (!is_part(at - 1) && !is_part(at + word.size())) return true;
+    }
+    return false;
+  }
+
+  void region_body(const Function& f, const Region& r, const Names& names) {
     if (!joined_) declare_buffers(2, steps_of(r), names);
-    if (part.loops) line(2, fmt::format("(void){};", layer));
     if (joined_ && !r.before.empty()) {
       each_sequence(2, pointers(r.before), names, [&] { steps(4, r.before, Region{}, nullptr, false, true); });
     } else {
@@ -435,7 +458,6 @@ class Emitter {
     }
     if (!r.has_rows) {
       for (const Group& g : r.groups) steps(2, g.steps, r, nullptr, false, false);
-      out_ += "}\n\n";
       return;
     }
     const std::string v = Names(p_, &r, true, streams_).row(), v0 = v + "0", v1 = v + "1";
@@ -448,14 +470,27 @@ class Emitter {
       line(2, fmt::format("for (int {} = {}; {} < {}; {} += {}) {{", v0, low, v0, high, v0, r.tile));
     }
     line(4, fmt::format("const int {} = {} + {} < {} ? {} + {} : {};", v1, v0, r.tile, high, v0, r.tile, high));
-    for (const Group& g : r.groups) {
+    for (size_t i = 0, end; i < r.groups.size(); i = end) {
+      const Group& g = r.groups[i];
+      end = i + 1;
       if (g.steps.empty()) continue;
-      if (!joined_) group(4, g, r);
-      else if (joins_sequences(p_, g, r)) each_row(4, r, [&] { joined_steps(6, g.steps, r); });
-      else each_sequence(4, pointers(g.steps), names, [&] { group(6, g, r); });
+      if (!joined_) {
+        group(4, g, r);
+      } else if (joins_sequences(p_, g, r)) {
+        each_row(4, r, [&] { joined_steps(6, g.steps, r); });
+      } else {
+        std::vector<const Step*> all = pointers(g.steps);
+        for (; end < r.groups.size() && !joins_sequences(p_, r.groups[end], r); ++end) {
+          for (const Step& s : r.groups[end].steps) all.push_back(&s);
+        }
+        each_sequence(4, all, names, [&] {
+          for (size_t j = i; j < end; ++j) {
+            if (!r.groups[j].steps.empty()) group(6, r.groups[j], r);
+          }
+        });
+      }
     }
     line(2, "}");
-    out_ += "}\n\n";
   }
 
   void each_row(int indent, const Region& r, const std::function<void()>& body) {
@@ -548,6 +583,7 @@ class Emitter {
   std::string out_;
   int regions_ = 0;
   bool streams_ = false;  // the function at hand continues several sequences at once
+  std::vector<std::string> commented_;  // the statements that the last comment names
   bool joined_ = false;   // the region at hand is one that several sequences go through together
   bool once_a_step_ = false;   // the function at hand has all threads
   bool within_layer_ = false;  // the steps at hand run on one of them

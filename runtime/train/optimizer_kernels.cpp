@@ -2,7 +2,11 @@
 
 // Each function in versions for several instruction sets, of which the loader takes the best; all give the same bits, since nothing is
 // contracted.  The build gives this file options with which its loops become vector code.
+#if defined(__x86_64__)
 #define VECTOR_CODE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define VECTOR_CODE
+#endif
 
 namespace cpuflow::rt {
 

@@ -265,7 +265,7 @@ TEST_CASE("weights that are no numbers do not take the place of those that are")
   CHECK(result.status == 6);
   CHECK(contains(result.err, "the checkpoint of step 0 stays"));
   CHECK(cpuflowc({"eval", folder / "spoiled", "--data", folder / "tiny.txt"}).status == 0);
-  CHECK(contains(cpuflowc(train(folder, "other", "--steps 3 --set train.eps=0")).err, "'eps' must be a number of at least 1.17549e-38"));
+  CHECK(contains(cpuflowc(train(folder, "no-eps", "--steps 3 --set train.eps=0")).err, "'eps' must be a number of at least 1.17549e-38"));
 }
 
 TEST_CASE("threads share the layers of what is computed once a step, and the bits stay") {
