@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "ir/diagnostics.h"
 #include "modeldefs/frontend/build_graph.h"
@@ -219,7 +220,17 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
   return out;
 }
 
-void report(const TrainCommand& command, const codegen::Manifest& m, const rt::TrainResult& result, const std::string& warning) {
+/// The cross-entropy of a trigram model of the same ids on the same held-out ids, where it was asked for.
+std::optional<double> trigram_of(const TrainCommand& command, const codegen::Manifest& m, const TrainingData& data, const rt::TrainResult& result) {
+  if (!command.trigram || !result.evaluated) return std::nullopt;
+  if (m.cross_entropy < 0) {
+    log_line("note: --trigram compares cross-entropies, and no loss is one");
+    return std::nullopt;
+  }
+  return rt::trigram_cross_entropy(data.train.ids, data.valid->ids, static_cast<uint32_t>(m.V));
+}
+
+void report(const TrainCommand& command, const codegen::Manifest& m, const rt::TrainResult& result, std::optional<double> trigram, const std::string& warning) {
   const double rate = result.elapsed_s > 0 ? static_cast<double>(result.tokens) / result.elapsed_s : 0;
   if (command.model->json) {
     nlohmann::ordered_json json{{"model", m.model},
@@ -234,6 +245,7 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
       if (result.evaluation.ppl > 0) json["val.ppl"] = result.evaluation.ppl;
       if (result.evaluation.bits_per_byte > 0) json["val.bits_per_byte"] = result.evaluation.bits_per_byte;
     }
+    if (trigram) json["val.trigram"] = *trigram;
     if (!warning.empty()) json["warning"] = warning;
     print_out(json.dump(2) + "\n");
     return;
@@ -246,17 +258,9 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
         fmt::format("held-out text: perplexity {:.4f}{}\n", result.evaluation.ppl,
                     result.evaluation.bits_per_byte > 0 ? fmt::format(", {:.4f} bits per byte", result.evaluation.bits_per_byte) : ""));
   }
+  if (trigram) log_line(fmt::format("held-out cross-entropy: model {:.3f}, trigram {:.3f} nat a token", result.evaluation.losses[static_cast<size_t>(m.cross_entropy)], *trigram));
   if (!warning.empty()) log_line(warning);
   if (result.stopped_by == 0) print_out(fmt::format("sample from it: {} sample {}{} \"Once upon a time\"\n", shell_word(program_invocation_name), shell_word(command.out), rt::exists(tokenizer_path(command.out)) ? "" : " --tokenizer FILE"));
-}
-
-/// The model beside a trigram model of the same ids, on the same held-out ids.
-void report_trigram(const TrainCommand& command, const codegen::Manifest& m, const TrainingData& data, const rt::TrainResult& result) {
-  if (!command.trigram || !result.evaluated) return;
-  if (m.cross_entropy < 0) return log_line("note: --trigram compares cross-entropies, and no loss is one");
-  const double trigram = rt::trigram_cross_entropy(data.train.ids, data.valid->ids, static_cast<uint32_t>(m.V));
-  log_line(fmt::format("held-out cross-entropy: model {:.3f}, trigram {:.3f} nat a token",
-                       result.evaluation.losses[static_cast<size_t>(m.cross_entropy)], trigram));
 }
 
 void train(const TrainCommand& command, Status& status) {
@@ -315,8 +319,7 @@ void train(const TrainCommand& command, Status& status) {
     });
     result = rt::train(prepared.model.exe, prepared.data.train, prepared.data.valid ? &*prepared.data.valid : nullptr, options, progress);
   }
-  report(command, m, result, prepared.warning);
-  report_trigram(command, m, prepared.data, result);
+  report(command, m, result, trigram_of(command, m, prepared.data, result), prepared.warning);
   if (result.stopped_by != 0) {
     log_line(fmt::format("stopped after {} steps and saved; the same command with --resume goes on", result.steps));
     status.code = 128 + result.stopped_by;

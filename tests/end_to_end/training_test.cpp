@@ -258,6 +258,15 @@ TEST_CASE("a run in bf16 has the same bits on every number of threads, and stays
   CHECK(contains(resumed.err, "the run goes on with precision = bf16, as it began"));
 }
 
+TEST_CASE("the trigram model's figure is in the report of programs too") {
+  const Result result = cpuflowc(train(prepared(), "trigram", "--steps 2 --trigram --json"));
+  INFO(result.err);
+  REQUIRE(result.status == 0);
+  const nlohmann::json report = nlohmann::json::parse(result.out);
+  CHECK(report["val.trigram"].get<double>() > 0);
+  CHECK(report["val.trigram"].get<double>() < report["val.ce"].get<double>());  // after two steps
+}
+
 TEST_CASE("weights that are no numbers do not take the place of those that are") {
   TemporaryFolder& folder = prepared();
   const Result result = cpuflowc(train(folder, "spoiled", "--steps 3 --set train.lr=1e39 train.min_lr=1e39 train.warmup_steps=0"));
