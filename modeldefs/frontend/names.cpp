@@ -15,7 +15,8 @@ using Kind = Expr::Kind;
 namespace {
 
 // Functions and layers end somewhere.
-constexpr int kMostCalls = 40;
+constexpr int kMostCalls = 40;  // within each other
+constexpr int64_t kMostCallsInAll = 100000;
 
 const std::vector<std::string> kBuiltins = {
     "exp",   "log",     "sqrt",   "tanh", "sin",       "cos",   "sigmoid", "erf",  "softplus", "relu",      "abs",     "round",
@@ -337,6 +338,7 @@ std::vector<Value> Evaluator::evaluate_many(const Expr& e, Frame& f) {
 
 Value Evaluator::call_function(const FunctionDef& def, const Expr& e, Frame& f) {
   if (f.calls >= kMostCalls) throw Fault{e.at, "functions call each other too deeply here"};
+  if (++called_ > kMostCallsInAll) throw Fault{e.at, "functions are called more than " + std::to_string(kMostCallsInAll) + " times: one that calls another twice, and so on, doubles each time; give the value a name and read that twice"};
   Frame inner;
   inner.hidden.clear();
   SizeMap library;

@@ -59,6 +59,14 @@ TEST_CASE("what is no beginning of a statement ends with its line") {
   }
 }
 
+TEST_CASE("functions that double") {
+  ModelText text;
+  text.more = "[functions]\nf0 = 'f0(x) = x'\n";
+  for (int i = 1; i <= 30; ++i) text.more += "f" + std::to_string(i) + " = 'f" + std::to_string(i) + "(x) = f" + std::to_string(i - 1) + "(x) + f" + std::to_string(i - 1) + "(x)'\n";
+  text.block = "x = f30(x)";
+  CHECK(complaints(text.text()).at(0).find("functions are called more than 100000 times") != std::string::npos);
+}
+
 TEST_CASE("a block does not run within itself") { CHECK(block("x = blocks(x)").at(0) == "17:5 error block 'blocks' runs within itself; `repeat` in its section runs it several times"); }
 
 TEST_CASE("sections without a name") {
