@@ -405,7 +405,7 @@ Value Evaluator::concat(const Expr& e, const std::vector<Value>& values, const F
   }
   Value out = all[0];
   out.lead = lead_of(values);
-  out.features.back() = {static_cast<uint32_t>(total), feature_axis(base, rank - 1, total)};
+  out.features.back() = {static_cast<uint32_t>(total), feature_axis(base, rank - 1, static_cast<uint32_t>(total))};
   out.node = nodes_.graph.concat(parts, from, out.features.back().axis);
   return out;
 }
