@@ -55,6 +55,12 @@ std::vector<LayerRun> Evaluator::layer_runs(const BlockDef& def, int64_t count) 
 }
 
 Value Evaluator::run_block(const BlockDef& def, const Value& x, const Expr& e, Frame& f) {
+  if (!running_.insert(&def).second) throw Fault{e.at, "block '" + e.name + "' runs within itself; `repeat` in its section runs it several times"};
+  struct Leave {
+    std::set<const BlockDef*>& running;
+    const BlockDef* block;
+    ~Leave() { running.erase(block); }
+  } const leave{running_, &def};
   int64_t count = def.repeat ? evaluate_integer(*def.repeat, program_.sizes) : 1;
   if (count < 1 || count > kMostLayers)
     throw Fault{def.repeat->at, "a block repeats 1 to " + std::to_string(kMostLayers) + " times, not " + std::to_string(count)};

@@ -160,7 +160,7 @@ class Evaluator {
   ir::Diagnostics& diagnostics_;
   std::vector<std::unique_ptr<BlockRun>> runs_;
   uint16_t layer_axes_ = 0;
-  std::set<const BlockDef*> running_;
+  std::set<const BlockDef*> running_;  // run_block() of these has not returned
   int64_t called_ = 0;  // functions, so far
   uint16_t history_axes_ = 0;
   uint64_t draws_ = 0;

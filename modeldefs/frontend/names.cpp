@@ -268,16 +268,7 @@ Value Evaluator::call(const Expr& e, Frame& f) {
   }
   if (auto it = program_.blocks.find(e.name); it != program_.blocks.end()) {
     if (e.args.size() != 1 || !e.named.empty()) throw Fault{e.at, "a block takes one value, as in " + e.name + "(x)"};
-    const Value x = evaluate(e.args[0], f);
-    if (!running_.insert(it->second).second) throw Fault{e.at, "block '" + e.name + "' runs within itself; `repeat` in its section runs it several times"};
-    try {
-      Value out = run_block(*it->second, x, e, f);
-      running_.erase(it->second);
-      return out;
-    } catch (...) {
-      running_.erase(it->second);
-      throw;
-    }
+    return run_block(*it->second, evaluate(e.args[0], f), e, f);
   }
   if (auto it = program_.functions.find(e.name); it != program_.functions.end()) return call_function(*it->second, e, f);
   if (!e.named.empty()) throw Fault{e.named[0].second.at, "'" + e.name + "' has no argument named '" + e.named[0].first + "'"};

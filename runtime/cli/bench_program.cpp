@@ -111,12 +111,9 @@ struct BenchProgram::Buffers {
   /// `kernel` on all sequences, each in its lane.
   void run_sequences(cpuflow_kernel* kernel) {
     pool.parallel_for(lanes.size(), [&](size_t l, int thread) {
-      rt::CallGroup group(m, together, lanes[rt::scratch_lane(l, lanes.size(), thread, pool.size())]->scratch.get());
-      for (int64_t s = static_cast<int64_t>(l); s < sequences; s += m.lanes) {
-        group.add(call(*lanes[l], s));
-        if (group.full()) group.run(kernel);
-      }
-      group.run(kernel);
+      rt::CallGroup group(kernel, m, together, lanes[rt::scratch_lane(l, lanes.size(), thread, pool.size())]->scratch.get());
+      for (int64_t s = static_cast<int64_t>(l); s < sequences; s += m.lanes) group.add(call(*lanes[l], s));
+      group.run();
     });
   }
 

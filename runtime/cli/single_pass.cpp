@@ -60,15 +60,14 @@ struct Run {
     call.lane = lane[0].get();
     for (cpuflow_kernel* k : kernels) {
       for (size_t l = 0; l < lanes; ++l) {
-        rt::CallGroup group(m, m.together, lane[l].get());
+        rt::CallGroup group(k, m, m.together, lane[l].get());
         for (int64_t b = static_cast<int64_t>(l); b < inputs.B; b += static_cast<int64_t>(lanes)) {
           take_sequence(inputs, b);
           call.grads = grads ? (*grads)[l].get() : nullptr;
           call.losses = losses[l].get();
           group.add(call);
-          if (group.full()) group.run(k);
         }
-        group.run(k);
+        group.run();
       }
       sum(losses, m.loss_floats);
       for (size_t l = 1; l < lanes; ++l) std::fill_n(losses[l].get(), m.loss_floats, 0.0f);

@@ -9,25 +9,27 @@
 namespace cpuflow::rt {
 namespace {
 
-/// What an escape means to Oniguruma, whose expressions tokenizer.json holds, where it means something else to PCRE2; "" elsewhere.
+/// Characters of words to Oniguruma, whose expressions tokenizer.json holds: with marks and connectors.
+constexpr std::string_view kWord = "\\p{L}\\p{M}\\p{N}\\p{Pc}";
+
+/// What an escape means where it means something else to PCRE2; "" elsewhere.
 std::string meaning_of(char escaped, bool in_class, const std::string& pattern) {
   switch (escaped) {
     case 's':  // without U+180E
       return "\\p{White_Space}";
     case 'S':
       return "\\P{White_Space}";
-    case 'w':  // with marks and connectors
-      return in_class ? "\\p{L}\\p{M}\\p{N}\\p{Pc}" : "[\\p{L}\\p{M}\\p{N}\\p{Pc}]";
+    case 'w':
+      return in_class ? std::string(kWord) : fmt::format("[{}]", kWord);
     case 'W':
       if (in_class) throw DataError(fmt::format("regular expression '{}': \\W within [..] is not supported", pattern));
-      return "[^\\p{L}\\p{M}\\p{N}\\p{Pc}]";
+      return fmt::format("[^{}]", kWord);
     case 'h':
       return in_class ? "0-9a-fA-F" : "[0-9a-fA-F]";
     case 'b':
     case 'B':
       if (in_class) return "";
-      return fmt::format("(?{}(?<=[\\p{{L}}\\p{{M}}\\p{{N}}\\p{{Pc}}])(?![\\p{{L}}\\p{{M}}\\p{{N}}\\p{{Pc}}])|(?<![\\p{{L}}\\p{{M}}\\p{{N}}\\p{{Pc}}])(?=[\\p{{L}}\\p{{M}}\\p{{N}}\\p{{Pc}}]))",
-                         escaped == 'b' ? ":" : "!");
+      return fmt::format("(?{0}(?<=[{1}])(?![{1}])|(?<![{1}])(?=[{1}]))", escaped == 'b' ? ":" : "!", kWord);
     default:
       return "";
   }

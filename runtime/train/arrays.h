@@ -1,4 +1,6 @@
 #pragma once
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -37,6 +39,11 @@ class Arrays {
   Arena arena_;
   std::vector<float*> losses_;
 };
+
+/// Whether all are numbers.
+inline bool all_finite(const float* x, uint64_t count) {
+  return std::all_of(x, x + count, [](float v) { return std::isfinite(v); });
+}
 
 /// The lane whose scratch a thread works in.  A sequence leaves nothing behind there, so a thread keeps to one scratch, which then stays in its
 /// caches, as long as there is one for each thread.

@@ -105,11 +105,10 @@ TrainState state_from(const Json& j) {
 /// state.json of a checkpoint, whose own checksum is right.  Throws FileError.
 Json read_state(const std::string& folder) {
   const std::string path = folder + "/" + kState;
+  const std::string text = read_file(path);
   Json json;
   try {
-    json = parse_strict_ordered_json(read_file(path));
-  } catch (const FileError&) {
-    throw;
+    json = parse_strict_ordered_json(text);
   } catch (const std::runtime_error& e) {
     throw FileError(fmt::format("{}: damaged: {}", path, e.what()));
   }

@@ -29,7 +29,6 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
   // One worker a lane at most: each needs a lane's arrays.
   pool.parallel_for(std::min(arrays.lanes.size(), static_cast<size_t>(pool.size())), [&](size_t worker, int) {
     const Arrays::Lane& lane = arrays.lanes[worker];
-    CallGroup together(m, arrays.shape.together, lane.scratch);
     cpuflow_call c = base;
     c.lane = lane.scratch;
     c.sums = lane.sums;
@@ -46,6 +45,7 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
       c.counter = group;  // random draws: those of the micro-batch
       std::fill_n(lane.sums, m.loss_floats, 0.0f);
       auto run = [&](cpuflow_kernel* kernel) {
+        CallGroup together(kernel, m, arrays.shape.together, lane.scratch);
         std::fill_n(c.losses, m.loss_floats, 0.0f);
         for (uint64_t b = 0; b < (whole ? B : 1); ++b) {
           int32_t *const tokens = lane.tokens + together.size() * m.T, *const targets = lane.targets + together.size() * m.T;
@@ -54,9 +54,8 @@ Evaluation evaluate(const codegen::Executable& exe, const Arrays& arrays, Thread
           c.targets = targets;
           c.sequence = static_cast<int32_t>(b);
           together.add(c);
-          if (together.full()) together.run(kernel);
         }
-        together.run(kernel);
+        together.run();
         for (uint64_t i = 0; i < m.loss_floats; ++i) lane.sums[i] += copies * c.losses[i];
       };
       for (cpuflow_kernel* kernel : exe.batch_sums) run(kernel);

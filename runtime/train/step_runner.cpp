@@ -7,14 +7,6 @@
 #include "runtime/train/optimizer.h"
 
 namespace cpuflow::rt {
-namespace {
-
-bool all_finite(const float* x, uint64_t count) {
-  return std::all_of(x, x + count, [](float v) { return std::isfinite(v); });
-}
-
-}  // namespace
-
 StepRunner::StepRunner(const codegen::Executable& exe, const Arrays& arrays, ThreadPool& pool, const Windows& windows,
                        const WindowOrder& order, uint64_t seed)
     : exe_(exe), arrays_(arrays), pool_(pool), windows_(windows), order_(order), seed_(seed) {}
@@ -86,16 +78,15 @@ bool StepRunner::run_sequences(cpuflow_kernel* kernel, int64_t step, const std::
   const size_t lanes = arrays_.lanes.size();
   std::atomic<bool> stopped{false};
   pool_.parallel_for(lanes, [&](size_t lane, int thread) {
-    CallGroup group(exe_.manifest, arrays_.shape.together, arrays_.lanes[scratch_lane(lane, lanes, thread, pool_.size())].scratch);
+    CallGroup group(kernel, exe_.manifest, arrays_.shape.together, arrays_.lanes[scratch_lane(lane, lanes, thread, pool_.size())].scratch);
     for (int64_t s = static_cast<int64_t>(lane); s < arrays_.shape.sequences; s += static_cast<int64_t>(lanes)) {
       if (stop && stop->load(std::memory_order_relaxed) != 0) {
         stopped = true;
         return;
       }
       group.add(call(lane, group.size(), step, s));
-      if (group.full()) group.run(kernel);
     }
-    group.run(kernel);
+    group.run();
   });
   return !stopped;
 }

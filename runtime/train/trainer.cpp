@@ -246,9 +246,7 @@ class Trainer {
     return true;
   }
 
-  bool weights_are_finite() const {
-    return std::all_of(arrays_.params, arrays_.params + m_.param_floats, [](float v) { return std::isfinite(v); });
-  }
+  bool weights_are_finite() const { return all_finite(arrays_.params, m_.param_floats); }
 
   /// Throws Diverged instead of putting weights that are no numbers in the place of those that are.
   void write_checkpoint() {

@@ -86,7 +86,7 @@ std::pair<std::vector<std::vector<float>>, std::vector<float>> pass(const codege
   call.last = static_cast<int32_t>(m.T);
   call.seed = 3;
   exe.prepare(&call);
-  rt::CallGroup group(m, together, scratch.get());
+  rt::CallGroup group(exe.train_sequence, m, together, scratch.get());
   for (int64_t b = 0; b < m.B; ++b) {
     call.tokens = inputs.tokens.data() + b * m.T;
     call.targets = inputs.targets.data() + b * m.T;
@@ -94,9 +94,8 @@ std::pair<std::vector<std::vector<float>>, std::vector<float>> pass(const codege
     call.losses = losses[static_cast<size_t>(b)].data();
     call.counter = static_cast<uint64_t>(b) / 2;
     group.add(call);
-    if (group.full()) group.run(exe.train_sequence);
   }
-  group.run(exe.train_sequence);
+  group.run();
   return {losses, {grads.get(), grads.get() + m.grad_floats}};
 }
 
