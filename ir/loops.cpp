@@ -70,6 +70,12 @@ class PlaceWalker {
 
 }  // namespace
 
+std::pair<int64_t, int64_t> Index::affine_range() const {
+  int64_t low = offset, high = offset;
+  for (const auto& [a, c] : terms) (c < 0 ? low : high) += c * (static_cast<int64_t>(a.size) - 1);
+  return {low, high};
+}
+
 int64_t Index::along(const Axis& axis) const {
   for (const auto& [a, c] : terms) {
     if (a == axis) return c;

@@ -55,6 +55,8 @@ struct Index {
   ExprId computed = kNone;
   auto operator<=>(const Index&) const = default;
   int64_t along(const Axis& axis) const;
+  /// Lowest and highest value of the affine part.
+  std::pair<int64_t, int64_t> affine_range() const;
 };
 
 /// An element of a buffer, as a function of the loop variables.

@@ -1,5 +1,6 @@
 #pragma once
 #include "ir/graph.h"
+#include "ir/interval.h"
 
 #include <concepts>
 #include <functional>
@@ -58,6 +59,8 @@ struct OpDef {
   const char* cpp = nullptr;
   /// Rough cost of one element, in additions.
   double flops = 0;
+  /// Bounds of every element, in real arithmetic, from those of the inputs.
+  Required<Interval (*)(const Node& node, const Interval* in)> bounds;
   Required<Vjp> vjp;
   Required<std::vector<Sample> (*)()> samples;
 };

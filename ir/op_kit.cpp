@@ -101,6 +101,10 @@ void infer_reduction(const Graph& g, Node& node) {
   node.dtype = x.dtype;
 }
 
+Interval bounds_of_bool(const Node&, const Interval*) { return between(0, 1); }
+
+Interval bounds_of_first(const Node&, const Interval* in) { return in[0]; }
+
 NodeId spread(Graph& g, NodeId x, const Axes& axes) {
   for (const Axis& a : axes) {
     if (contains(g[x].axes, a)) continue;

@@ -26,6 +26,10 @@ void infer_logic(const Graph& g, Node& node);         // Bools -> Bool
 /// The axes `from` are removed; Real or Int, kept.
 void infer_reduction(const Graph& g, Node& node);
 
+// Rules for bounds.
+Interval bounds_of_bool(const Node& node, const Interval* in);   // 0 or 1
+Interval bounds_of_first(const Node& node, const Interval* in);  // elements of the first input
+
 /// `x` made to have the axes, by adding zeros.
 NodeId spread(Graph& g, NodeId x, const Axes& axes);
 /// The gradient of a reduction that picks one element: `grad` at the lowest index of `x` that has the extreme value, 0 elsewhere.

@@ -6,19 +6,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 #include <map>
-#include <optional>
 #include <set>
 
 namespace cpuflow::ir {
 namespace {
-
-/// Bounds of a whole number; nothing where it comes from data.
-struct Range {
-  int64_t low = 0, high = 0;
-};
-using Known = std::optional<Range>;
 
 class Verifier {
  public:
@@ -27,7 +20,10 @@ class Verifier {
   void run() {
     check(p_.panel > 0, "a panel has no columns");
     for (BufferId id = 0; id < p_.buffers.size(); ++id) buffer(id);
-    for (ExprId id = 0; id < p_.exprs.size(); ++id) expression(id);
+    for (ExprId id = 0; id < p_.exprs.size(); ++id) {
+      expression(id);
+      bounds_.push_back(bounds(p_.exprs[id]));
+    }
     std::set<std::string> names;
     for (const Function& f : p_.functions) {
       check(names.insert(f.name).second, "two functions have this name", f.name);
@@ -121,45 +117,22 @@ class Verifier {
 
   // what an index may be
 
-  Known affine(const Index& i) const {
-    Range r{i.offset, i.offset};
-    for (const auto& [axis, factor] : i.terms) {
-      const int64_t end = factor * (static_cast<int64_t>(axis.size) - 1);
-      r.low += std::min<int64_t>(0, end);
-      r.high += std::max<int64_t>(0, end);
-    }
-    if (i.computed == kNone) return r;
-    const Known c = range(i.computed);
-    if (!c) return std::nullopt;
-    return Range{r.low + c->low, r.high + c->high};
+  Interval bounds(const Index& i) const {
+    const auto [low, high] = i.affine_range();
+    const Interval computed = i.computed == kNone ? between(0, 0) : bounds_[i.computed];
+    return between(static_cast<double>(low) + computed.low, static_cast<double>(high) + computed.high);
   }
 
-  Known range(ExprId e) const {
-    const Expr& x = p_.exprs[e];
-    if (x.kind == Expr::Kind::Constant) return Range{static_cast<int64_t>(x.value), static_cast<int64_t>(x.value)};
-    if (x.kind == Expr::Kind::Counter) return affine(x.index);
-    if (x.kind != Expr::Kind::Apply) return std::nullopt;
-    std::vector<Known> in;
-    for (ExprId a : x.args) in.push_back(p_.exprs[a].dtype == DType::Int ? range(a) : std::nullopt);
-    if (x.op == Op::Max2 && (in[0] || in[1])) {  // one bound is enough for what is clamped on both sides
-      const int64_t unknown = std::numeric_limits<int32_t>::max();
-      return Range{std::max(in[0] ? in[0]->low : -unknown, in[1] ? in[1]->low : -unknown), std::max(in[0] ? in[0]->high : unknown, in[1] ? in[1]->high : unknown)};
-    }
-    if (x.op == Op::Min2 && (in[0] || in[1])) {
-      const int64_t unknown = std::numeric_limits<int32_t>::max();
-      return Range{std::min(in[0] ? in[0]->low : -unknown, in[1] ? in[1]->low : -unknown), std::min(in[0] ? in[0]->high : unknown, in[1] ? in[1]->high : unknown)};
-    }
-    if (x.op == Op::Select && in[1] && in[2]) return Range{std::min(in[1]->low, in[2]->low), std::max(in[1]->high, in[2]->high)};
-    if (in.size() != 2 || !in[0] || !in[1]) return std::nullopt;
-    const Range a = *in[0], b = *in[1];
-    if (x.op == Op::Add) return Range{a.low + b.low, a.high + b.high};
-    if (x.op == Op::Sub) return Range{a.low - b.high, a.high - b.low};
-    if (x.op == Op::Mod && b.low > 0) return Range{0, b.high - 1};
-    if (x.op == Op::FloorDiv && b.low == b.high && b.low > 0) {
-      auto floor = [&](int64_t v) { return v >= 0 ? v / b.low : -((-v + b.low - 1) / b.low); };
-      return Range{floor(a.low), floor(a.high)};
-    }
-    return std::nullopt;
+  Interval bounds(const Expr& x) const {
+    if (x.kind == Expr::Kind::Counter) return bounds(x.index);
+    if (x.kind == Expr::Kind::Load || x.kind == Expr::Kind::Random) return any_number();  // comes from data
+    Node node;
+    node.op = x.kind == Expr::Kind::Constant ? Op::Constant : x.op;
+    node.dtype = x.dtype;
+    node.value = x.value;
+    std::vector<Interval> in;
+    for (ExprId a : x.args) in.push_back(bounds_[a]);
+    return op_def(node.op).bounds(node, in.data());
   }
 
   // functions
@@ -441,7 +414,7 @@ class Verifier {
 
   void inside(const Place& p) const {
     const Buffer& b = p_.buffers[p.buffer];
-    Range element;  // a reshaped value is indexed along its innermost axis beyond that axis's size
+    double lowest = 0, highest = 0;  // a reshaped value is indexed along its innermost axis beyond that axis's size
     int64_t last = 0;
     bool known = true;
     for (size_t d = 0; d < p.indices.size(); ++d) {
@@ -451,18 +424,20 @@ class Verifier {
         const bool own = p.indices[d].along(b.row) == 1 || (p.indices[d].computed != kNone && mentions(p.indices[d].computed, b.row));
         check(region_->has_rows && region_->row == b.row && own, called(p.buffer) + " holds a part of its rows, and its row is not the region's");
       }
-      const Known r = affine(p.indices[d]);
-      known = known && r;
-      if (!r) continue;
-      if (b.axes[d] == b.row) {
-        check(r->low >= -b.history && r->high < b.row.size, fmt::format("rows {} to {} of {} are read or written, and there are {}", r->low, r->high, called(p.buffer), b.row.size));
+      const Interval r = bounds(p.indices[d]);
+      if (!std::isfinite(r.low) || !std::isfinite(r.high)) {
+        known = false;
         continue;
       }
-      element.low += r->low * b.strides[d];
-      element.high += r->high * b.strides[d];
+      if (b.axes[d] == b.row) {
+        check(r.low >= static_cast<double>(-b.history) && r.high < b.row.size, fmt::format("rows {} to {} of {} are read or written, and there are {}", r.low, r.high, called(p.buffer), b.row.size));
+        continue;
+      }
+      lowest += r.low * static_cast<double>(b.strides[d]);
+      highest += r.high * static_cast<double>(b.strides[d]);
       last += (b.axes[d].size - 1) * b.strides[d];
     }
-    if (known) check(element.low >= 0 && element.high <= last, fmt::format("elements {} to {} of {} are read or written, and the last is {}", element.low, element.high, called(p.buffer), last));
+    if (known) check(lowest >= 0 && highest <= static_cast<double>(last), fmt::format("elements {} to {} of {} are read or written, and the last is {}", lowest, highest, called(p.buffer), last));
   }
 
   void touch(BufferId id, bool write) {
@@ -522,6 +497,7 @@ class Verifier {
   }
 
   const LoopProgram& p_;
+  std::vector<Interval> bounds_;  // of each expression
   const Function* function_ = nullptr;
   const Part* part_ = nullptr;
   const Region* region_ = nullptr;

@@ -8,7 +8,4 @@ namespace cpuflow::passes {
 /// Handles: no summed axis (a comparison), an index affine in one summed axis (its inverse), sums of axes (`t + w`).
 ir::Graph solve_scatters(const ir::Graph& in);
 
-/// `offset + stride * i` when the integer `node` is an affine function of the counter of `axis` alone.
-bool affine_in(const ir::Graph& graph, ir::NodeId node, const ir::Axis& axis, int64_t& stride, int64_t& offset);
-
 }  // namespace cpuflow::passes

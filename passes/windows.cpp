@@ -1,5 +1,6 @@
 #include "passes/windows.h"
 
+#include "ir/affine.h"
 #include "ir/op.h"
 #include "passes/restrict_rows.h"
 
@@ -11,32 +12,6 @@ using namespace ir;
 
 namespace {
 
-/// A sum of positions and a number.
-struct Affine {
-  std::map<Axis, int64_t> terms;
-  int64_t offset = 0;
-
-  Affine& add(const Affine& other, int64_t factor) {
-    for (const auto& [axis, c] : other.terms) {
-      if ((terms[axis] += factor * c) == 0) terms.erase(axis);
-    }
-    offset += factor * other.offset;
-    return *this;
-  }
-};
-
-std::optional<Affine> affine(const Graph& g, NodeId id) {
-  const Node& n = g[id];
-  if (n.dtype != DType::Int) return std::nullopt;
-  if (n.op == Op::Constant) return Affine{{}, static_cast<int64_t>(n.value)};
-  if (n.op == Op::Iota) return Affine{{{n.axes[0], 1}}, static_cast<int64_t>(n.value)};
-  if (n.op != Op::Add && n.op != Op::Sub) return std::nullopt;
-  std::optional<Affine> a = affine(g, n.inputs[0]);
-  const std::optional<Affine> b = affine(g, n.inputs[1]);
-  if (!a || !b) return std::nullopt;
-  return a->add(*b, n.op == Op::Add ? 1 : -1);
-}
-
 /// factor (t - s) + offset <= 0, for positions t and s.
 struct Comparison {
   Axis t;
@@ -46,16 +21,16 @@ struct Comparison {
 std::optional<Comparison> comparison_of(const Graph& g, NodeId condition, const Axis& s) {
   const Node& c = g[condition];
   if (c.op != Op::Le && c.op != Op::Lt) return std::nullopt;
+  if (g[c.inputs[0]].dtype != DType::Int) return std::nullopt;
   std::optional<Affine> d = affine(g, c.inputs[0]);
   const std::optional<Affine> right = affine(g, c.inputs[1]);
   if (!d || !right) return std::nullopt;
   d->add(*right, -1);  // d <= 0
   if (c.op == Op::Lt) ++d->offset;
-  if (d->terms.size() != 2 || !d->terms.count(s)) return std::nullopt;
-  for (const auto& [t, factor] : d->terms) {
-    if (t != s && t.kind == AxisKind::Position && factor == -d->terms.at(s)) return Comparison{t, factor, d->offset};
-  }
-  return std::nullopt;
+  if (d->terms.size() != 2) return std::nullopt;
+  const auto& [t, factor] = d->terms[0].first == s ? d->terms[1] : d->terms[0];
+  if (t.kind != AxisKind::Position || d->along(s) != -factor) return std::nullopt;
+  return Comparison{t, static_cast<int64_t>(factor), static_cast<int64_t>(d->offset)};
 }
 
 void intersect(Limits& limits, const Limits& others) {

@@ -1,5 +1,7 @@
 #include "ir/op_kit.h"
 
+#include <algorithm>
+
 namespace cpuflow::ir {
 
 extern const OpDef kAbs{
@@ -9,6 +11,10 @@ extern const OpDef kAbs{
     .scalar = [](const double* in) -> double { return std::fabs(in[0]); },
     .cpp = "abs({0})",
     .flops = 1,
+    .bounds = [](const Node&, const Interval* in) {
+      if (in[0].has_zero()) return between(0, std::max(-in[0].low, in[0].high));
+      return in[0].low >= 0 ? in[0] : between(-in[0].high, -in[0].low);
+    },
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           NodeId x = g[node].inputs[0];

@@ -9,6 +9,10 @@ extern const OpDef kAdd{
     .scalar = [](const double* in) -> double { return in[0] + in[1]; },
     .cpp = "{0} + {1}",
     .flops = 1,
+    .bounds = [](const Node&, const Interval* in) {
+      return between(in[0].low + in[1].low, in[0].high + in[1].high,
+                       in[0].low >= 0 && in[1].low >= 0 && (in[0].above_zero() || in[1].above_zero()));
+    },
     .vjp =
         [](Graph&, NodeId, NodeId grad, const AddGradient& add) {
           add(0, grad);

@@ -18,6 +18,7 @@ extern const OpDef kAnd{
     .scalar = [](const double* in) -> double { return in[0] != 0 && in[1] != 0; },
     .cpp = "and_({0}, {1})",
     .flops = 1,
+    .bounds = bounds_of_bool,
     .vjp = not_differentiable("conditions"),
     .samples = []() -> std::vector<Sample> {
       return {sample({{kT, kF}, {kF}}, [](Graph& g, const std::vector<NodeId>& p) {

@@ -19,6 +19,7 @@ extern const OpDef kArgmax{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 1,
+    .bounds = [](const Node& n, const Interval*) { return between(0, n.from[0].size - 1.0); },
     .vjp = not_differentiable("an index"),
     .samples = []() -> std::vector<Sample> {
       return {sample({{kT, kF}}, [](Graph& g, const std::vector<NodeId>& p) { return g.argmax(p[0], kF); }),

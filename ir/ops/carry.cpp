@@ -36,6 +36,7 @@ extern const OpDef kCarry{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 0,
+    .bounds = [](const Node& n, const Interval* in) { return join(in[0], n.inputs.size() > 1 ? in[1] : between(0, 0)); },
     .vjp = carry_vjp,
     .samples = []() -> std::vector<Sample> {
       return {sample({{kT, kF}}, [](Graph& g, const std::vector<NodeId>& p) { return g.carry(p[0], kT, 1); }),

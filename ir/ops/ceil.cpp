@@ -9,6 +9,7 @@ extern const OpDef kCeil{
     .scalar = [](const double* in) -> double { return std::ceil(in[0]); },
     .cpp = "ceil({0})",
     .flops = 1,
+    .bounds = [](const Node&, const Interval* in) { return rising(in[0], std::ceil); },
     .vjp = not_differentiable("piecewise constant"),
     .samples = [] { return unary_samples(Op::Ceil, -2, 2); },
 };

@@ -41,6 +41,11 @@ extern const OpDef kConcat{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 0,
+    .bounds = [](const Node& n, const Interval* in) {
+      Interval all;
+      for (size_t i = 0; i < n.inputs.size(); ++i) all = join(all, in[i]);
+      return all;
+    },
     .vjp = concat_vjp,
     .samples = []() -> std::vector<Sample> {
       return {sample({{kT, kF}, {kT, kG}},

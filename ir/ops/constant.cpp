@@ -19,6 +19,7 @@ extern const OpDef kConstant{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 0,
+    .bounds = [](const Node& n, const Interval*) { return between(n.value, n.value); },
     .vjp = not_differentiable("constant"),
     .samples = []() -> std::vector<Sample> { return {sample({}, [](Graph& g, const std::vector<NodeId>&) { return g.real(2.5); })}; },
 };

@@ -28,6 +28,10 @@ extern const OpDef kCumsum{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 1,
+    .bounds = [](const Node& n, const Interval* in) {
+      const Interval all = join(in[0], sum_of(in[0], n.from[0].size));
+      return n.ints[1] ? join(all, between(0, 0)) : all;
+    },
     .vjp = cumsum_vjp,
     .samples =
         [] {

@@ -9,6 +9,11 @@ extern const OpDef kDiv{
     .scalar = [](const double* in) -> double { return in[0] / in[1]; },
     .cpp = "{0} / {1}",
     .flops = 4,
+    .bounds = [](const Node&, const Interval* in) {
+      const Interval& d = in[1];
+      if (d.has_zero()) return in[0].low >= 0 && d.low >= 0 ? between(0, INFINITY) : any_number();
+      return times(in[0], between(d.high == 0 ? -INFINITY : 1 / d.high, d.low == 0 ? INFINITY : 1 / d.low, true));
+    },
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           NodeId b = g[node].inputs[1];

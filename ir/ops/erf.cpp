@@ -9,6 +9,7 @@ extern const OpDef kErf{
     .scalar = [](const double* in) -> double { return std::erf(in[0]); },
     .cpp = "erf({0})",
     .flops = 24,
+    .bounds = [](const Node&, const Interval* in) { return rising(in[0], std::erf); },
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           NodeId x = g[node].inputs[0];

@@ -9,6 +9,7 @@ extern const OpDef kExp{
     .scalar = [](const double* in) -> double { return std::exp(in[0]); },
     .cpp = "exp({0})",
     .flops = 12,
+    .bounds = [](const Node&, const Interval* in) { return rising(in[0], std::exp, true); },
     .vjp = [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) { add(0, g.binary(Op::Mul, grad, node)); },
     .samples = [] { return unary_samples(Op::Exp, -2, 2); },
 };

@@ -9,6 +9,7 @@ extern const OpDef kFloor{
     .scalar = [](const double* in) -> double { return std::floor(in[0]); },
     .cpp = "floor({0})",
     .flops = 1,
+    .bounds = [](const Node&, const Interval* in) { return rising(in[0], std::floor); },
     .vjp = not_differentiable("piecewise constant"),
     .samples = [] { return unary_samples(Op::Floor, -2, 2); },
 };

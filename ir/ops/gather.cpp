@@ -29,6 +29,10 @@ extern const OpDef kGather{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 1,
+    .bounds = [](const Node& n, const Interval* in) {
+      const bool inside = in[1].low >= 0 && in[1].high <= n.from[0].size - 1.0;
+      return inside ? in[0] : join(in[0], between(0, 0));
+    },
     .vjp = gather_vjp,
     .samples = []() -> std::vector<Sample> {
       return {// a shift that leaves the axis at one end

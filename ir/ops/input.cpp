@@ -20,6 +20,7 @@ extern const OpDef kInput{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 0,
+    .bounds = [](const Node&, const Interval*) { return between(0, INFINITY); },  // tokens: whoever knows the vocabulary knows more
     .vjp = not_differentiable("nothing before it"),
     .samples = []() -> std::vector<Sample> { return {}; },
 };

@@ -19,6 +19,7 @@ extern const OpDef kIota{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 0,
+    .bounds = [](const Node& n, const Interval*) { return between(n.value, n.value + n.axes[0].size - 1); },
     .vjp = not_differentiable("constant"),
     .samples = []() -> std::vector<Sample> { return {sample({}, [](Graph& g, const std::vector<NodeId>&) { return g.iota(kT, -1); })}; },
 };

@@ -1,5 +1,7 @@
 #include "ir/op_kit.h"
 
+#include <algorithm>
+
 namespace cpuflow::ir {
 
 namespace {
@@ -18,6 +20,10 @@ extern const OpDef kLiteral{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 0,
+    .bounds = [](const Node& n, const Interval*) {
+      const auto [low, high] = std::minmax_element(n.values.begin(), n.values.end());
+      return between(*low, *high);
+    },
     .vjp = not_differentiable("constant"),
     .samples = []() -> std::vector<Sample> {
       return {sample({}, [](Graph& g, const std::vector<NodeId>&) { return g.literal({1, -2, 0.5}, kF, DType::Real); })};

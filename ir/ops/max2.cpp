@@ -1,5 +1,7 @@
 #include "ir/op_kit.h"
 
+#include <algorithm>
+
 namespace cpuflow::ir {
 
 extern const OpDef kMax2{
@@ -9,6 +11,7 @@ extern const OpDef kMax2{
     .scalar = [](const double* in) -> double { return in[1] > in[0] ? in[1] : in[0]; },
     .cpp = "max({0}, {1})",
     .flops = 1,
+    .bounds = [](const Node&, const Interval* in) { return between(std::max(in[0].low, in[1].low), std::max(in[0].high, in[1].high), in[0].above_zero() || in[1].above_zero()); },
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           NodeId a = g[node].inputs[0], b = g[node].inputs[1];

@@ -9,6 +9,7 @@ extern const OpDef kMin{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 1,
+    .bounds = bounds_of_first,
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           const Axes over = g[node].from;

@@ -1,5 +1,7 @@
 #include "ir/op_kit.h"
 
+#include <algorithm>
+
 namespace cpuflow::ir {
 
 extern const OpDef kMod{
@@ -9,6 +11,12 @@ extern const OpDef kMod{
     .scalar = [](const double* in) -> double { return in[0] - in[1] * std::floor(in[0] / in[1]); },
     .cpp = "mod({0}, {1})",
     .flops = 8,
+    .bounds = [](const Node& n, const Interval* in) {
+      const Interval &a = in[0], &d = in[1];
+      if (d.low <= 0) return any_number();
+      if (a.low >= 0 && a.high < d.low) return a;
+      return between(0, std::min(n.dtype == DType::Int ? d.high - 1 : d.high, a.low >= 0 ? a.high : INFINITY));
+    },
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           NodeId a = g[node].inputs[0], b = g[node].inputs[1];

@@ -9,6 +9,7 @@ extern const OpDef kMul{
     .scalar = [](const double* in) -> double { return in[0] * in[1]; },
     .cpp = "{0} * {1}",
     .flops = 1,
+    .bounds = [](const Node&, const Interval* in) { return times(in[0], in[1]); },
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           NodeId a = g[node].inputs[0], b = g[node].inputs[1];

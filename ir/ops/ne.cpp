@@ -9,6 +9,7 @@ extern const OpDef kNe{
     .scalar = [](const double* in) -> double { return in[0] != in[1]; },
     .cpp = "{0} != {1}",
     .flops = 1,
+    .bounds = bounds_of_bool,
     .vjp = not_differentiable("piecewise constant"),
     .samples =
         [] {

@@ -18,6 +18,7 @@ extern const OpDef kNot{
     .scalar = [](const double* in) -> double { return in[0] == 0; },
     .cpp = "not_({0})",
     .flops = 1,
+    .bounds = bounds_of_bool,
     .vjp = not_differentiable("conditions"),
     .samples = []() -> std::vector<Sample> {
       return {

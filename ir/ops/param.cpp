@@ -20,6 +20,7 @@ extern const OpDef kParam{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 0,
+    .bounds = [](const Node&, const Interval*) { return any_number(); },
     .vjp = not_differentiable("nothing before it"),
     .samples = []() -> std::vector<Sample> {
       return {sample({{kF, kT}}, [](Graph&, const std::vector<NodeId>& p) { return p[0]; })};

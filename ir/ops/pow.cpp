@@ -1,6 +1,26 @@
 #include "ir/op_kit.h"
 
+#include <algorithm>
+
 namespace cpuflow::ir {
+
+namespace {
+
+Interval bounds_of_power(const Node&, const Interval* in) {
+  const Interval &base = in[0], &exponent = in[1];
+  if (base.low > 0) {  // monotone in both
+    const auto [low, high] = std::minmax({std::pow(base.low, exponent.low), std::pow(base.low, exponent.high), std::pow(base.high, exponent.low), std::pow(base.high, exponent.high)});
+    return between(low, high, true);
+  }
+  if (base.low < 0 || exponent.low != exponent.high) {
+    const bool even = exponent.low == exponent.high && std::fmod(exponent.low, 2) == 0;
+    return between(even ? 0 : -INFINITY, INFINITY);
+  }
+  const double a = std::pow(base.low, exponent.low), b = std::pow(base.high, exponent.low);
+  return between(std::min(a, b), std::max(a, b), !base.has_zero());
+}
+
+}  // namespace
 
 extern const OpDef kPow{
     .name = "pow",
@@ -9,6 +29,7 @@ extern const OpDef kPow{
     .scalar = [](const double* in) -> double { return std::pow(in[0], in[1]); },
     .cpp = "pow({0}, {1})",
     .flops = 20,
+    .bounds = bounds_of_power,
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           NodeId a = g[node].inputs[0], b = g[node].inputs[1];

@@ -36,6 +36,7 @@ extern const OpDef kProd{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 1,
+    .bounds = [](const Node&, const Interval*) { return any_number(); },
     .vjp = prod_vjp,
     .samples = [] { return reduction_samples(Op::Prod); },
 };

@@ -19,6 +19,7 @@ extern const OpDef kRandom{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 0,
+    .bounds = [](const Node&, const Interval*) { return between(0, 1); },
     .vjp = not_differentiable("drawn"),
     .samples = []() -> std::vector<Sample> {
       return {sample({}, [](Graph& g, const std::vector<NodeId>&) { return g.random("r", {kB, kT}); })};

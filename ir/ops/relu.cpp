@@ -1,5 +1,7 @@
 #include "ir/op_kit.h"
 
+#include <algorithm>
+
 namespace cpuflow::ir {
 
 extern const OpDef kRelu{
@@ -9,6 +11,7 @@ extern const OpDef kRelu{
     .scalar = [](const double* in) -> double { return 0 > in[0] ? 0 : in[0]; },
     .cpp = "relu({0})",
     .flops = 1,
+    .bounds = [](const Node&, const Interval* in) { return rising(in[0], [](double x) { return std::max(x, 0.0); }, in[0].above_zero()); },
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           // of the result, which the next product keeps anyway; it is positive where x is

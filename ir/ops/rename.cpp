@@ -40,6 +40,7 @@ extern const OpDef kRename{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 0,
+    .bounds = bounds_of_first,
     .vjp = rename_vjp,
     .samples = []() -> std::vector<Sample> {
       return {sample({{kT, kF}}, [](Graph& g, const std::vector<NodeId>& p) { return g.rename(p[0], {kT}, {kS}); }),

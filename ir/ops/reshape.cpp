@@ -31,6 +31,7 @@ extern const OpDef kReshape{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 0,
+    .bounds = bounds_of_first,
     .vjp = reshape_vjp,
     .samples = []() -> std::vector<Sample> {
       const Axis six{AxisKind::Feature, 3, 12}, two{AxisKind::Feature, 4, 2}, three{AxisKind::Feature, 5, 6};

@@ -9,6 +9,7 @@ extern const OpDef kSaved{
     .scalar = [](const double* in) -> double { return in[0]; },
     .cpp = "{0}",
     .flops = 0,
+    .bounds = bounds_of_first,
     .vjp = [](Graph&, NodeId, NodeId grad, const AddGradient& add) { add(0, grad); },
     .samples = [] { return unary_samples(Op::Saved, -2, 2); },
 };

@@ -32,6 +32,7 @@ extern const OpDef kScatter{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 1,
+    .bounds = [](const Node& n, const Interval* in) { return join(sum_of(in[0], static_cast<double>(element_count(n.from))), between(0, 0)); },
     .vjp = scatter_vjp,
     .samples = []() -> std::vector<Sample> {
       return {

@@ -21,6 +21,7 @@ extern const OpDef kSelect{
     .scalar = [](const double* in) -> double { return in[0] != 0 ? in[1] : in[2]; },
     .cpp = "select({0}, {1}, {2})",
     .flops = 1,
+    .bounds = [](const Node&, const Interval* in) { return join(in[1], in[2]); },
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           NodeId condition = g[node].inputs[0], zero = g.real(0);

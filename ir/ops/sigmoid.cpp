@@ -9,6 +9,7 @@ extern const OpDef kSigmoid{
     .scalar = [](const double* in) -> double { return in[0] >= 0 ? 1 / (1 + std::exp(-in[0])) : std::exp(in[0]) / (1 + std::exp(in[0])); },
     .cpp = "sigmoid({0})",
     .flops = 16,
+    .bounds = [](const Node&, const Interval* in) { return rising(in[0], [](double x) { return 1 / (1 + std::exp(-x)); }, true); },
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           NodeId slope = g.binary(Op::Mul, node, g.binary(Op::Sub, g.real(1), node));

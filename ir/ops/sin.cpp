@@ -9,6 +9,7 @@ extern const OpDef kSin{
     .scalar = [](const double* in) -> double { return std::sin(in[0]); },
     .cpp = "sin({0})",
     .flops = 20,
+    .bounds = [](const Node&, const Interval*) { return between(-1, 1); },
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           NodeId x = g[node].inputs[0];

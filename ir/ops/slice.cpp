@@ -32,6 +32,7 @@ extern const OpDef kSlice{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 0,
+    .bounds = bounds_of_first,
     .vjp = slice_vjp,
     .samples = []() -> std::vector<Sample> {
       return {sample({{kT, kF}},

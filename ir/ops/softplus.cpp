@@ -1,5 +1,7 @@
 #include "ir/op_kit.h"
 
+#include <algorithm>
+
 namespace cpuflow::ir {
 
 extern const OpDef kSoftplus{
@@ -9,6 +11,7 @@ extern const OpDef kSoftplus{
     .scalar = [](const double* in) -> double { return (in[0] > 0 ? in[0] : 0) + std::log1p(std::exp(-std::fabs(in[0]))); },
     .cpp = "softplus({0})",
     .flops = 24,
+    .bounds = [](const Node&, const Interval* in) { return rising(in[0], [](double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }, true); },
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           NodeId x = g[node].inputs[0];

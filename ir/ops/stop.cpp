@@ -19,6 +19,7 @@ extern const OpDef kStop{
     .scalar = [](const double* in) -> double { return in[0]; },
     .cpp = "{0}",
     .flops = 0,
+    .bounds = bounds_of_first,
     .vjp = not_differentiable("that is its meaning"),
     .samples = [] { return unary_samples(Op::Stop, -2, 2); },
 };

@@ -9,6 +9,7 @@ extern const OpDef kTanh{
     .scalar = [](const double* in) -> double { return std::tanh(in[0]); },
     .cpp = "tanh({0})",
     .flops = 16,
+    .bounds = [](const Node&, const Interval* in) { return rising(in[0], std::tanh); },
     .vjp =
         [](Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
           NodeId slope = g.binary(Op::Sub, g.real(1), g.binary(Op::Mul, node, node));

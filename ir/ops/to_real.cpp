@@ -20,6 +20,7 @@ extern const OpDef kToReal{
     .scalar = [](const double* in) -> double { return in[0]; },
     .cpp = "real({0})",
     .flops = 1,
+    .bounds = bounds_of_first,
     .vjp = not_differentiable("its input is not real"),
     .samples = []() -> std::vector<Sample> {
       return {sample({}, [](Graph& g, const std::vector<NodeId>&) { return g.unary(Op::ToReal, g.iota(kT)); })};

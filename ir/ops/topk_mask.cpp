@@ -23,6 +23,7 @@ extern const OpDef kTopkMask{
     .scalar = nullptr,
     .cpp = nullptr,
     .flops = 4,
+    .bounds = bounds_of_bool,
     .vjp = not_differentiable("a choice"),
     .samples = []() -> std::vector<Sample> {
       return {sample({{kT, kF}}, [](Graph& g, const std::vector<NodeId>& p) { return g.topk_mask(p[0], kF, 2); }),

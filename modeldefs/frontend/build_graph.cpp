@@ -61,6 +61,7 @@ class Builder {
         params_(nodes_, program.layers, program.T),
         evaluator_(program, nodes_, params_, diagnostics) {
     nodes_.statics.pairs_known = !options.as_if_long;
+    nodes_.statics.vocabulary = program.V;
   }
 
   Model run() {

@@ -124,7 +124,7 @@ class Evaluator {
   struct Outside {
     ir::NodeId condition;
     std::string what;     // "past the end"
-    Interval range = {};  // of the index
+    double low = 0, high = 0;  // of the index
   };
   void check_inside(const Expr& e, const Expr& index, const Outside& outside, int64_t size, Frame& f);
   Value random_value(const Expr& e, const std::vector<std::string>& lead, const std::vector<Dim>& features, Frame& f);

@@ -98,7 +98,7 @@ NodeId Nodes::reduce(Op op, NodeId x, const Axes& over) {
 NodeId Nodes::gather(NodeId x, const Axis& axis, NodeId index) {
   if (has(x, axis)) return graph.gather(x, axis, index);
   NodeId inside = both(compare(Op::Le, integer(0), index), compare(Op::Lt, index, integer(axis.size)));
-  Interval range = statics.interval(index, 1e300);
+  const ir::Interval range = statics.interval(index);
   return range.low >= 0 && range.high < axis.size ? x : select(inside, x, number(0, graph[x].dtype));
 }
 

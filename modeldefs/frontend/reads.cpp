@@ -1,4 +1,5 @@
 // Reads: name[i, j], with any integer expressions as indices.
+#include "ir/affine.h"
 #include "modeldefs/frontend/evaluator.h"
 
 #include <algorithm>
@@ -89,10 +90,9 @@ void Evaluator::check_inside(const Expr& e, const Expr& index, const Outside& ou
   }
   const Table* t = nodes_.statics.table(bad);
   if (t == nullptr) {
-    const auto [low, high] = outside.range;
-    const bool bounded = low > -1e15 && high < 1e15;
+    const bool bounded = outside.low > -1e15 && outside.high < 1e15;
     throw Fault{index.at, "this index of '" + name + "' depends on data" +
-                              (bounded ? ", from " + std::to_string(static_cast<int64_t>(low)) + " to " + std::to_string(static_cast<int64_t>(high)) + "," : "") + " and may lie " + what + " of an axis of " + std::to_string(size) + ": keep it inside with % or clamp"};
+                              (bounded ? ", from " + std::to_string(static_cast<int64_t>(outside.low)) + " to " + std::to_string(static_cast<int64_t>(outside.high)) + "," : "") + " and may lie " + what + " of an axis of " + std::to_string(size) + ": keep it inside with % or clamp"};
   }
   for (size_t i = 0; i < t->data.size(); ++i) {
     if (t->data[i] == 0) continue;
@@ -148,7 +148,7 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
     if (!plan.index.features.empty()) throw Fault{indices[k]->at, "an index is one number, and this has axes of its own"};
     if (!nodes_.is(w, DType::Int)) throw Fault{indices[k]->at, "an index is an integer, and this is real: floor(..) makes an integer of it"};
     for (const std::string& lead : plan.index.lead) add_lead(lead);
-    std::optional<Affine> affine = nodes_.statics.affine(w);
+    const std::optional<ir::Affine> affine = ir::affine(nodes_.graph, w);
     bool one = affine && affine->terms.size() == 1;
     // Where may it lie?
     double low = 0, high = 0;
@@ -160,19 +160,18 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
       low = *std::min_element(t->data.begin(), t->data.end());
       high = *std::max_element(t->data.begin(), t->data.end());
     } else {
-      Interval range = nodes_.statics.interval(w, static_cast<double>(program_.V));
-      low = range.low;
-      high = range.high;
+      const ir::Interval range = nodes_.statics.interval(w);
+      low = range.low, high = range.high;
     }
     NodeId size = nodes_.integer(dim.size), zero = nodes_.integer(0);
     const auto range = indices[k]->is(Kind::Name) ? f.index.find(indices[k]->name) : f.index.end();
     if (high >= dim.size && range != f.index.end() && range->second.has_axis && range->second.axis.kind == AxisKind::Position && !dim.is_lead)
       throw Fault{indices[k]->at, "the position '" + indices[k]->name + "' stands on an axis of " + std::to_string(dim.size) + ": '" + name + "' is " + shape_text(v) + " here, and has one index for each axis"};
-    if (high >= dim.size) check_inside(e, *indices[k], {nodes_.compare(Op::Le, size, w), "past the end", {low, high}}, dim.size, f);
+    if (high >= dim.size) check_inside(e, *indices[k], {nodes_.compare(Op::Le, size, w), "past the end", low, high}, dim.size, f);
     bool may_precede = low < 0;
     NodeId precedes = may_precede ? nodes_.compare(Op::Lt, w, zero) : kNoNode;
     bool no_value = k > 0 || (start == nullptr && nodes_.is(v.node, DType::Int));
-    if (may_precede && no_value) check_inside(e, *indices[k], {precedes, "before the start", {low, high}}, dim.size, f);
+    if (may_precede && no_value) check_inside(e, *indices[k], {precedes, "before the start", low, high}, dim.size, f);
     if (may_precede && no_value) may_precede = false;  // excluded by a condition
 
     bool has = dim.has_axis && nodes_.has(node, dim.axis);

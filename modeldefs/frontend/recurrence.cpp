@@ -1,4 +1,5 @@
 // Recurrences: groups of statements whose names are read at earlier positions, or earlier chunks.
+#include "ir/affine.h"
 #include "modeldefs/frontend/evaluator.h"
 
 #include <algorithm>
@@ -194,7 +195,7 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
     if (over >= indices.size()) throw Fault{e.at, "'" + name + "' recurs over '" + group.over + "', and has no index for it here"};
   }
   Value index = evaluate(*indices[over], f);
-  std::optional<Affine> affine = nodes_.statics.affine(index.node);
+  const std::optional<ir::Affine> affine = ir::affine(nodes_.graph, index.node);
   bool along = affine && (group.index.has_axis
                               ? affine->terms.size() == 1 && affine->terms[0].first == group.index.axis && affine->terms[0].second == 1
                               : affine->terms.empty());

@@ -1,5 +1,6 @@
 #include "modeldefs/frontend/static_eval.h"
 
+#include "ir/affine.h"
 #include "ir/op.h"
 
 #include <algorithm>
@@ -9,8 +10,10 @@
 
 namespace cpuflow::frontend {
 
+using ir::Affine;
 using ir::Axes;
 using ir::Axis;
+using ir::Interval;
 using ir::Node;
 using ir::NodeId;
 using ir::Op;
@@ -82,6 +85,7 @@ std::optional<double> StaticEval::number(NodeId id) {
 
 void StaticEval::forget(size_t size) {
   for (auto it = known_.begin(); it != known_.end();) it = it->first >= size ? known_.erase(it) : std::next(it);
+  intervals_.resize(std::min(size, intervals_.size()));
 }
 
 /// One element of a value that is too large for a table; nothing where it is not known.
@@ -254,17 +258,6 @@ std::optional<Table> StaticEval::reduced(const Node& node) {
 
 namespace {
 
-Affine added(Affine a, const Affine& b, double times) {
-  a.offset += times * b.offset;
-  for (const auto& [axis, coefficient] : b.terms) {
-    const auto it = std::find_if(a.terms.begin(), a.terms.end(), [&, &axis = axis](const auto& t) { return t.first == axis; });
-    if (it == a.terms.end()) a.terms.emplace_back(axis, times * coefficient);
-    else it->second += times * coefficient;
-  }
-  std::erase_if(a.terms, [](const auto& t) { return t.second == 0; });
-  return a;
-}
-
 /// What comparisons leave of sums of positions: whole numbers, each with its axes' coefficients, of which the first is positive.
 class Bounds {
  public:
@@ -274,7 +267,6 @@ class Bounds {
       impossible_ = impossible_ || (strictly ? value.offset >= 0 : value.offset > 0);
       return;
     }
-    std::sort(value.terms.begin(), value.terms.end());
     const bool whole = std::all_of(value.terms.begin(), value.terms.end(), [](const auto& term) { return term.second == std::floor(term.second); });
     if (!whole) return;
     int64_t common = 0;
@@ -282,7 +274,7 @@ class Bounds {
     const double sign = value.terms[0].second > 0 ? 1 : -1, scale = static_cast<double>(common);
     for (auto& [axis, coefficient] : value.terms) coefficient *= sign / scale;
     value.offset /= scale;
-    Interval& range = ranges_[value.terms];
+    Interval& range = ranges_.try_emplace(value.terms, ir::any_number()).first->second;
     // sign * sum <= -offset
     const double limit = strictly ? std::ceil(-value.offset) - 1 : std::floor(-value.offset);
     if (sign > 0) range.high = std::min(range.high, limit);
@@ -300,10 +292,10 @@ class Bounds {
 
   /// What a sum may be by what is left of each of its positions.
   Interval reach(const Terms& terms) const {
-    Interval out{0, 0};
+    Interval out = ir::between(0, 0);
     for (const auto& [axis, coefficient] : terms) {
       const auto own = ranges_.find({{axis, 1.0}});
-      const Interval left = own == ranges_.end() ? Interval{} : own->second;
+      const Interval left = own == ranges_.end() ? ir::any_number() : own->second;
       const double low = coefficient * std::max(left.low, 0.0), high = coefficient * std::min(left.high, axis.size - 1.0);
       out.low += std::min(low, high), out.high += std::max(low, high);
     }
@@ -332,127 +324,24 @@ bool StaticEval::exclude_each_other(const std::vector<NodeId>& conditions) const
         return all != conditions && exclude_each_other(all);
       });
     } else if (node.op == Op::Lt || node.op == Op::Le || node.op == Op::Eq) {
-      const std::optional<Affine> a = affine(node.inputs[0]), b = affine(node.inputs[1]);
+      const std::optional<Affine> a = ir::affine(graph_, node.inputs[0]), b = ir::affine(graph_, node.inputs[1]);
       if (!a || !b) continue;
-      bounds.at_most_zero(added(*a, *b, -1), node.op == Op::Lt);
-      if (node.op == Op::Eq) bounds.at_most_zero(added(*b, *a, -1), false);
+      bounds.at_most_zero(Affine(*a).add(*b, -1), node.op == Op::Lt);
+      if (node.op == Op::Eq) bounds.at_most_zero(Affine(*b).add(*a, -1), false);
     }
   }
   return bounds.impossible();
 }
 
-std::optional<Affine> StaticEval::affine(NodeId id) const {
-  const Node& node = graph_[id];
-  auto both = [&](double sign) -> std::optional<Affine> {
-    const std::optional<Affine> a = affine(node.inputs[0]), b = affine(node.inputs[1]);
-    if (!a || !b) return std::nullopt;
-    return added(*a, *b, sign);
-  };
-  auto scaled = [](std::optional<Affine> a, double by) {
-    if (a) {
-      a->offset *= by;
-      for (auto& term : a->terms) term.second *= by;
-    }
-    return a;
-  };
-  switch (node.op) {
-    case Op::Constant:
-      return Affine{node.value, {}};
-    case Op::Iota:
-      return Affine{node.value, {{node.axes[0], 1.0}}};
-    case Op::Add:
-      return both(1);
-    case Op::Sub:
-      return both(-1);
-    case Op::ToReal:
-      return affine(node.inputs[0]);
-    case Op::Neg:
-      return scaled(affine(node.inputs[0]), -1);
-    case Op::Mul:
-      for (int k = 0; k < 2; ++k) {
-        const Node& factor = graph_[node.inputs[static_cast<size_t>(k)]];
-        if (factor.op == Op::Constant && factor.value != 0) return scaled(affine(node.inputs[static_cast<size_t>(1 - k)]), factor.value);
-      }
-      return std::nullopt;
-    default:
-      return std::nullopt;
+Interval StaticEval::interval(NodeId id) {
+  for (NodeId n = static_cast<NodeId>(intervals_.size()); n <= id; ++n) {
+    const Node& node = graph_[n];
+    std::vector<Interval> in;
+    for (const NodeId input : node.inputs) in.push_back(input < n ? intervals_[input] : ir::any_number());  // a recurrence reads what follows
+    intervals_.push_back(ir::op_def(node.op).bounds(node, in.data()));
+    if (node.op == Op::Input) intervals_.back().high = static_cast<double>(vocabulary - 1);
   }
-}
-
-Interval StaticEval::interval(NodeId id, double tokens) const {
-  Intervals known;
-  return interval(id, tokens, known);
-}
-
-Interval StaticEval::interval(NodeId id, double tokens, Intervals& known) const {
-  if (const auto it = known.find(id); it != known.end()) return it->second;
-  const Interval out = interval_of(id, tokens, known);
-  known.emplace(id, out);
-  return out;
-}
-
-Interval StaticEval::interval_of(NodeId id, double tokens, Intervals& known) const {
-  const Node& node = graph_[id];
-  auto in = [&](size_t k) { return interval(node.inputs[k], tokens, known); };
-  auto hull = [](Interval a, Interval b) { return Interval{std::min(a.low, b.low), std::max(a.high, b.high)}; };
-  switch (node.op) {
-    case Op::Constant:
-      return {node.value, node.value};
-    case Op::Literal:
-      return {*std::min_element(node.values.begin(), node.values.end()), *std::max_element(node.values.begin(), node.values.end())};
-    case Op::Iota:
-      return {node.value, node.value + node.axes[0].size - 1};
-    case Op::Input:
-      return {0, tokens - 1};
-    case Op::Random:
-      return {0, 1};
-    case Op::Floor:
-      return {std::floor(in(0).low), std::floor(in(0).high)};
-    case Op::Ceil:
-      return {std::ceil(in(0).low), std::ceil(in(0).high)};
-    case Op::Argmax:
-      return {0, node.from[0].size - 1.0};
-    case Op::Add:
-      return {in(0).low + in(1).low, in(0).high + in(1).high};
-    case Op::Sub:
-      return {in(0).low - in(1).high, in(0).high - in(1).low};
-    case Op::Neg:
-      return {-in(0).high, -in(0).low};
-    case Op::Mul: {
-      Interval a = in(0), b = in(1);
-      auto [low, high] = std::minmax({a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high});
-      return {low, high};
-    }
-    case Op::FloorDiv: {
-      Interval a = in(0), b = in(1);
-      if (b.low != b.high || b.low <= 0) return {};
-      return {std::floor(a.low / b.low), std::floor(a.high / b.low)};
-    }
-    case Op::Mod: {
-      Interval a = in(0), b = in(1);
-      if (b.low <= 0) return {};
-      if (a.low >= 0 && a.high < b.low) return a;
-      return {0, node.dtype == ir::DType::Int ? b.high - 1 : b.high};
-    }
-    case Op::Max2:
-      return {std::max(in(0).low, in(1).low), std::max(in(0).high, in(1).high)};
-    case Op::Min2:
-      return {std::min(in(0).low, in(1).low), std::min(in(0).high, in(1).high)};
-    case Op::Select:
-      return hull(in(1), in(2));
-    case Op::Rename:
-    case Op::Slice:
-    case Op::Reshape:
-    case Op::Stop:
-      return in(0);
-    case Op::Gather:
-      return hull(in(0), {0, 0});
-    case Op::Carry:
-      if (node.inputs[0] >= id) return {};  // a recurrence
-      return node.inputs.size() > 1 ? hull(in(0), in(1)) : hull(in(0), {0, 0});
-    default:
-      return {};
-  }
+  return intervals_[id];
 }
 
 }  // namespace cpuflow::frontend

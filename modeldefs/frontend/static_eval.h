@@ -1,5 +1,6 @@
 #pragma once
 #include "ir/graph.h"
+#include "ir/interval.h"
 
 #include <optional>
 #include <unordered_map>
@@ -19,22 +20,12 @@ struct Table {
 /// Whether one is 0 where the other is not, somewhere.
 bool nothing_there(const Table& some, const Table& wanted);
 
-/// Bounds of an integer value, both included.
-struct Interval {
-  double low = -1e300, high = 1e300;
-};
-
-/// An integer value as offset + sum of coefficient * (position on an axis).
-struct Affine {
-  double offset = 0;
-  std::vector<std::pair<ir::Axis, double>> terms;
-};
-
 /// Computes what is known of values when a model is compiled.
 class StaticEval {
  public:
   explicit StaticEval(const ir::Graph& graph) : graph_(graph) {}
 
+  int64_t vocabulary = int64_t{1} << 31;  // token ids are less
   bool pairs_known = true;  // false: values for pairs of positions are not known as a whole, however few there are
 
   /// Null for values that depend on tokens or parameters, and for very large ones.
@@ -47,17 +38,12 @@ class StaticEval {
   bool exclude_each_other(const std::vector<ir::NodeId>& conditions) const;
   /// The value of a node without axes.
   std::optional<double> number(ir::NodeId id);
-  /// Where token ids are `tokens` in number.
-  Interval interval(ir::NodeId id, double tokens) const;
-  std::optional<Affine> affine(ir::NodeId id) const;
+  /// Bounds of a value, whatever the parameters are.
+  ir::Interval interval(ir::NodeId id);
   /// Forgets the nodes from `size` on.
   void forget(size_t size);
 
  private:
-  using Intervals = std::unordered_map<ir::NodeId, Interval>;
-
-  Interval interval(ir::NodeId id, double tokens, Intervals& known) const;
-  Interval interval_of(ir::NodeId id, double tokens, Intervals& known) const;
   using Place = std::vector<std::pair<ir::Axis, uint32_t>>;
 
   std::optional<double> element(ir::NodeId id, const Place& at);
@@ -69,6 +55,7 @@ class StaticEval {
 
   const ir::Graph& graph_;
   std::unordered_map<ir::NodeId, std::optional<Table>> known_;
+  std::vector<ir::Interval> intervals_;  // of the first nodes
 };
 
 }  // namespace cpuflow::frontend

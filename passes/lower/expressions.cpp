@@ -158,8 +158,8 @@ ExprId FunctionLowering::read_at(NodeId x, Env env, const Axis& axis, const Inde
 
 /// The index kept inside the axis, and whether it was there; kNone if it always is.
 FunctionLowering::Bounded FunctionLowering::bound(const Index& index, const Axis& axis) {
-  const auto r = ProgramBuilder::range(index);
-  const bool not_below = r && r->first >= 0, not_above = r && r->second < static_cast<int64_t>(axis.size);
+  const auto [lowest, highest] = index.affine_range();
+  const bool affine = index.computed == kNone, not_below = affine && lowest >= 0, not_above = affine && highest < static_cast<int64_t>(axis.size);
   if (not_below && not_above) return {index, kNone};
   const ExprId i = b_.counter(index);
   const ExprId low = compare(b_, Op::Le, b_.constant(0, DType::Int), i);

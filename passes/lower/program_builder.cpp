@@ -198,13 +198,6 @@ Index ProgramBuilder::sum(const Index& a, const Index& b) {
   return out;
 }
 
-std::optional<std::pair<int64_t, int64_t>> ProgramBuilder::range(const Index& index) {
-  if (index.computed != kNone) return std::nullopt;
-  int64_t low = index.offset, high = index.offset;
-  for (auto [a, c] : index.terms) (c < 0 ? low : high) += c * (static_cast<int64_t>(a.size) - 1);
-  return std::pair{low, high};
-}
-
 BufferId ProgramBuilder::add_buffer(Buffer b) {
   program.buffers.push_back(std::move(b));
   return static_cast<BufferId>(program.buffers.size() - 1);

@@ -46,8 +46,6 @@ class ProgramBuilder {
   static ir::Index fixed(int64_t value);
   ir::Index scaled(const ir::Index& index, int64_t stride, int64_t offset);
   ir::Index sum(const ir::Index& a, const ir::Index& b);
-  /// Lowest and highest value, if the index is affine.
-  static std::optional<std::pair<int64_t, int64_t>> range(const ir::Index& index);
 
   // buffers
   ir::BufferId add_buffer(ir::Buffer buffer);

@@ -530,7 +530,7 @@ void FunctionLowering::add_read(Statement& s, const Place& place, bool whole) {
       if (i && i->along(*s.row) == 1) {
         Index rest = *i;
         std::erase_if(rest.terms, [&](const auto& term) { return term.first == *s.row; });
-        const auto [low, high] = ProgramBuilder::range(rest).value();
+        const auto [low, high] = rest.affine_range();
         if (low == 0 && high == 0) r.how = Read::How::SameRow;
         else if (high < 0 || (high == 0 && s.cycle < 0)) r.how = Read::How::EarlierRow, r.distance = -low;
         else if (low > 0 || (low == 0 && s.cycle < 0)) r.how = Read::How::LaterRow, r.distance = high;

@@ -5,6 +5,7 @@
 #include "ir/verify.h"
 #include "tests/catch.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string_view>
 
@@ -89,6 +90,39 @@ TEST_CASE("every elementwise op gives what its scalar function gives, element by
           operands[i] = in[i].data[at];
         }
         REQUIRE(t.data[e] == op_def(op).scalar.value(operands));
+      }
+    }
+  }
+}
+
+TEST_CASE("every op's values lie in its bounds, whatever more the bounds of its inputs allow") {
+  for (Op op : all_ops()) {
+    for (const Sample& s : op_def(op).samples.value()) {
+      Graph g;
+      build(s, g);
+      const std::map<std::string, Tensor> params = random_params(g, s.low, s.high, 6);
+      for (NodeId id = 0; id < g.size(); ++id) {
+        INFO(op_name(op) << ", node " << id << ": " << op_name(g[id].op));
+        const Tensor t = value_of(g, id, params);
+        for (double slack : {0.0, 1.0, 3.0, double{INFINITY}}) {
+          std::vector<Interval> in;
+          for (NodeId i : g[id].inputs) {
+            const Tensor x = value_of(g, i, params);
+            const auto [low, high] = std::minmax_element(x.data.begin(), x.data.end());
+            const bool above = slack == 1 && *low > 0;  // zero is the bound, and excluded
+            in.push_back(above ? between(0, *high + slack, true) : between(*low - slack, *high + slack));
+          }
+          const Interval bounds = op_def(g[id].op).bounds(g[id], in.data());
+          CHECK_FALSE(bounds.empty);
+          CHECK(bounds.low <= bounds.high);
+          for (double v : t.data) {
+            if (std::isnan(v)) continue;  // outside of the domain
+            const double rounding = 1e-14 * std::abs(v);
+            REQUIRE(v >= bounds.low - rounding);
+            REQUIRE(v <= bounds.high + rounding);
+            REQUIRE((v != 0 || bounds.has_zero()));
+          }
+        }
       }
     }
   }
