@@ -74,29 +74,37 @@ struct __attribute__((may_alias)) bf16 {
 };
 typedef unsigned short vs __attribute__((vector_size(2 * kLanes)));  // the bits of as many bf16 as a register has floats
 
-KERNEL_INLINE vi bits_at(const bf16* p) {
-  typedef vs unaligned __attribute__((aligned(2), may_alias));
-  return __builtin_convertvector(*reinterpret_cast<const unaligned*>(p), vi);
+template <Vector V>
+KERNEL_INLINE int_of<V> bits_at(const bf16* p) {
+  typename Several<unsigned short, kLanesOf<V>>::type bits;
+  __builtin_memcpy(&bits, p, sizeof bits);
+  return __builtin_convertvector(bits, int_of<V>);
 }
 template <class V>
 KERNEL_INLINE V load(const bf16* p) {
   if constexpr (kIsVector<V>) {
-    return bits_as<vf>(bits_at(p) << 16);
+    return bits_as<V>(bits_at<V>(p) << 16);
   } else {
     return *p;
   }
 }
 
-/// Rounds.
-KERNEL_INLINE void store(bf16* p, vf value) {
-  typedef vs unaligned __attribute__((aligned(2), may_alias));
+KERNEL_INLINE vs rounded(vf value) {
 #if defined(__AVX512BF16__)
   vs halves;
   __asm__("vcvtneps2bf16 %1, %0" : "=v"(halves) : "v"(value));
+  return halves;
 #else
-  const vs halves = __builtin_convertvector(low_half_of(rounded_half(value)), vs);
+  return __builtin_convertvector(low_half_of(rounded_half(value)), vs);
 #endif
-  *reinterpret_cast<unaligned*>(p) = halves;
+}
+/// Rounds.
+template <Floats V>
+KERNEL_INLINE void store(bf16* p, V value) {
+  vf whole = {};
+  __builtin_memcpy(&whole, &value, sizeof value);
+  const vs halves = rounded(whole);
+  __builtin_memcpy(p, &halves, sizeof value / 2);
 }
 KERNEL_INLINE void store(bf16* p, float value) {
   const vf units = unit_of_pairs(splat<vf>(value), splat<vf>(value));
@@ -113,7 +121,7 @@ KERNEL_INLINE V exp_for_bf16(V x) {
   if constexpr (kIsVector<V>) {
     V r;  // z less the nearest integer
     __asm__("vreduceps $8, %1, %0" : "=v"(r) : "v"(z));
-    return __builtin_ia32_scalefps512_mask(power(r), z - r, z, -1, 4);
+    return scale_lanes(power(r), z - r);
   }
 #endif
   const float shift = 0x1.8p23f;
@@ -123,7 +131,7 @@ KERNEL_INLINE V exp_for_bf16(V x) {
 
 /// Units of kLanes neighbours in two rows.
 KERNEL_INLINE vf unit_of_rows(const float* first, const float* second) { return unit_of_pairs(load<vf>(first), load<vf>(second)); }
-KERNEL_INLINE vf unit_of_rows(const bf16* first, const bf16* second) { return bits_as<vf>(bits_at(first) | bits_at(second) << 16); }
+KERNEL_INLINE vf unit_of_rows(const bf16* first, const bf16* second) { return bits_as<vf>(bits_at<vf>(first) | bits_at<vf>(second) << 16); }
 
 /// Units of 2 kLanes neighbours.
 KERNEL_INLINE vf unit_of_row(const float* p) { return unit_of_neighbours(load<vf>(p), load<vf>(p + kLanes)); }

@@ -31,24 +31,22 @@ constexpr int kLanes = 4;
 
 using int32_t = __INT32_TYPE__;
 using uint32_t = __UINT32_TYPE__;
-typedef float vf __attribute__((vector_size(4 * kLanes)));    // one register of floats
+template <class T, int kCount>
+struct Several {
+  typedef T type __attribute__((vector_size(sizeof(T) * kCount)));
+};
+typedef float vf __attribute__((vector_size(4 * kLanes)));    // one register of floats; a loop ends with halves of it, down to four lanes
 typedef int32_t vi __attribute__((vector_size(4 * kLanes)));  // as many integers; also a mask: 0 or -1
-typedef double vd __attribute__((vector_size(4 * kLanes)));   // half as many doubles
-using vl = decltype(vd() < vd());
 
 template <class V>
 constexpr bool kIsVector = sizeof(V) > 8;
 template <class V>
 struct IntOf {
+  using type = decltype(V() < V());
+};
+template <>
+struct IntOf<float> {
   using type = int32_t;
-};
-template <>
-struct IntOf<vf> {
-  using type = vi;
-};
-template <>
-struct IntOf<vd> {
-  using type = vl;
 };
 template <>
 struct IntOf<double> {
@@ -57,6 +55,14 @@ struct IntOf<double> {
 /// The integers beside V: vi for vf, int32_t for float.
 template <class V>
 using int_of = typename IntOf<V>::type;
+/// How many floats, or integers of their size, V holds.
+template <class V>
+constexpr int kLanesOf = sizeof(V) / 4;
+
+template <class V>
+concept Vector = kIsVector<V>;
+template <class V>
+concept Floats = kIsVector<V> && __is_same(__typeof__(V{}[0] + V{}[0]), float);
 
 template <class To, class From>
 KERNEL_INLINE To bits_as(From x) {
@@ -104,20 +110,14 @@ KERNEL_INLINE void store(float* p, V value) {
   typedef V unaligned __attribute__((aligned(4), may_alias));
   *reinterpret_cast<unaligned*>(p) = value;
 }
-KERNEL_INLINE void storei(int32_t* p, vi value) {
-  typedef vi unaligned __attribute__((aligned(4), may_alias));
-  *reinterpret_cast<unaligned*>(p) = value;
-}
-KERNEL_INLINE void storei(int32_t* p, int32_t value) { *p = value; }
-
 /// base, base + 1, ...
 template <class V>
 KERNEL_INLINE int_of<V> ramp(int32_t base) {
   if constexpr (!kIsVector<V>) {
     return base;
-  } else if constexpr (kLanes == 4) {
+  } else if constexpr (kLanesOf<V> == 4) {
     return base + int_of<V>{0, 1, 2, 3};
-  } else if constexpr (kLanes == 8) {
+  } else if constexpr (kLanesOf<V> == 8) {
     return base + int_of<V>{0, 1, 2, 3, 4, 5, 6, 7};
   } else {
     return base + int_of<V>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -129,7 +129,7 @@ template <class V, class T>
 KERNEL_INLINE V gather(const T* base, int_of<V> index) {
   if constexpr (kIsVector<V>) {
     V out = {};
-    for (int i = 0; i < kLanes; ++i) out[i] = base[index[i]];
+    for (int i = 0; i < kLanesOf<V>; ++i) out[i] = base[index[i]];
     return out;
   } else {
     return base[index];
@@ -137,10 +137,16 @@ KERNEL_INLINE V gather(const T* base, int_of<V> index) {
 }
 
 KERNEL_INLINE float real(int32_t x) { return static_cast<float>(x); }
-KERNEL_INLINE vf real(vi x) { return __builtin_convertvector(x, vf); }
+template <Vector I>
+KERNEL_INLINE auto real(I x) {
+  return __builtin_convertvector(x, typename Several<float, kLanesOf<I>>::type);
+}
 /// Towards zero; |x| < 2^31.
 KERNEL_INLINE int32_t toint(float x) { return static_cast<int32_t>(x); }
-KERNEL_INLINE vi toint(vf x) { return __builtin_convertvector(x, vi); }
+template <Vector V>
+KERNEL_INLINE int_of<V> toint(V x) {
+  return __builtin_convertvector(x, int_of<V>);
+}
 
 /// Calls f.operator()<vf>(i) for i = first, first + kLanes, ... and f.operator()<float>(i) for what remains up to the last, without it.
 template <class F>
@@ -154,14 +160,24 @@ template <class F>
 KERNEL_INLINE void for_lanes(int n, F&& f) {
   for_lanes(0, n, f);
 }
+/// The same from I to the number N, which is less than a vector away: half of one, a quarter, down to four lanes, then one at a time.
+template <int N, int I, int kCount, class F>
+KERNEL_INLINE void for_last_lanes(F&& f) {
+  if constexpr (I < N && kCount < 4) {
+    KERNEL_ROLLED
+    for (int i = I; i < N; ++i) f.template operator()<float>(i);
+  } else if constexpr (I + kCount <= N) {
+    f.template operator()<typename Several<float, kCount>::type>(I);
+    for_last_lanes<N, I + kCount, kCount / 2>(f);
+  } else if constexpr (I < N) {
+    for_last_lanes<N, I, kCount / 2>(f);
+  }
+}
 template <int N, class F>
 KERNEL_INLINE void for_lanes(F&& f) {
   constexpr int whole = N / kLanes * kLanes;
   for (int i = 0; i < whole; i += kLanes) f.template operator()<vf>(i);
-  if constexpr (whole < N) {
-    KERNEL_ROLLED
-    for (int i = whole; i < N; ++i) f.template operator()<float>(i);
-  }
+  for_last_lanes<N, whole, kLanes / 2>(f);
 }
 
 /// While it lives, what this thread computes below 2^-126 in size is 0.  Numbers between, which decays over long distances make in masses, take a hundred
@@ -190,14 +206,25 @@ template <class T>
 KERNEL_INLINE T select(bool condition, T a, T b) {
   return condition ? a : b;
 }
-KERNEL_INLINE vf select(vi mask, vf a, vf b) { return mask ? a : b; }
-KERNEL_INLINE vi select(vi mask, vi a, vi b) { return mask ? a : b; }
+template <Vector I, Vector V>
+KERNEL_INLINE V select(I mask, V a, V b) {
+  return mask ? a : b;
+}
 KERNEL_INLINE bool not_(bool condition) { return !condition; }
-KERNEL_INLINE vi not_(vi mask) { return ~mask; }
+template <Vector I>
+KERNEL_INLINE I not_(I mask) {
+  return ~mask;
+}
 KERNEL_INLINE bool and_(bool a, bool b) { return a && b; }
-KERNEL_INLINE vi and_(vi a, vi b) { return a & b; }
+template <Vector I>
+KERNEL_INLINE I and_(I a, I b) {
+  return a & b;
+}
 KERNEL_INLINE bool or_(bool a, bool b) { return a || b; }
-KERNEL_INLINE vi or_(vi a, vi b) { return a | b; }
+template <Vector I>
+KERNEL_INLINE I or_(I a, I b) {
+  return a | b;
+}
 
 /// The larger (smaller) one; the first where they are equal or one is NaN.
 template <class T>
@@ -216,7 +243,7 @@ KERNEL_INLINE auto reduce_lanes(V x, F f) {
   if constexpr (sizeof(V) == 2 * sizeof(T)) {
     return f(T(x[0]), T(x[1]));
   } else {
-    typedef T Half __attribute__((vector_size(sizeof(V) / 2)));
+    using Half = typename Several<T, sizeof(V) / sizeof(T) / 2>::type;
     struct Halves {
       Half low, high;
     };
@@ -224,27 +251,26 @@ KERNEL_INLINE auto reduce_lanes(V x, F f) {
     return reduce_lanes(f(h.low, h.high), f);
   }
 }
-KERNEL_INLINE float hsum(vf x) {
+template <Floats V>
+KERNEL_INLINE float hsum(V x) {
   return reduce_lanes(
       x, [](auto a, auto b) __attribute__((always_inline)) { return a + b; });
 }
-KERNEL_INLINE float hprod(vf x) {
+template <Floats V>
+KERNEL_INLINE float hprod(V x) {
   return reduce_lanes(
       x, [](auto a, auto b) __attribute__((always_inline)) { return a * b; });
 }
-KERNEL_INLINE float hmax(vf x) {
+template <Floats V>
+KERNEL_INLINE float hmax(V x) {
   return reduce_lanes(
       x, [](auto a, auto b) __attribute__((always_inline)) { return max(a, b); });
 }
-KERNEL_INLINE float hmin(vf x) {
+template <Floats V>
+KERNEL_INLINE float hmin(V x) {
   return reduce_lanes(
       x, [](auto a, auto b) __attribute__((always_inline)) { return min(a, b); });
 }
-KERNEL_INLINE bool any_true(vi mask) {
-  return reduce_lanes(
-             mask, [](auto a, auto b) __attribute__((always_inline)) { return a | b; }) != 0;
-}
-KERNEL_INLINE bool any_true(bool condition) { return condition; }
 /// Bit i: lane i of a mask.
 KERNEL_INLINE uint32_t bits_of_lanes(vi mask) {
 #if defined(__clang__)
@@ -264,7 +290,7 @@ KERNEL_INLINE float hmax(float x) { return x; }
 KERNEL_INLINE float hmin(float x) { return x; }
 
 // ---- arithmetic ----------------------------------------------------------------------------------------------------------------
-// A function is a template over V (vf or float), so that a lane and the scalar of a tail get the same bits.
+// A function is a template over V (vf, a part of it, or float), so that a lane and the scalar of a tail get the same bits.
 
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
 #define KERNEL_HAS_FMA 1
@@ -285,19 +311,18 @@ KERNEL_INLINE float fma(float a, float b, float c) {
   return a * b + c;
 #endif
 }
-KERNEL_INLINE vf fma(vf a, vf b, vf c) {
+template <Floats V>
+KERNEL_INLINE V fma(V a, V b, V c) {
 #if !KERNEL_HAS_FMA
   return a * b + c;
 #elif defined(KERNEL_ELEMENTWISE)
   return __builtin_elementwise_fma(a, b, c);
-#elif defined(__AVX512F__)
-  return __builtin_ia32_vfmaddps512_mask(a, b, c, -1, 4);
-#elif defined(__AVX2__)
-  return __builtin_ia32_vfmaddps256(a, b, c);
 #elif defined(__x86_64__)
-  return __builtin_ia32_vfmaddps(a, b, c);
+  if constexpr (sizeof(V) == 64) return __builtin_ia32_vfmaddps512_mask(a, b, c, -1, 4);
+  else if constexpr (sizeof(V) == 32) return __builtin_ia32_vfmaddps256(a, b, c);
+  else return __builtin_ia32_vfmaddps(a, b, c);
 #else
-  for (int i = 0; i < kLanes; ++i) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  for (int i = 0; i < kLanesOf<V>; ++i) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
   return c;
 #endif
 }
@@ -310,17 +335,16 @@ KERNEL_INLINE float sqrt(float x) {
   return __builtin_sqrtf(x);
 #endif
 }
-KERNEL_INLINE vf sqrt(vf x) {
+template <Floats V>
+KERNEL_INLINE V sqrt(V x) {
 #if defined(KERNEL_ELEMENTWISE)
   return __builtin_elementwise_sqrt(x);
-#elif defined(__AVX512F__)
-  return __builtin_ia32_sqrtps512_mask(x, x, -1, 4);
-#elif defined(__AVX2__) && defined(__FMA__)
-  return __builtin_ia32_sqrtps256(x);
 #elif defined(__SSE2__)
-  return __builtin_ia32_sqrtps(x);
+  if constexpr (sizeof(V) == 64) return __builtin_ia32_sqrtps512_mask(x, x, -1, 4);
+  else if constexpr (sizeof(V) == 32) return __builtin_ia32_sqrtps256(x);
+  else return __builtin_ia32_sqrtps(x);
 #else
-  for (int i = 0; i < kLanes; ++i) x[i] = __builtin_sqrtf(x[i]);
+  for (int i = 0; i < kLanesOf<V>; ++i) x[i] = __builtin_sqrtf(x[i]);
   return x;
 #endif
 }
@@ -330,9 +354,14 @@ KERNEL_INLINE V abs_of(V x) {
   return bits_as<V>(bits_as<int_of<V>>(x) & 0x7fffffff);
 }
 KERNEL_INLINE float abs(float x) { return abs_of(x); }
-KERNEL_INLINE vf abs(vf x) { return abs_of(x); }
-KERNEL_INLINE int32_t abs(int32_t x) { return x < 0 ? -x : x; }
-KERNEL_INLINE vi abs(vi x) { return x < 0 ? -x : x; }
+template <Floats V>
+KERNEL_INLINE V abs(V x) {
+  return abs_of(x);
+}
+template <class I>
+KERNEL_INLINE I abs(I x) {
+  return x < 0 ? -x : x;
+}
 
 /// max(x, 0); NaN stays NaN.
 template <class T>
@@ -400,9 +429,15 @@ struct Division {
   }
 };
 KERNEL_INLINE float floordiv(float a, float b) { return Division<float>(a, b).quotient; }
-KERNEL_INLINE vf floordiv(vf a, vf b) { return Division<vf>(a, b).quotient; }
+template <Floats V>
+KERNEL_INLINE V floordiv(V a, V b) {
+  return Division<V>(a, b).quotient;
+}
 KERNEL_INLINE float mod(float a, float b) { return Division<float>(a, b).rest; }
-KERNEL_INLINE vf mod(vf a, vf b) { return Division<vf>(a, b).rest; }
+template <Floats V>
+KERNEL_INLINE V mod(V a, V b) {
+  return Division<V>(a, b).rest;
+}
 
 // ---- functions -----------------------------------------------------------------------------------------------------------------
 
@@ -436,11 +471,21 @@ KERNEL_INLINE V power_of_two(int_of<V> n) {
   return bits_as<V>((n + 127) << 23);
 }
 
+#if defined(__AVX512F__)
+/// x 2^n for whole numbers n.
+template <Floats V>
+KERNEL_INLINE V scale_lanes(V x, V n) {
+  if constexpr (sizeof(V) == 64) return __builtin_ia32_scalefps512_mask(x, n, x, -1, 4);
+  else if constexpr (sizeof(V) == 32) return __builtin_ia32_scalefps256_mask(x, n, x, -1);
+  else return __builtin_ia32_scalefps128_mask(x, n, x, -1);
+}
+#endif
+
 /// x 2^n for -252 <= n <= 254; denormal results and infinity included.
 template <class V>
 KERNEL_INLINE V scaled(V x, int_of<V> n) {
 #if defined(__AVX512F__)
-  if constexpr (kIsVector<V>) return __builtin_ia32_scalefps512_mask(x, real(n), x, -1, 4);
+  if constexpr (kIsVector<V>) return scale_lanes(x, real(n));
 #endif
   const int_of<V> half = n >> 1;
   return x * power_of_two<V>(half) * power_of_two<V>(n - half);
@@ -508,29 +553,25 @@ KERNEL_INLINE V erf(V x) {
 }
 
 // The next ones are computed in double precision, half a vector at a time.
-typedef float vf_half __attribute__((vector_size(2 * kLanes)));
+template <class V>
 struct Halves {
-  vf_half low, high;
+  using Half = typename Several<float, kLanesOf<V> / 2>::type;
+  Half low, high;
+  static KERNEL_INLINE auto wide(Half x) { return __builtin_convertvector(x, typename Several<double, kLanesOf<Half>>::type); }
+  template <class D>
+  static KERNEL_INLINE Half narrow(D x) {
+    return __builtin_convertvector(x, Half);
+  }
 };
-template <class F>
-KERNEL_INLINE float in_double(F f, float x) {
-  return static_cast<float>(f(static_cast<double>(x)));
+template <class F, class... V>
+KERNEL_INLINE float in_double(F f, float x, V... more) {
+  return static_cast<float>(f(static_cast<double>(x), static_cast<double>(more)...));
 }
-template <class F>
-KERNEL_INLINE vf in_double(F f, vf x) {
-  const Halves h = bits_as<Halves>(x);
-  return bits_as<vf>(Halves{__builtin_convertvector(f(__builtin_convertvector(h.low, vd)), vf_half),
-                            __builtin_convertvector(f(__builtin_convertvector(h.high, vd)), vf_half)});
-}
-template <class F>
-KERNEL_INLINE float in_double(F f, float x, float y) {
-  return static_cast<float>(f(static_cast<double>(x), static_cast<double>(y)));
-}
-template <class F>
-KERNEL_INLINE vf in_double(F f, vf x, vf y) {
-  const Halves h = bits_as<Halves>(x), g = bits_as<Halves>(y);
-  return bits_as<vf>(Halves{__builtin_convertvector(f(__builtin_convertvector(h.low, vd), __builtin_convertvector(g.low, vd)), vf_half),
-                            __builtin_convertvector(f(__builtin_convertvector(h.high, vd), __builtin_convertvector(g.high, vd)), vf_half)});
+template <class F, Floats V, class... More>
+KERNEL_INLINE V in_double(F f, V x, More... more) {
+  using H = Halves<V>;
+  return bits_as<V>(H{H::narrow(f(H::wide(bits_as<H>(x).low), H::wide(bits_as<H>(more).low)...)),
+                      H::narrow(f(H::wide(bits_as<H>(x).high), H::wide(bits_as<H>(more).high)...))});
 }
 
 /// sin(x + quarters pi/2).
@@ -608,8 +649,10 @@ KERNEL_INLINE int32_t pow(int32_t x, int32_t y) {
   for (; y > 0; y >>= 1, base *= base) out *= y & 1 ? base : 1;
   return static_cast<int32_t>(out);
 }
-KERNEL_INLINE vi pow(vi x, vi y) {
-  for (int i = 0; i < kLanes; ++i) x[i] = pow(x[i], y[i]);
+template <Vector I>
+  requires(!Floats<I>)
+KERNEL_INLINE I pow(I x, I y) {
+  for (int i = 0; i < kLanesOf<I>; ++i) x[i] = pow(x[i], y[i]);
   return x;
 }
 }  // namespace CPUFLOW_KERNEL_NAMESPACE

@@ -6,28 +6,40 @@ struct Adding {
   static constexpr float kNeutral = 0.0f;
   template <class V>
   static inline __attribute__((always_inline)) V both(V x, V y) { return x + y; }
-  static inline __attribute__((always_inline)) float all(vf x) { return hsum(x); }
+  template <class V>
+  static inline __attribute__((always_inline)) float all(V x) {
+    return hsum(x);
+  }
 };
 struct Multiplying {
   static constexpr float kNeutral = 1.0f;
   template <class V>
   static inline __attribute__((always_inline)) V both(V x, V y) { return x * y; }
-  static inline __attribute__((always_inline)) float all(vf x) { return hprod(x); }
+  template <class V>
+  static inline __attribute__((always_inline)) float all(V x) {
+    return hprod(x);
+  }
 };
 struct Largest {
   static constexpr float kNeutral = -__builtin_inff();
   template <class V>
   static inline __attribute__((always_inline)) V both(V x, V y) { return max(x, y); }
-  static inline __attribute__((always_inline)) float all(vf x) { return hmax(x); }
+  template <class V>
+  static inline __attribute__((always_inline)) float all(V x) {
+    return hmax(x);
+  }
 };
 struct Smallest {
   static constexpr float kNeutral = __builtin_inff();
   template <class V>
   static inline __attribute__((always_inline)) V both(V x, V y) { return min(x, y); }
-  static inline __attribute__((always_inline)) float all(vf x) { return hmin(x); }
+  template <class V>
+  static inline __attribute__((always_inline)) float all(V x) {
+    return hmin(x);
+  }
 };
 
-/// Combines vectors in four independent chains and the scalars of a tail in one; the order depends on the number of elements only.
+/// Combines vectors in four independent chains, and what is less than one in another; the order depends on the number of elements only.
 template <class How>
 class Reduction {
  public:
@@ -35,7 +47,10 @@ class Reduction {
     vf& chain = chains_[next_++ & 3];
     chain = How::both(chain, x);
   }
-  inline __attribute__((always_inline)) void add(float x) { tail_ = How::both(tail_, x); }
+  template <class V>
+  inline __attribute__((always_inline)) void add(V part) {
+    tail_ = How::both(tail_, How::all(part));
+  }
   inline __attribute__((always_inline)) float total() const {
     return How::both(How::all(How::both(How::both(chains_[0], chains_[1]), How::both(chains_[2], chains_[3]))), tail_);
   }
@@ -91,7 +106,7 @@ inline __attribute__((always_inline)) int_of<V> gatheri(const int32_t* base, int
     return base[index];
   } else {
     int_of<V> out = {};
-    for (int i = 0; i < kLanes; ++i) out[i] = base[index[i]];
+    for (int i = 0; i < kLanesOf<V>; ++i) out[i] = base[index[i]];
     return out;
   }
 }
@@ -115,7 +130,7 @@ inline V uniforms(const cpuflow_call* call, uint32_t stream, uint32_t first, uin
     return uniform(call, stream, first);
   } else {
     V out = {};
-    for (int i = 0; i < kLanes; ++i) out[i] = uniform(call, stream, first + static_cast<uint32_t>(i) * step);
+    for (int i = 0; i < kLanesOf<V>; ++i) out[i] = uniform(call, stream, first + static_cast<uint32_t>(i) * step);
     return out;
   }
 }
@@ -176,14 +191,82 @@ inline float largest_left(const float* x, long stride, const float* mask, long m
   return best.total();
 }
 
+inline void clear(float* x, int n, long stride) {
+  if (stride == 1) return fill(x, n, 0.0f);
+  for (int i = 0; i < n; ++i) x[i * stride] = 0.0f;
+}
+
+/// The k-th largest of the largest numbers of `count` shares of x, which is whole vectors: k of its elements, and few more, are not below it.
+/// `count`: at most 64, a multiple of the lanes.
+inline float reached_by_few(const float* x, int n, int k, int count) {
+  float largest[64];
+  const int groups = count / kLanes, length = n / kLanes / groups * kLanes;
+  for (int g = 0; g < groups; ++g) {
+    const int first = g * length, last = g + 1 < groups ? first + length : n;
+    vf best = splat<vf>(-__builtin_inff());
+    for (int i = first; i < last; i += kLanes) best = max(best, load<vf>(x + i));
+    store(largest + g * kLanes, best);
+  }
+  vf reached = splat<vf>(__builtin_inff());
+  for (int g = 0; g < groups; ++g) {
+    const vf v = load<vf>(largest + g * kLanes);
+    vi larger = {};
+    for (int i = 0; i < count; ++i) larger -= splat<vf>(largest[i]) > v;
+    reached = min(reached, select(larger < k, v, splat<vf>(__builtin_inff())));
+  }
+  return hmin(reached);
+}
+
+/// Of `count` numbers (and what is behind them up to whole vectors) before[i] becomes how many are larger than x[i], or as large and earlier.
+inline void rank(const float* x, int count, int32_t* before) {
+  for (int first = 0; first < count; first += kLanes) {
+    const vf v = load<vf>(x + first);
+    const vi at = ramp<vf>(first);
+    const int last = min(first + kLanes, count);
+    vi sum = {};
+    for (int i = 0; i < first; ++i) sum -= splat<vf>(x[i]) >= v;
+    for (int i = first; i < last; ++i) sum -= (splat<vf>(x[i]) > v) | ((splat<vf>(x[i]) == v) & (i < at));
+    for (int i = last; i < count; ++i) sum -= splat<vf>(x[i]) > v;
+    __builtin_memcpy(before + first, &sum, sizeof sum);
+  }
+}
+
+/// topk_mask of a row of numbers of which few are nearly as large as the k largest; false: it is none, and nothing is done.
+inline bool topk_mask_of_row(const float* x, int n, int k, float* mask, long mask_stride) {
+  constexpr int kMost = 128, kWord = 64;
+  const int shares = k <= 16 ? 32 : 64, whole = n / kLanes * kLanes;
+  if (k > 32 || whole < 4 * shares) return false;
+  const float bound = reached_by_few(x, whole, k, shares);
+  int at[kMost + kWord], count = 0;
+  for (int i = 0; i < whole; i += kWord) {
+    uint64_t bits = 0;
+    for (int j = 0; j < kWord && i + j < whole; j += kLanes) bits |= uint64_t{bits_of_lanes(load<vf>(x + i + j) >= bound)} << j;
+    for (; bits != 0; bits &= bits - 1) at[count++] = i + __builtin_ctzll(bits);
+    if (count > kMost) return false;
+  }
+  for (int i = whole; i < n; ++i) {
+    if (x[i] >= bound) at[count++] = i;
+  }
+  if (count < k) return false;  // too few are numbers
+  float candidates[kMost + kWord];
+  int32_t before[kMost + kWord];
+  for (int i = 0; i < count; ++i) candidates[i] = x[at[i]];
+  for (int i = count; i % kLanes != 0; ++i) candidates[i] = 0.0f;
+  rank(candidates, count, before);
+  clear(mask, n, mask_stride);
+  for (int i = 0; i < count; ++i) mask[at[i] * mask_stride] = before[i] < k ? 1.0f : 0.0f;
+  return true;
+}
+
 /// 1 where an element is among the k largest, else 0; ties go to the lowest index.  The largest of each block is known, so that a choice looks
 /// at one block only.
 inline void topk_mask(const float* x, long stride, int n, int k, float* mask, long mask_stride) {
+  if (stride == 1 && topk_mask_of_row(x, n, k, mask, mask_stride)) return;
   constexpr int kBlocks = 32;
   const int length = n <= kBlocks * 16 ? 16 : (n + kBlocks - 1) / kBlocks, blocks = (n + length - 1) / length;
   float best[kBlocks];
   int left[kBlocks];
-  for (int i = 0; i < n; ++i) mask[i * mask_stride] = 0.0f;
+  clear(mask, n, mask_stride);
   auto end = [&](int b) { return b + 1 < blocks ? (b + 1) * length : n; };
   for (int b = 0; b < blocks; ++b) {
     best[b] = largest_left(x, stride, mask, mask_stride, b * length, end(b));

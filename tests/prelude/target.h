@@ -8,25 +8,21 @@ namespace prelude_test {
 
 struct Function {
   const char* name;
-  void (*lanes)(const float* x, float* y, size_t n);    // n: a multiple of the lanes
-  void (*scalars)(const float* x, float* y, size_t n);  // one element at a time
+  void (*apply)(int lanes, const float* x, float* y, size_t n);  // so many at a time, of which n is a multiple
 };
 
 struct BinaryFunction {
   const char* name;
-  void (*lanes)(const float* x, const float* y, float* z, size_t n);
-  void (*scalars)(const float* x, const float* y, float* z, size_t n);
+  void (*apply)(int lanes, const float* x, const float* y, float* z, size_t n);
 };
 
 struct IntFunction {
   const char* name;
-  void (*lanes)(const int32_t* x, const int32_t* y, int32_t* z, size_t n);
-  void (*scalars)(const int32_t* x, const int32_t* y, int32_t* z, size_t n);
+  void (*apply)(int lanes, const int32_t* x, const int32_t* y, int32_t* z, size_t n);
 };
 
 struct Reductions {
   float sum, product, largest, smallest;
-  bool any_above;  // the bound
 };
 
 /// Packing and products.  src, a: floats, or bf16.
@@ -54,13 +50,15 @@ struct Target {
   size_t binary_function_count;
   const IntFunction* int_functions;
   size_t int_function_count;
-  Reductions (*reductions)(const float* x, float bound);
-  /// Marks with its width, 1 or the lanes, where each call of for_lanes began.
+  Reductions (*reductions)(int lanes, const float* x);
+  Reductions (*reductions_of_45)(const float* x);
+  /// Marks with its width where each call of for_lanes began.
   void (*for_lanes)(int n, int32_t* began);
-  void (*for_37_lanes)(int32_t* began);
-  void (*gather)(const float* base, const int32_t* index, float* out);
+  void (*for_45_lanes)(int32_t* began);
+  void (*gather)(int lanes, const float* base, const int32_t* index, float* out);
   Products fp32, bf16, stored_bf16;  // operands are floats, are floats that are rounded, were rounded before
-  void (*round)(const float* x, long n, uint16_t* out);
+  void (*round)(int lanes, const float* x, long n, uint16_t* out);
+  void (*widen)(int lanes, const uint16_t* x, long n, float* out);
   /// product<40, 24, add> and product_t<40, add>.
   void (*product_40_24)(int m, bool add, const float* a, long a_row, const float* b, float* c, long c_row);
   /// product_of_streams<700, 90, true> by so many partners, one after the other.

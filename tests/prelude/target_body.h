@@ -20,18 +20,43 @@ namespace kernel = CPUFLOW_KERNEL_NAMESPACE;
 using kernel::kLanes;
 using kernel::vf;
 
+/// Calls f.operator()<V>() for the type of so many lanes: a vector, a part of one, or float.
 template <class F>
-void map_lanes(F f, const float* x, float* y, size_t n) {
-  for (size_t i = 0; i < n; i += kLanes) kernel::store(y + i, f(kernel::load<vf>(x + i)));
+void with_lanes(int lanes, F f) {
+  if constexpr (kLanes > 8) {
+    if (lanes == 8) return f.template operator()<kernel::Several<float, 8>::type>();
+  }
+  if constexpr (kLanes > 4) {
+    if (lanes == 4) return f.template operator()<kernel::Several<float, 4>::type>();
+  }
+  if (lanes == 1) f.template operator()<float>();
+  else f.template operator()<vf>();
 }
 
-#define FUNCTION(name, expression)                                                                         \
-  Function {                                                                                               \
-    name, [](const float* p, float* y, size_t n) { map_lanes([](vf x) { return expression; }, p, y, n); }, \
-        [](const float* p, float* y, size_t n) {                                                           \
-          for (size_t i = 0; i < n; ++i) y[i] = [](float x) { return expression; }(p[i]);                  \
-        }                                                                                                  \
-  }
+template <class F>
+void map(F f, int lanes, const float* x, float* y, size_t n) {
+  with_lanes(lanes, [&]<class V>() {
+    for (size_t i = 0; i < n; i += kernel::kLanesOf<V>) kernel::store(y + i, f(kernel::load<V>(x + i)));
+  });
+}
+template <class F>
+void map(F f, int lanes, const float* x, const float* y, float* z, size_t n) {
+  with_lanes(lanes, [&]<class V>() {
+    for (size_t i = 0; i < n; i += kernel::kLanesOf<V>) kernel::store(z + i, f(kernel::load<V>(x + i), kernel::load<V>(y + i)));
+  });
+}
+template <class F>
+void map(F f, int lanes, const int32_t* x, const int32_t* y, int32_t* z, size_t n) {
+  with_lanes(lanes, [&]<class V>() {
+    for (size_t i = 0; i < n; i += kernel::kLanesOf<V>) {
+      const kernel::int_of<V> out = f(kernel::loadi<V>(x + i), kernel::loadi<V>(y + i));
+      std::copy_n(reinterpret_cast<const int32_t*>(&out), kernel::kLanesOf<V>, z + i);
+    }
+  });
+}
+
+#define FUNCTION(name, expression) \
+  Function { name, [](int lanes, const float* p, float* y, size_t n) { map([](auto x) { return expression; }, lanes, p, y, n); } }
 const Function functions[] = {
     FUNCTION("exp", kernel::exp(x)),
     FUNCTION("exp_for_bf16", kernel::exp_for_bf16(x)),
@@ -51,38 +76,20 @@ const Function functions[] = {
     FUNCTION("toint", kernel::real(kernel::toint(x))),
 };
 
-#define BINARY(name, expression)                                                                                           \
-  BinaryFunction {                                                                                                         \
-    name,                                                                                                                  \
-        [](const float* p, const float* q, float* z, size_t n) {                                                           \
-          for (size_t i = 0; i < n; i += kLanes) {                                                                         \
-            kernel::store(z + i, [](vf x, vf y) { return expression; }(kernel::load<vf>(p + i), kernel::load<vf>(q + i))); \
-          }                                                                                                                \
-        },                                                                                                                 \
-        [](const float* p, const float* q, float* z, size_t n) {                                                           \
-          for (size_t i = 0; i < n; ++i) z[i] = [](float x, float y) { return expression; }(p[i], q[i]);                   \
-        }                                                                                                                  \
-  }
+#define BINARY(name, expression) \
+  BinaryFunction { name, [](int lanes, const float* p, const float* q, float* z, size_t n) { map([](auto x, auto y) { return expression; }, lanes, p, q, z, n); } }
 const BinaryFunction binary_functions[] = {
     BINARY("pow", kernel::pow(x, y)),
     BINARY("max", kernel::max(x, y)),
     BINARY("min", kernel::min(x, y)),
+    BINARY("floordiv", kernel::floordiv(x, y)),
+    BINARY("mod", kernel::mod(x, y)),
     BINARY("select", kernel::select(kernel::not_(x < y), x, -y)),
+    BINARY("both", kernel::select(kernel::and_(x < y, kernel::or_(x < 0.0f, y < 0.0f)), x, y)),
 };
 
-#define INTEGER(name, expression)                                                                                                    \
-  IntFunction {                                                                                                                      \
-    name,                                                                                                                            \
-        [](const int32_t* p, const int32_t* q, int32_t* z, size_t n) {                                                               \
-          for (size_t i = 0; i < n; i += kLanes) {                                                                                   \
-            kernel::storei(z + i, [](kernel::vi x, [[maybe_unused]] kernel::vi y) { return expression; }(kernel::loadi<vf>(p + i),   \
-                                                                                                         kernel::loadi<vf>(q + i))); \
-          }                                                                                                                          \
-        },                                                                                                                           \
-        [](const int32_t* p, const int32_t* q, int32_t* z, size_t n) {                                                               \
-          for (size_t i = 0; i < n; ++i) z[i] = [](int32_t x, [[maybe_unused]] int32_t y) { return expression; }(p[i], q[i]);        \
-        }                                                                                                                            \
-  }
+#define INTEGER(name, expression) \
+  IntFunction { name, [](int lanes, const int32_t* p, const int32_t* q, int32_t* z, size_t n) { map([](auto x, [[maybe_unused]] auto y) { return expression; }, lanes, p, q, z, n); } }
 const IntFunction int_functions[] = {
     INTEGER("floordiv", kernel::floordiv(x, y)),
     INTEGER("mod", kernel::mod(x, y)),
@@ -94,21 +101,38 @@ const IntFunction int_functions[] = {
     INTEGER("select", kernel::select(kernel::not_(x < y), x, y)),
 };
 
-Reductions reductions(const float* x, float bound) {
-  const vf v = kernel::load<vf>(x);
-  return {kernel::hsum(v), kernel::hprod(v), kernel::hmax(v), kernel::hmin(v), kernel::any_true(v > bound)};
+Reductions reductions(int lanes, const float* x) {
+  Reductions out;
+  with_lanes(lanes, [&]<class V>() {
+    const V v = kernel::load<V>(x);
+    out = {kernel::hsum(v), kernel::hprod(v), kernel::hmax(v), kernel::hmin(v)};
+  });
+  return out;
+}
+
+/// Of 45 numbers: vectors, parts of them and a scalar.
+Reductions reductions_of_45(const float* x) {
+  kernel::SumOf sum;
+  kernel::ProdOf product;
+  kernel::MaxOf largest;
+  kernel::MinOf smallest;
+  kernel::for_lanes<45>([&]<class V>(int i) {
+    const V v = kernel::load<V>(x + i);
+    sum.add(v), product.add(v), largest.add(v), smallest.add(v);
+  });
+  return {sum.total(), product.total(), largest.total(), smallest.total()};
 }
 
 void for_lanes(int n, int32_t* began) {
   kernel::for_lanes(n, [&]<class V>(int i) { began[i] = sizeof(V) / sizeof(float); });
 }
 
-void for_37_lanes(int32_t* began) {
-  kernel::for_lanes<37>([&]<class V>(int i) { began[i] = sizeof(V) / sizeof(float); });
+void for_45_lanes(int32_t* began) {
+  kernel::for_lanes<45>([&]<class V>(int i) { began[i] = sizeof(V) / sizeof(float); });
 }
 
-void gather(const float* base, const int32_t* index, float* out) {
-  kernel::store(out, kernel::gather<vf>(base, kernel::loadi<vf>(index) + kernel::ramp<vf>(1) - kernel::splati<vf>(1)));
+void gather(int lanes, const float* base, const int32_t* index, float* out) {
+  with_lanes(lanes, [&]<class V>() { kernel::store(out, kernel::gather<V>(base, kernel::loadi<V>(index) + kernel::ramp<V>(1) - kernel::splati<V>(1))); });
 }
 
 void product_40_24(int m, bool add, const float* a, long a_row, const float* b, float* c, long c_row) {
@@ -235,11 +259,20 @@ constexpr Products kBf16Products = {
     add_products_70<true, A>,
 };
 
-void round_all(const float* x, long n, uint16_t* out) {
+void round_all(int lanes, const float* x, long n, uint16_t* out) {
   kernel::bf16* const to = reinterpret_cast<kernel::bf16*>(out);
   long i = 0;
-  for (; i + kLanes <= n; i += kLanes) kernel::store(to + i, kernel::load<vf>(x + i));
+  with_lanes(lanes, [&]<class V>() {
+    for (; i + kernel::kLanesOf<V> <= n; i += kernel::kLanesOf<V>) kernel::store(to + i, kernel::load<V>(x + i));
+  });
   for (; i < n; ++i) kernel::store(to + i, x[i]);
+}
+
+void widen_all(int lanes, const uint16_t* x, long n, float* out) {
+  const kernel::bf16* const from = reinterpret_cast<const kernel::bf16*>(x);
+  with_lanes(lanes, [&]<class V>() {
+    for (long i = 0; i + kernel::kLanesOf<V> <= n; i += kernel::kLanesOf<V>) kernel::store(out + i, kernel::load<V>(from + i));
+  });
 }
 
 }  // namespace
@@ -257,13 +290,15 @@ extern const Target TARGET = {
     int_functions,
     sizeof(int_functions) / sizeof(int_functions[0]),
     reductions,
+    reductions_of_45,
     for_lanes,
-    for_37_lanes,
+    for_45_lanes,
     gather,
     fp32,
     kBf16Products<float>,
     kBf16Products<kernel::bf16>,
     round_all,
+    widen_all,
     product_40_24,
     product_of_streams_700_90,
     pack_700_90,

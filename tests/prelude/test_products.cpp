@@ -123,7 +123,7 @@ struct Problem {
   std::vector<float> run_with(const Target& target, const Multiply& multiply) const {
     std::vector<float> out = c;
     std::vector<uint16_t> halves(a.size());
-    target.round(a.data(), static_cast<long>(a.size()), halves.data());
+    target.round(target.lanes, a.data(), static_cast<long>(a.size()), halves.data());
     const Guarded floats(a), panels(packed(target));
     const Guarded stored(halves);
     multiply(operands == Operands::Stored ? static_cast<const void*>(stored.data()) : floats.data(), panels.data(), out.data());
@@ -187,7 +187,7 @@ void check_packing(const Target& target, Operands operands, int K, int N, Random
   auto source = [&](const std::vector<float>& src) -> const void* {
     if (operands != Operands::Stored) return src.data();
     halves.resize(src.size());
-    target.round(src.data(), static_cast<long>(src.size()), halves.data());
+    target.round(target.lanes, src.data(), static_cast<long>(src.size()), halves.data());
     return halves.data();
   };
   auto packs = [&](const std::vector<float>& src, long stride_k, long stride_n) {
@@ -348,6 +348,29 @@ TEST_CASE("a product has the same bits for one stream and several, whoever share
   });
 }
 
+TEST_CASE("bf16: vectors, parts of them and scalars round alike, and write nothing behind what they keep") {
+  Random random;
+  std::vector<float> x = random_floats(64, random);
+  const float special[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, 1.00390625f, 1.01171875f, 3.3895314e38f, 1e30f, 1e-38f, 1e-41f};
+  std::copy(std::begin(special), std::end(special), x.begin());
+  for_targets([&](const Target& target) {
+    std::vector<uint16_t> alone(x.size());
+    target.round(1, x.data(), static_cast<long>(x.size()), alone.data());
+    for (int width = target.lanes; width >= 4; width /= 2) {
+      INFO(target.name << ", " << width << " lanes");
+      std::vector<uint16_t> halves(x.size());
+      target.round(width, x.data(), static_cast<long>(x.size()), halves.data());
+      CHECK(halves == alone);
+      const Guarded<uint16_t> last{std::vector<uint16_t>(static_cast<size_t>(width))};
+      target.round(width, x.data(), width, last.data());
+      CHECK(std::equal(last.data(), last.data() + width, alone.begin()));
+      std::vector<float> wide(width);
+      target.widen(width, last.data(), width, wide.data());
+      for (int i = 0; i < width; ++i) CHECK((std::isnan(x[i]) ? std::isnan(wide[i]) : wide[i] == x[i] || std::abs(wide[i] - x[i]) <= std::abs(x[i]) / 256 + 1e-37f));
+    }
+  });
+}
+
 TEST_CASE("bf16: halves go to even, and what is no number stays none") {
   // 1 x 1 products by 1 give the rounded number back
   const float values[] = {1.0f, 1.00390625f, 1.01171875f, -1.00390625f, 3.3895314e38f, 1e-20f, 0.0f, INFINITY, -INFINITY};
@@ -400,7 +423,7 @@ TEST_CASE("several products that are added in one pass") {
         for (const Problem& p : terms) {
           panels.push_back(p.packed(target));
           halves.emplace_back(p.a.size());
-          target.round(p.a.data(), static_cast<long>(p.a.size()), halves.back().data());
+          target.round(target.lanes, p.a.data(), static_cast<long>(p.a.size()), halves.back().data());
         }
         for (int i = 0; i < 3; ++i) {
           a[i] = operands == Operands::Stored ? static_cast<const void*>(halves[static_cast<size_t>(i)].data()) : terms[i].a.data();
