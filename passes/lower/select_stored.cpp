@@ -85,6 +85,16 @@ bool FunctionLowering::cheap_again(NodeId id, int operations) const {
   return from_layer_before == 0 || wide == 1;  // else what it is added to would be kept instead
 }
 
+/// Whether the value is one of several that lie in memory anyway, or an element of one at another place.
+bool FunctionLowering::lies_in_memory(NodeId id) const {
+  const NodeId base = strip_views(id);
+  const Node& n = g_[base];
+  if (n.op == Op::Select) return lies_in_memory(n.inputs[1]) && lies_in_memory(n.inputs[2]);
+  if (n.op == Op::Gather) return lies_in_memory(n.inputs[0]);
+  const bool earlier = n.op == Op::Carry && n.inputs.size() == 1 && n.from[0].kind == AxisKind::Position && stored_[n.inputs[0]];
+  return n.op == Op::Param || n.op == Op::Constant || stored_[base] || earlier;
+}
+
 /// Whether a product takes operands rounded to bf16.
 bool FunctionLowering::rounds(NodeId product) const {
   if (!b_.options.bf16 || rate_ != Rate::Sequence || b_.position_cycle[product] >= 0 || b_.float32.count(product)) return false;
@@ -199,17 +209,22 @@ void FunctionLowering::select_stored() {
         break;
     }
     if (is_product(id)) {
-      for (NodeId operand : g_[n.inputs[0]].inputs) store_operand(operand, rounds(id));
+      const bool reads_few = b_.options.fuse && few_terms(g_, n.inputs[0], b_.options.terms_at_once);
+      for (NodeId operand : g_[n.inputs[0]].inputs) {
+        if (!reads_few || !lies_in_memory(operand)) store_operand(operand, rounds(id));
+      }
     }
     if (const NodeId terms = chosen_terms(id); terms != kNoNode) {
-      for (NodeId operand : g_[terms].inputs) store_operand(operand, false);
+      for (NodeId operand : g_[terms].inputs) {
+        if (!b_.options.fuse || !lies_in_memory(operand)) store_operand(operand, false);
+      }
     }
     if (is_elementwise(n.op) && !trivial(id) && n.op != Op::Stop) {
       if (!b_.options.fuse) {
         if (!is_summed_as_product(id) && !is_chosen_term(id)) stored_[id] = true;
       } else {
         const Readers readers = readers_of(id);
-        if ((readers.nodes.size() > 1 && !cheap_again(id, 2)) || (readers.again && costly[id])) stored_[id] = true;
+        if ((readers.nodes.size() > 1 && !cheap_again(id, 2) && !lies_in_memory(id)) || (readers.again && costly[id])) stored_[id] = true;
       }
     }
   }
