@@ -67,6 +67,7 @@ class FunctionLowering {
   bool is_chosen_term(ir::NodeId id) const;
   bool cheap_again(ir::NodeId id, int operations) const;
   bool lies_in_memory(ir::NodeId id) const;
+  ir::NodeId without_factor(ir::NodeId id) const;
   void store_operand(ir::NodeId id, bool rounded);
   /// Who reads a value, looking through views.
   struct Readers {

@@ -85,6 +85,17 @@ bool FunctionLowering::cheap_again(NodeId id, int operations) const {
   return from_layer_before == 0 || wide == 1;  // else what it is added to would be kept instead
 }
 
+/// What a constant times it is: a decayed state is read as what it decays from.
+NodeId FunctionLowering::without_factor(NodeId id) const {
+  const Node& n = g_[id];
+  const bool decays = n.op == Op::Mul && n.dtype == DType::Real && own(id) && b_.options.fuse;
+  for (size_t i = 0; decays && i < 2; ++i) {
+    const NodeId other = n.inputs[1 - i];
+    if (g_[n.inputs[i]].op == Op::Constant && own(other) && !trivial(other)) return other;
+  }
+  return id;
+}
+
 /// Whether the value is one of several that lie in memory anyway, or an element of one at another place.
 bool FunctionLowering::lies_in_memory(NodeId id) const {
   const NodeId base = strip_views(id);
@@ -195,13 +206,17 @@ void FunctionLowering::select_stored() {
         stored_[id] = true;
         if (own(n.inputs[0])) stored_[n.inputs[0]] = true;
         break;
-      case Op::Carry:
-        if (own(n.inputs[0]) && g_[n.inputs[0]].op != Op::Input) stored_[n.inputs[0]] = true;
+      case Op::Carry: {
+        const NodeId carried = without_factor(n.inputs[0]);
+        if (own(carried) && g_[carried].op != Op::Input) stored_[carried] = true;
         if (n.inputs.size() > 1 && own(n.inputs[1]) && !trivial(n.inputs[1])) stored_[n.inputs[1]] = true;
         break;
-      case Op::Gather:
-        if (own(n.inputs[0]) && !trivial(n.inputs[0])) stored_[n.inputs[0]] = true;
+      }
+      case Op::Gather: {
+        const NodeId read = without_factor(n.inputs[0]);
+        if (own(read) && !trivial(read)) stored_[read] = true;
         break;
+      }
       case Op::Reshape:
         if (n.from.size() > 1 && own(n.inputs[0])) stored_[n.inputs[0]] = true;
         break;
