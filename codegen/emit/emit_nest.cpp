@@ -475,18 +475,26 @@ class NestEmitter {
     }
   }
 
-  void write(int depth, const Store& s, const std::string& value, bool lanes) {
+  /// Where what is added is 0 for all of the nest unless a condition holds: "if (condition) ".
+  std::string when_added(const Store& s) {
+    const Expr& x = p_.exprs[s.value];
+    const bool chosen = s.accumulate && s.how == Store::How::Sum && x.kind == Expr::Kind::Apply && x.op == Op::Select && level(x.args[0]) == 0 && !in_lane(x.args[0]);
+    if (!chosen || p_.exprs[x.args[2]].kind != Expr::Kind::Constant || p_.exprs[x.args[2]].value != 0) return "";
+    return fmt::format("if ({}) ", text(x.args[0]));
+  }
+
+  void write(int depth, const Store& s, const std::string& value, bool lanes, const std::string& when = "") {
     const Buffer& b = p_.buffers[s.place.buffer];
     if (b.rows == Rows::Register) return;
     std::string at = fmt::format("{} + {}", names_.buffer(s.place.buffer), names_.offset(s.place, nullptr, indices(s.place)));
     std::string element = fmt::format("{}[{}]", names_.buffer(s.place.buffer), names_.offset(s.place, nullptr, indices(s.place)));
     if (!lanes && b.bf16) {
-      line(depth, fmt::format("kernel::store({}, float({}));", at, value));
+      line(depth, fmt::format("{}kernel::store({}, float({}));", when, at, value));
     } else if (!lanes) {
-      line(depth, s.accumulate ? fmt::format("{} = {};", element, combine(s.how, element, value)) : fmt::format("{} = {};", element, value));
+      line(depth, fmt::format("{}{} = {};", when, element, s.accumulate ? combine(s.how, element, value) : value));
     } else {
       std::string v = s.accumulate ? combine(s.how, fmt::format("kernel::load<V>({})", at), value) : value;
-      line(depth, fmt::format("kernel::store({}, {});", at, v));
+      line(depth, fmt::format("{}kernel::store({}, {});", when, at, v));
     }
   }
 
@@ -526,7 +534,7 @@ class NestEmitter {
         const Store& s = nest_.stores[i];
         const int d = reduce_depth(s);
         std::string value = widened_store(s.value);
-        if (d == all) write(depth, s, value, lane_ && !scalar_);
+        if (d == all) write(depth, s, value, lane_ && !scalar_, when_added(s));
         else if (lane_ && d <= nest_.lane && !scalar_) line(depth, fmt::format("sum{}.add({});", i, value));
         else line(depth, fmt::format("sum{} = {};", i, combine(s.how, fmt::format("sum{}", i), value)));
       }
