@@ -180,12 +180,16 @@ bool FunctionLowering::always_inside(NodeId index, const Axis& axis) const {
 }
 
 /// Whether elements along the axes, in this order, are at equal distances in the value's buffer.
-bool FunctionLowering::lie_together(NodeId id, const Axes& axes) const {
+bool FunctionLowering::lie_together(NodeId id, const Axes& axes) {
   if (axes.size() < 2) return true;
   const Axes& own = g_[id].axes;
-  for (size_t i = 0; i < axes.size(); ++i) {
-    if (axes[i].kind != AxisKind::Feature) return false;  // rows may be padded
-    if (i > 0 && index_of(own, axes[i]) != index_of(own, axes[i - 1]) + 1) return false;
+  const bool features = std::all_of(axes.begin(), axes.end(), [](const Axis& a) { return a.kind == AxisKind::Feature; });
+  if (!features && (row_range || !stored_[id])) return false;
+  const Buffer* const buffer = features ? nullptr : &b_.program.buffers[buffer_of(id)];  // rows may be padded
+  const auto stride = [&](const Axis& a) { return buffer->strides[static_cast<size_t>(index_of(buffer->axes, a))]; };
+  for (size_t i = 1; i < axes.size(); ++i) {
+    if (index_of(own, axes[i]) != index_of(own, axes[i - 1]) + 1) return false;
+    if (buffer && stride(axes[i - 1]) != stride(axes[i]) * axes[i].size) return false;
   }
   return true;
 }

@@ -89,7 +89,7 @@ class FunctionLowering {
   ir::ExprId pull(ir::NodeId id, const Env& env);
   ir::ExprId pull_operand(ir::NodeId id, bool rounded = false);
   ir::ExprId compute(ir::NodeId id, const Env& env);
-  bool lie_together(ir::NodeId id, const ir::Axes& axes) const;
+  bool lie_together(ir::NodeId id, const ir::Axes& axes);
   ir::ExprId load_value(ir::NodeId id, const Env& env);
   ir::ExprId load_shared(ir::NodeId id, const Env& env);
   ir::ExprId load_from(ir::BufferId buffer, ir::NodeId id, const Env& env);
