@@ -11,17 +11,27 @@ size_t code_points(std::string_view text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
-/// The line that `loc` begins on and carets under the part of the range that lies on it.
+constexpr size_t kMostShown = 160;  // bytes of a line
+
+/// The line that `loc` begins on (what is near, if it is long) and carets under the part of the range that lies there.
 std::string excerpt(const SourceLoc& loc) {
   std::string_view text = loc.source->text;
   size_t at = std::min<size_t>(loc.offset, text.size());
   size_t newline = at == 0 ? std::string_view::npos : text.rfind('\n', at - 1);
   size_t begin = newline == std::string_view::npos ? 0 : newline + 1;
   size_t end = std::min(text.find('\n', at), text.size());
-  std::string line(text.substr(begin, end - begin));
-  while (!line.empty() && line.back() == '\r') line.pop_back();
-  line = printable(std::move(line));
-  std::string margin;
+  while (end > at && text[end - 1] == '\r') --end;
+  std::string before, behind, margin;
+  if (end - begin > kMostShown) {
+    const auto inside_character = [&](size_t i) { return i < text.size() && (text[i] & 0xC0) == 0x80; };
+    const size_t first = at - begin > kMostShown / 2 ? at - kMostShown / 2 : begin, last = std::min(end, first + kMostShown);
+    if (first > begin) before = margin = "    ", before.replace(0, 3, "...");
+    if (last < end) behind = " ...";
+    begin = first, end = last;
+    while (begin < at && inside_character(begin)) ++begin;
+    while (inside_character(end)) --end;
+  }
+  const std::string line = before + printable(std::string(text.substr(begin, end - begin))) + behind;
   // Tabs stay tabs, so that the carets stand under their characters at any tab width.
   for (char c : text.substr(begin, at - begin)) {
     if ((c & 0xC0) != 0x80) margin += c == '\t' ? '\t' : ' ';

@@ -56,6 +56,7 @@ void check_usage(const TrainCommand& command) {
   for (const std::string& file : {command.init, command.warm_start, command.replay, command.sources.valid, command.sources.tokenizer}) {
     if (!file.empty() && !rt::exists(file)) throw rt::FileError(fmt::format("{}: there is no such file", file));
   }
+  if (!command.replay.empty()) rt::recorded_rates(command.replay);
   if (command.out.empty()) throw UsageError("--out: expected the folder of the run, which is made if it is not there; found nothing");
   if (rt::exists(command.out) && !rt::is_folder(command.out)) {
     throw rt::FileError(fmt::format("{}: --out expects a folder, which is made if it is not there; this is a file", command.out));

@@ -1,5 +1,9 @@
+#include "ir/diagnostics.h"
 #include "tests/catch.h"
 #include "tests/frontend/model_text.h"
+
+#include <memory>
+#include <sstream>
 
 using cpuflow::test::complaints;
 using cpuflow::test::ModelText;
@@ -440,4 +444,24 @@ TEST_CASE("errors show the line and carets") {
     CHECK(std::string(e.what()).find("small.toml:18:9: error: sizes clash: [4] and [3]\n    z = x * (g + odd)\n            ^^^^^^^^^\n") ==
           0);
   }
+}
+
+TEST_CASE("of a long line the part around the carets is shown") {
+  const std::string text = "é" + std::string(299, 'a') + "wrong" + std::string(300, 'b') + "\nnext";
+  const auto source = std::make_shared<const cpuflow::ir::SourceText>(cpuflow::ir::SourceText{"long.toml", text});
+  const auto shown = [&](uint32_t offset, uint32_t length) {
+    cpuflow::ir::Diagnostics diagnostics;
+    diagnostics.error({source, offset, length}, "what");
+    std::istringstream lines(diagnostics.format());
+    std::string heading, line, carets;
+    std::getline(lines, heading), std::getline(lines, line), std::getline(lines, carets);
+    const size_t first = carets.find('^'), last = carets.rfind('^');
+    CHECK(line.size() < 180);
+    return std::pair{line, line.substr(first, last + 1 - first)};
+  };
+  CHECK(shown(301, 5).second == "wrong");
+  CHECK(shown(301, 5).first.find("    ... aaa") == 0);
+  CHECK(shown(301, 5).first.find("bbb ...") != std::string::npos);
+  CHECK(shown(0, 1).first.find("    éaaa") == 0);
+  CHECK(shown(601, 20).second == "bbbbb");  // as far as the line goes
 }
