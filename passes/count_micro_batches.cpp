@@ -1,5 +1,6 @@
 #include "passes/count_micro_batches.h"
 
+#include "passes/op_inputs.h"
 #include "passes/rewrite.h"
 
 #include <algorithm>
@@ -44,46 +45,15 @@ class Counting {
   }
 
  private:
-  /// The operations are those that `lower_to_loops` takes as linear.
   NodeId find(NodeId id) {
-    const Node n = g_[id];
+    Node n = g_[id];
     if (n.op == Op::Constant && n.value == 0) return id;
     if (!takes_sequences(g_, id)) return g_.binary(Op::Mul, id, one_);
     if (std::ranges::any_of(n.from, over_batch) || std::ranges::any_of(n.axes, over_batch)) return id;  // of each sequence, or their sum
-    switch (n.op) {
-      case Op::Add:
-      case Op::Sub:
-      case Op::Concat:
-      case Op::Neg:
-      case Op::Sum:
-      case Op::Cumsum:
-      case Op::Rename:
-      case Op::Slice:
-      case Op::Reshape:
-        return with_counted(n, id, [](size_t) { return true; });
-      case Op::Mul: {
-        const bool first = takes_sequences(g_, n.inputs[0]), second = takes_sequences(g_, n.inputs[1]);
-        if (first && second) return id;
-        return with_counted(n, id, [&](size_t i) { return i == (first ? 0u : 1u); });
-      }
-      case Op::Div:
-      case Op::Gather:
-      case Op::Scatter:
-        if (takes_sequences(g_, n.inputs[1])) return id;
-        return with_counted(n, id, [](size_t i) { return i == 0; });
-      case Op::Select:
-        if (takes_sequences(g_, n.inputs[0])) return id;
-        return with_counted(n, id, [](size_t i) { return i > 0; });
-      default:
-        return id;
-    }
-  }
-
-  template <class Which>
-  NodeId with_counted(Node n, NodeId id, Which which) {
+    const std::optional<std::vector<size_t>> inputs = linear_inputs(n, [&](NodeId i) { return takes_sequences(g_, i); });
+    if (!inputs) return id;
     bool changed = false;
-    for (size_t i = 0; i < n.inputs.size(); ++i) {
-      if (!which(i)) continue;
+    for (size_t i : *inputs) {
       const NodeId input = counted(n.inputs[i]);
       changed = changed || input != n.inputs[i];
       n.inputs[i] = input;

@@ -3,6 +3,7 @@
 #include "codegen/abi/cache_lines.h"
 #include "ir/diagnostics.h"
 #include "passes/lower/function_lowering.h"
+#include "passes/op_inputs.h"
 #include "passes/rewrite.h"
 
 #include <fmt/format.h>
@@ -69,7 +70,7 @@ class Program {
 
   void collect(NodeId id, Place place) {
     const Node& n = g_[id];
-    if (n.op == Op::Constant && n.value == 0) return;
+    if (is_zero(id)) return;
     if (b_.rate[id] == Rate::Final && n.op == Op::Add && g_[n.inputs[0]].axes == n.axes && g_[n.inputs[1]].axes == n.axes) {
       collect(n.inputs[0], place);
       collect(n.inputs[1], place);
@@ -210,36 +211,13 @@ class Program {
       carries_.push_back(id);
       return 1;
     }
-    int lowest = 2, highest = 0;
-    for (NodeId i : n.inputs) {
-      const int d = degree(i);
-      lowest = std::min(lowest, d);
-      highest = std::max(highest, d);
-    }
-    switch (n.op) {
-      case Op::Mul:
-        return std::min(2, degree(n.inputs[0]) + degree(n.inputs[1]));
-      case Op::Div:
-        return degree(n.inputs[1]) == 0 ? highest : 2;
-      case Op::Add:
-      case Op::Sub:
-        return lowest == highest ? highest : 2;
-      case Op::Select: {
-        auto fits = [&](NodeId i) { return degree(i) == 1 || (g_[i].op == Op::Constant && g_[i].value == 0); };
-        return degree(n.inputs[0]) == 0 && fits(n.inputs[1]) && fits(n.inputs[2]) ? 1 : 2;
-      }
-      case Op::Neg:
-      case Op::Sum:
-      case Op::Cumsum:
-      case Op::Concat:
-        return lowest == highest ? highest : 2;
-      case Op::Gather:
-      case Op::Scatter:
-        return highest;
-      default:
-        return b_.is_view(id) ? highest : 2;
-    }
+    const auto varies = [&](NodeId i) { return degree(i) > 0; };
+    if (std::none_of(n.inputs.begin(), n.inputs.end(), varies)) return 0;
+    const std::optional<std::vector<size_t>> inputs = linear_inputs(n, varies);
+    return inputs && std::all_of(inputs->begin(), inputs->end(), [&](size_t i) { return degree(n.inputs[i]) == 1 || is_zero(n.inputs[i]); }) ? 1 : 2;
   }
+
+  bool is_zero(NodeId id) const { return g_[id].op == Op::Constant && g_[id].value == 0; }
 
   void check_linear() {
     for (const Summand& s : summands_) check_linear(s.node, s.node);
@@ -249,8 +227,7 @@ class Program {
   }
 
   void check_linear(NodeId id, NodeId at) {
-    const bool zero = g_[id].op == Op::Constant && g_[id].value == 0;
-    if (b_.rate[at] != Rate::Final || degree(id) == 1 || zero) return;
+    if (b_.rate[at] != Rate::Final || degree(id) == 1 || is_zero(id)) return;
     throw ModelError(fmt::format("{}: error: a parameter's gradient is not linear in sums over the sequences of a micro-batch; such losses are not supported",
                                  g_[at].loc.str()));
   }

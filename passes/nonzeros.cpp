@@ -1,5 +1,7 @@
 #include "passes/nonzeros.h"
 
+#include "passes/op_inputs.h"
+
 #include <algorithm>
 #include <map>
 
@@ -27,20 +29,15 @@ class Count {
     switch (n.op) {
       case Op::TopkMask:
         return n.from[0] == axis_ ? n.ints[0] : axis_.size;
-      case Op::Mul:
-      case Op::And:
-        return std::min(most(n.inputs[0]), most(n.inputs[1]));
       case Op::Select:
         return g_[n.inputs[2]].op == Op::Constant && g_[n.inputs[2]].value == 0 ? std::min(most(n.inputs[0]), most(n.inputs[1])) : axis_.size;
-      case Op::Neg:
-      case Op::ToReal:
-      case Op::Stop:
-      case Op::Saved:
-      case Op::Div:
       case Op::Reshape:
         return most(n.inputs[0]);
-      default:
-        return axis_.size;
+      default: {
+        int64_t least = axis_.size;
+        for (size_t i : absorbing_inputs(n)) least = std::min(least, most(n.inputs[i]));
+        return least;
+      }
     }
   }
 

@@ -1,6 +1,7 @@
 #include "passes/restrict_to_chosen.h"
 
 #include "passes/nonzeros.h"
+#include "passes/op_inputs.h"
 #include "passes/rewrite.h"
 #include "passes/sum_terms.h"
 
@@ -47,21 +48,14 @@ class Restriction {
     switch (n.op) {
       case Op::TopkMask:
         return id;
-      case Op::Neg:
-      case Op::ToReal:
-      case Op::Stop:
-      case Op::Saved:
-      case Op::Div:
-        return chosen_in(n.inputs[0]);
-      case Op::Mul: {
-        const NodeId left = chosen_in(n.inputs[0]);
-        return left != kNoNode ? left : chosen_in(n.inputs[1]);
-      }
       case Op::Rename:
         return renamed(chosen_in(n.inputs[0]), n.from, n.to);
       case Op::Reshape:
         return reshaped(chosen_in(n.inputs[0]), n.from, n.to);
       default:
+        for (size_t i : absorbing_inputs(n)) {
+          if (const NodeId chosen = chosen_in(n.inputs[i]); chosen != kNoNode) return chosen;
+        }
         return kNoNode;
     }
   }

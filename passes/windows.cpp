@@ -2,6 +2,7 @@
 
 #include "ir/affine.h"
 #include "ir/op.h"
+#include "passes/op_inputs.h"
 #include "passes/restrict_rows.h"
 
 #include <algorithm>
@@ -75,21 +76,12 @@ class Support {
         }
         return out;
       }
-      case Op::Saved:
-        return otherwise == 0 ? of(n.inputs[0], s, 0) : Limits{};
-      case Op::Mul:
-      case Op::Div:
-      case Op::Neg: {
+      default: {
         Limits out;
         if (otherwise != 0) return out;
-        for (NodeId i : n.inputs) {
-          intersect(out, of(i, s, 0));
-          if (n.op == Op::Div) break;
-        }
+        for (size_t i : absorbing_inputs(n)) intersect(out, of(n.inputs[i], s, 0));
         return out;
       }
-      default:
-        return {};
     }
   }
 

@@ -31,6 +31,7 @@ constexpr int kLanes = 4;
 
 using int32_t = __INT32_TYPE__;
 using uint32_t = __UINT32_TYPE__;
+/// kCount numbers of type T in one vector.
 template <class T, int kCount>
 struct Several {
   typedef T type __attribute__((vector_size(sizeof(T) * kCount)));
