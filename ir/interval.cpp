@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace cpuflow::ir {
 
@@ -13,7 +14,8 @@ double product(double a, double b) { return a == 0 || b == 0 ? 0 : a * b; }
 }  // namespace
 
 Interval between(double low, double high, bool positive) {
-  return {std::isnan(low) ? -INFINITY : low, std::isnan(high) ? INFINITY : high, false, positive && low == 0};
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  return {std::isnan(low) ? -INFINITY : std::min(low, kLargest), std::isnan(high) ? INFINITY : std::max(high, -kLargest), false, positive && low == 0};
 }
 
 Interval any_number() { return between(-INFINITY, INFINITY); }

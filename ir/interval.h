@@ -13,7 +13,7 @@ struct Interval {
 
 // Interval arithmetic in real numbers.  Reference: Moore, "Interval Analysis", 1966.
 
-/// A bound that is no number (infinity less infinity) is infinite.
+/// A bound that is no number (infinity less infinity) is infinite; one that is infinite on the wrong side was rounded to that, and is the largest number.
 Interval between(double low, double high, bool positive = false);
 Interval any_number();
 /// Numbers of either.

@@ -196,8 +196,8 @@ inline void clear(float* x, int n, long stride) {
   for (int i = 0; i < n; ++i) x[i * stride] = 0.0f;
 }
 
-/// The k-th largest of the largest numbers of `count` shares of x, which is whole vectors: k of its elements, and few more, are not below it.
-/// `count`: at most 64, a multiple of the lanes.
+/// A number that at least k of the n elements of x reach, and few more: of `count` shares of x (each lane of a part of its vectors is one) the k-th largest of their
+/// largest elements.  n: whole vectors; `count`: at most 64, a multiple of the lanes.
 inline float reached_by_few(const float* x, int n, int k, int count) {
   float largest[64];
   const int groups = count / kLanes, length = n / kLanes / groups * kLanes;
@@ -231,7 +231,7 @@ inline void rank(const float* x, int count, int32_t* before) {
   }
 }
 
-/// topk_mask of a row of numbers of which few are nearly as large as the k largest; false: it is none, and nothing is done.
+/// topk_mask of a row of which few elements are nearly as large as the k largest: those are ranked.  false: it is too short, or many are, and nothing is done.
 inline bool topk_mask_of_row(const float* x, int n, int k, float* mask, long mask_stride) {
   constexpr int kMost = 128, kWord = 64;
   const int shares = k <= 16 ? 32 : 64, whole = n / kLanes * kLanes;

@@ -105,7 +105,7 @@ Value Evaluator::operation(const Expr& e, Frame& f) {
 void Evaluator::check_range(const Expr& e, NodeId integer) {
   const ir::Interval range = nodes_.statics.interval(integer);
   const double most = std::max(-range.low, range.high);
-  if (most <= kLargestInteger || most > 1e100) return;  // unbounded: of a recurrence
+  if (most <= kLargestInteger || most > 1e100 || !nodes_.statics.is_whole(integer)) return;  // unbounded: of a recurrence
   throw Fault{e.at, "this integer may reach " + std::to_string(static_cast<int64_t>(std::min(most, 9e18))) + ", and integers are exact to 16777216: % on its parts keeps it small"};
 }
 

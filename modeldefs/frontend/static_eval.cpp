@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <set>
 
 namespace cpuflow::frontend {
 
@@ -333,15 +334,70 @@ bool StaticEval::exclude_each_other(const std::vector<NodeId>& conditions) const
   return bounds.impossible();
 }
 
+namespace {
+
+/// Whether float32 may give another number than the operation means.
+bool rounds(const Node& node) {
+  if (node.dtype != ir::DType::Real) return false;
+  switch (node.op) {
+    case Op::Constant:
+    case Op::Literal:
+    case Op::Param:
+    case Op::Random:
+    case Op::ToReal:
+    case Op::Neg:
+    case Op::Abs:
+    case Op::Relu:
+    case Op::Max2:
+    case Op::Min2:
+    case Op::Max:
+    case Op::Min:
+    case Op::Select:
+    case Op::Stop:
+    case Op::Saved:
+    case Op::Rename:
+    case Op::Slice:
+    case Op::Reshape:
+    case Op::Concat:
+    case Op::Gather:
+    case Op::Carry:
+      return false;
+    default:
+      return true;
+  }
+}
+
+constexpr double kRounding = 0x1p-20;  // of a few operations, relative to the result
+
+}  // namespace
+
 Interval StaticEval::interval(NodeId id) {
   for (NodeId n = static_cast<NodeId>(intervals_.size()); n <= id; ++n) {
     const Node& node = graph_[n];
     std::vector<Interval> in;
     for (const NodeId input : node.inputs) in.push_back(input < n ? intervals_[input] : ir::any_number());  // a recurrence reads what follows
     intervals_.push_back(ir::op_def(node.op).bounds(node, in.data()));
-    if (node.op == Op::Input) intervals_.back().high = static_cast<double>(vocabulary - 1);
+    Interval& bounds = intervals_.back();
+    if (node.op == Op::Input) bounds.high = static_cast<double>(vocabulary - 1);
+    if (rounds(node)) bounds = ir::between(bounds.low - std::abs(bounds.low) * kRounding, bounds.high + std::abs(bounds.high) * kRounding);
   }
   return intervals_[id];
+}
+
+bool StaticEval::is_whole(NodeId id) const {
+  std::vector<NodeId> open{id};
+  std::set<NodeId> seen;
+  while (!open.empty()) {
+    const NodeId n = open.back();
+    const Node& node = graph_[n];
+    open.pop_back();
+    if (node.dtype == ir::DType::Bool || node.op == Op::Argmax || !seen.insert(n).second) continue;
+    if (node.dtype == ir::DType::Real) return false;
+    for (const NodeId input : node.inputs) {
+      if (input != ir::kNoNode) open.push_back(input);
+    }
+  }
+  return true;
 }
 
 }  // namespace cpuflow::frontend

@@ -38,8 +38,10 @@ class StaticEval {
   bool exclude_each_other(const std::vector<ir::NodeId>& conditions) const;
   /// The value of a node without axes.
   std::optional<double> number(ir::NodeId id);
-  /// Bounds of a value, whatever the parameters are.
+  /// Bounds of a value, whatever the parameters are, as float32 computes it.
   ir::Interval interval(ir::NodeId id);
+  /// Whether an integer is computed from whole numbers alone.  Of what is rounded down the bounds are those of any real numbers, and may be far away.
+  bool is_whole(ir::NodeId id) const;
   /// Forgets the nodes from `size` on.
   void forget(size_t size);
 

@@ -179,19 +179,27 @@ bool FunctionLowering::always_inside(NodeId index, const Axis& axis) const {
          (g_[index].op == Op::Argmax && g_[index].from[0].size <= axis.size);
 }
 
-/// Whether elements along the axes, in this order, are at equal distances in the value's buffer.
+/// Whether elements along the axes, in this order, are at equal distances in the value's buffer, and in that of its rounded copy.
 bool FunctionLowering::lie_together(NodeId id, const Axes& axes) {
   if (axes.size() < 2) return true;
   const Axes& own = g_[id].axes;
-  const bool features = std::all_of(axes.begin(), axes.end(), [](const Axis& a) { return a.kind == AxisKind::Feature; });
-  if (!features && (row_range || !stored_[id])) return false;
-  const Buffer* const buffer = features ? nullptr : &b_.program.buffers[buffer_of(id)];  // rows may be padded
-  const auto stride = [&](const Axis& a) { return buffer->strides[static_cast<size_t>(index_of(buffer->axes, a))]; };
   for (size_t i = 1; i < axes.size(); ++i) {
     if (index_of(own, axes[i]) != index_of(own, axes[i - 1]) + 1) return false;
-    if (buffer && stride(axes[i - 1]) != stride(axes[i]) * axes[i].size) return false;
   }
-  return true;
+  if (std::all_of(axes.begin(), axes.end(), [](const Axis& a) { return a.kind == AxisKind::Feature; })) return true;
+  if (row_range || !stored_[id] || operand_copy_[id]) return false;
+  const auto evenly = [&](NodeId value, bool bf16) {  // rows may be padded
+    Buffer b = b_.program.buffers[buffer_of(value)];
+    b.bf16 = bf16;
+    lay_out(b);
+    const auto stride = [&](const Axis& a) { return b.strides[static_cast<size_t>(index_of(b.axes, a))]; };
+    for (size_t i = 1; i < axes.size(); ++i) {
+      if (stride(axes[i - 1]) != stride(axes[i]) * axes[i].size) return false;
+    }
+    return true;
+  };
+  const NodeId copy = saved_as_[id];
+  return evenly(id, false) && evenly(id, true) && (copy == kNoNode || evenly(copy, true));
 }
 
 ExprId FunctionLowering::compute(NodeId id, const Env& env) {

@@ -66,7 +66,7 @@ class FunctionLowering {
   ir::NodeId chosen_terms(ir::NodeId sum) const;
   bool is_chosen_term(ir::NodeId id) const;
   bool cheap_again(ir::NodeId id, int operations) const;
-  bool lies_in_memory(ir::NodeId id) const;
+  bool lies_in_memory(ir::NodeId id, int choices = 2) const;
   ir::NodeId without_factor(ir::NodeId id) const;
   void store_operand(ir::NodeId id, bool rounded);
   /// Who reads a value, looking through views.

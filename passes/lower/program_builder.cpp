@@ -11,12 +11,8 @@
 namespace cpuflow::passes::lower {
 using namespace ir;
 
-namespace {
-constexpr int64_t kWideRow = 64;  // floats of a row that is padded
-}  // namespace
-
 int64_t padded_row(int64_t floats) {
-  if (floats < kWideRow) return floats;
+  if (floats < 64) return floats;
   int64_t lines = (floats + 15) / 16;
   return (lines | 1) * 16;  // an odd number of cache lines
 }
@@ -25,11 +21,11 @@ void lay_out(Buffer& b) {
   const auto row = std::find_if(b.axes.begin(), b.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Position; }) - b.axes.begin();
   b.strides.resize(b.axes.size());
   int64_t stride = 1;
-  bool wide = false;
+  bool cut = false;  // there are rows of features inside
   for (size_t i = b.axes.size(); i-- > 0;) {
-    if (static_cast<ptrdiff_t>(i) == row && stride > 1 && !wide) stride = b.bf16 ? 2 * padded_row((stride + 1) / 2) : padded_row(stride);
+    if (static_cast<ptrdiff_t>(i) == row && stride > 1 && !cut) stride = b.bf16 ? 2 * padded_row((stride + 1) / 2) : padded_row(stride);
     b.strides[i] = stride;
-    wide = wide || (b.axes[i].kind == AxisKind::Position && stride >= kWideRow);
+    cut = cut || (b.axes[i].kind == AxisKind::Position && stride > 1);
     stride *= b.axes[i].size;
   }
   b.floats = floats_of(b, stride);

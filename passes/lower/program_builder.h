@@ -95,7 +95,8 @@ bool op_is_costly(ir::Op op);
 /// Floats from one row to the next: rows of many floats are padded so that neighbours do not fall into the same cache sets.
 int64_t padded_row(int64_t floats);
 
-/// Sets strides and size: row-major, rows of positions padded.  Rows of rows are not, where these are wide: what is cut into chunks lies as one sequence.
+/// Sets strides and size: row-major, rows of positions padded.  A chunk of positions that each have features is not: [chunk, position in it, feature] lies as one
+/// sequence does, whatever its numbers take, and `lie_together` depends on that.
 void lay_out(ir::Buffer& buffer);
 
 /// Floats that so many elements of the buffer take.

@@ -85,7 +85,7 @@ bool FunctionLowering::cheap_again(NodeId id, int operations) const {
   return from_layer_before == 0 || wide == 1;  // else what it is added to would be kept instead
 }
 
-/// What a constant times it is: a decayed state is read as what it decays from.
+/// x, if the value is a constant times x, else the value itself: a decayed state is read as what it decays from.
 NodeId FunctionLowering::without_factor(NodeId id) const {
   const Node& n = g_[id];
   const bool decays = n.op == Op::Mul && n.dtype == DType::Real && own(id) && b_.options.fuse;
@@ -96,14 +96,19 @@ NodeId FunctionLowering::without_factor(NodeId id) const {
   return id;
 }
 
-/// Whether the value is one of several that lie in memory anyway, or an element of one at another place.
-bool FunctionLowering::lies_in_memory(NodeId id) const {
+/// Whether reading the value is reading a row of what lies in memory anyway: its own, one at another place, or, by a condition on positions, one of two.
+bool FunctionLowering::lies_in_memory(NodeId id, int choices) const {
   const NodeId base = strip_views(id);
   const Node& n = g_[base];
-  if (n.op == Op::Select) return lies_in_memory(n.inputs[1]) && lies_in_memory(n.inputs[2]);
-  if (n.op == Op::Gather) return lies_in_memory(n.inputs[0]);
+  const auto of_rows = [&](NodeId of) {
+    const Axes& axes = g_[of].axes;
+    return std::none_of(axes.begin(), axes.end(), [](const Axis& a) { return a.kind == AxisKind::Feature; });
+  };
+  if (stored_[base]) return true;
+  if (n.op == Op::Select) return choices > 0 && of_rows(n.inputs[0]) && lies_in_memory(n.inputs[1], choices - 1) && lies_in_memory(n.inputs[2], choices - 1);
+  if (n.op == Op::Gather) return of_rows(n.inputs[1]) && lies_in_memory(n.inputs[0], choices);
   const bool earlier = n.op == Op::Carry && n.inputs.size() == 1 && n.from[0].kind == AxisKind::Position && stored_[n.inputs[0]];
-  return n.op == Op::Param || n.op == Op::Constant || stored_[base] || earlier;
+  return n.op == Op::Param || n.op == Op::Constant || earlier;
 }
 
 /// Whether a product takes operands rounded to bf16.
@@ -224,9 +229,9 @@ void FunctionLowering::select_stored() {
         break;
     }
     if (is_product(id)) {
-      const bool reads_few = b_.options.fuse && few_terms(g_, n.inputs[0], b_.options.terms_at_once);
+      const std::optional<FewTerms> few = b_.options.fuse ? few_terms(g_, n.inputs[0], b_.options.terms_at_once) : std::nullopt;
       for (NodeId operand : g_[n.inputs[0]].inputs) {
-        if (!reads_few || !lies_in_memory(operand)) store_operand(operand, rounds(id));
+        if (!few || operand == few->factor || !lies_in_memory(operand)) store_operand(operand, rounds(id));
       }
     }
     if (const NodeId terms = chosen_terms(id); terms != kNoNode) {

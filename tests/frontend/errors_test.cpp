@@ -53,6 +53,14 @@ TEST_CASE("numbers that float32 does not hold") {
   CHECK(block("y[t] = randint(20000000)\nx = x * y").at(0) == "17:16 error integers are exact to 16777216 only, and randint draws below that");
 }
 
+TEST_CASE("of what is rounded down no bound is taken for a number that it reaches") {
+  CHECK(block("first[t] = max(s | s <= t: where(tokens[s] == 0, s, 0))\nage[t] = t - floor(first[t])\nx[t,i] = x[t,i] * age[t]").empty());
+  CHECK(block("p[t] = exp(x[t,0])\nbin[t] = floor(7.99 * p[t] / (p[t] + 1e-9)) + 1\nx[t,i] = x[t,i] * bin[t]").empty());
+  CHECK(block("n[t] = t * 20000000\nx[t,i] = x[t,i] * n[t]").size() == 1);
+  // what is below 8 in real numbers is 8 in float32
+  CHECK(block("p[t] = 1 / (1 + exp(0 - x[t,0]))\nx[t,i] = x[t, floor(7.9999999 * p[t])] + x[t,i]").size() == 1);
+}
+
 TEST_CASE("what is no beginning of a statement ends with its line") {
   CHECK(block("x = x\n+ x").at(0) == "18:1 error expected a value, found '+'");
   for (const char* begin : {"+", "]", ")", "*", "=", ","}) {  // also where the text ends with that line
