@@ -25,7 +25,7 @@ std::string excerpt(const SourceLoc& loc) {
   if (end - begin > kMostShown) {
     const auto inside_character = [&](size_t i) { return i < text.size() && (text[i] & 0xC0) == 0x80; };
     const size_t first = at - begin > kMostShown / 2 ? at - kMostShown / 2 : begin, last = std::min(end, first + kMostShown);
-    if (first > begin) before = margin = "    ", before.replace(0, 3, "...");
+    if (first > begin) before = "... ", margin = "    ";
     if (last < end) behind = " ...";
     begin = first, end = last;
     while (begin < at && inside_character(begin)) ++begin;

@@ -3,6 +3,7 @@
 #include "ir/diagnostics.h"
 #include "ir/op_kit.h"
 #include "ir/schedule.h"
+#include "passes/restrict_rows.h"
 
 #include <fmt/format.h>
 
@@ -52,10 +53,9 @@ struct Mask {
 
 /// Takes the outermost mask off a gradient; false if there is none.
 bool take_mask(const Graph& g, NodeId& grad, Mask& mask) {
-  auto is_zero = [&](NodeId id) { return g[id].op == Op::Constant && g[id].value == 0; };
   const Node& n = g[grad];
-  if (n.op != Op::Select || is_zero(n.inputs[1]) == is_zero(n.inputs[2])) return false;
-  mask = {n.inputs[0], is_zero(n.inputs[2])};
+  if (n.op != Op::Select || is_zero(g, n.inputs[1]) == is_zero(g, n.inputs[2])) return false;
+  mask = {n.inputs[0], is_zero(g, n.inputs[2])};
   grad = n.inputs[mask.holds ? 1 : 2];
   return true;
 }

@@ -1,6 +1,7 @@
 #include "passes/count_micro_batches.h"
 
 #include "passes/op_inputs.h"
+#include "passes/restrict_rows.h"
 #include "passes/rewrite.h"
 
 #include <algorithm>
@@ -47,7 +48,7 @@ class Counting {
  private:
   NodeId find(NodeId id) {
     Node n = g_[id];
-    if (n.op == Op::Constant && n.value == 0) return id;
+    if (is_zero(g_, id)) return id;
     if (!takes_sequences(g_, id)) return g_.binary(Op::Mul, id, one_);
     if (std::ranges::any_of(n.from, over_batch) || std::ranges::any_of(n.axes, over_batch)) return id;  // of each sequence, or their sum
     const std::optional<std::vector<size_t>> inputs = linear_inputs(n, [&](NodeId i) { return takes_sequences(g_, i); });

@@ -4,6 +4,7 @@
 #include "ir/diagnostics.h"
 #include "passes/lower/function_lowering.h"
 #include "passes/op_inputs.h"
+#include "passes/restrict_rows.h"
 #include "passes/rewrite.h"
 
 #include <fmt/format.h>
@@ -70,7 +71,7 @@ class Program {
 
   void collect(NodeId id, Place place) {
     const Node& n = g_[id];
-    if (is_zero(id)) return;
+    if (is_zero(g_, id)) return;
     if (b_.rate[id] == Rate::Final && n.op == Op::Add && g_[n.inputs[0]].axes == n.axes && g_[n.inputs[1]].axes == n.axes) {
       collect(n.inputs[0], place);
       collect(n.inputs[1], place);
@@ -214,10 +215,8 @@ class Program {
     const auto varies = [&](NodeId i) { return degree(i) > 0; };
     if (std::none_of(n.inputs.begin(), n.inputs.end(), varies)) return 0;
     const std::optional<std::vector<size_t>> inputs = linear_inputs(n, varies);
-    return inputs && std::all_of(inputs->begin(), inputs->end(), [&](size_t i) { return degree(n.inputs[i]) == 1 || is_zero(n.inputs[i]); }) ? 1 : 2;
+    return inputs && std::all_of(inputs->begin(), inputs->end(), [&](size_t i) { return degree(n.inputs[i]) == 1 || is_zero(g_, n.inputs[i]); }) ? 1 : 2;
   }
-
-  bool is_zero(NodeId id) const { return g_[id].op == Op::Constant && g_[id].value == 0; }
 
   void check_linear() {
     for (const Summand& s : summands_) check_linear(s.node, s.node);
@@ -227,7 +226,7 @@ class Program {
   }
 
   void check_linear(NodeId id, NodeId at) {
-    if (b_.rate[at] != Rate::Final || degree(id) == 1 || is_zero(id)) return;
+    if (b_.rate[at] != Rate::Final || degree(id) == 1 || is_zero(g_, id)) return;
     throw ModelError(fmt::format("{}: error: a parameter's gradient is not linear in sums over the sequences of a micro-batch; such losses are not supported",
                                  g_[at].loc.str()));
   }

@@ -1,6 +1,7 @@
 #include "passes/nonzeros.h"
 
 #include "passes/op_inputs.h"
+#include "passes/restrict_rows.h"
 
 #include <algorithm>
 #include <map>
@@ -30,7 +31,7 @@ class Count {
       case Op::TopkMask:
         return n.from[0] == axis_ ? n.ints[0] : axis_.size;
       case Op::Select:
-        return g_[n.inputs[2]].op == Op::Constant && g_[n.inputs[2]].value == 0 ? std::min(most(n.inputs[0]), most(n.inputs[1])) : axis_.size;
+        return is_zero(g_, n.inputs[2]) ? std::min(most(n.inputs[0]), most(n.inputs[1])) : axis_.size;
       case Op::Reshape:
         return most(n.inputs[0]);
       default: {

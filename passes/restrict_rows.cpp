@@ -9,7 +9,9 @@
 namespace cpuflow::passes {
 using namespace ir;
 
-bool is_zero_else(const Graph& g, NodeId id) { return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value == 0; }
+bool is_zero(const Graph& g, NodeId id) { return g[id].op == Op::Constant && g[id].value == 0; }
+
+bool is_zero_else(const Graph& g, NodeId id) { return g[id].op == Op::Select && is_zero(g, g[id].inputs[2]); }
 
 std::vector<NodeId> conjuncts(const Graph& g, NodeId condition) {
   if (g[condition].op != Op::And) return {condition};

@@ -1,12 +1,10 @@
 #include "passes/audit/intervals.h"
 
-#include "ir/diagnostics.h"
 #include "ir/op.h"
 #include "ir/schedule.h"
 #include "passes/audit/audits.h"
 #include "passes/audit/numbers.h"
-
-#include <fmt/format.h>
+#include "passes/restrict_rows.h"
 
 #include <algorithm>
 #include <cmath>
@@ -32,7 +30,7 @@ NodeId chosen(const Graph& g, NodeId id) {
 /// x where a condition holds, and 0 elsewhere: x; else the value itself.
 NodeId added(const Graph& g, NodeId id) {
   id = plain(g, id);
-  return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value == 0 ? plain(g, g[id].inputs[1]) : id;
+  return is_zero_else(g, id) ? plain(g, g[id].inputs[1]) : id;
 }
 
 /// The condition of a value that is chosen; kNoNode: it is always there.

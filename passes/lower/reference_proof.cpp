@@ -1,5 +1,7 @@
 #include "passes/lower/reference_proof.h"
 
+#include "passes/restrict_rows.h"
+
 #include <algorithm>
 
 namespace cpuflow::passes::lower {
@@ -31,8 +33,6 @@ class ReferenceProof {
   }
 
  private:
-  bool zero(NodeId id) const { return g_[id].op == Op::Constant && g_[id].value == 0; }
-
   /// Whether the operation takes elements from others along an axis of the reference.
   bool moves_along_reference(const Node& n) const {
     auto of_reference = [&](const Axis& a) { return contains(g_[reference_].axes, a); };
@@ -54,8 +54,8 @@ class ReferenceProof {
       case Op::Add:
       case Op::Sub:
         if (a.scale != 0 || b.scale != 0) {
-          out = zero(n.inputs[0]) ? b : a;
-          return a == b || zero(n.inputs[0]) || zero(n.inputs[1]);
+          out = is_zero(g_, n.inputs[0]) ? b : a;
+          return a == b || is_zero(g_, n.inputs[0]) || is_zero(g_, n.inputs[1]);
         }
         out.shift = n.op == Op::Add ? a.shift + b.shift : a.shift - b.shift;
         return true;
@@ -73,8 +73,8 @@ class ReferenceProof {
         out.shift = a.scale;
         return a.shift == 0;
       case Op::Select:
-        out = zero(n.inputs[1]) ? change_[n.inputs[2]] : b;
-        return a.none() && (zero(n.inputs[1]) || zero(n.inputs[2]) || b == change_[n.inputs[2]]) && (out.shift == 0 || b == change_[n.inputs[2]]);
+        out = is_zero(g_, n.inputs[1]) ? change_[n.inputs[2]] : b;
+        return a.none() && (is_zero(g_, n.inputs[1]) || is_zero(g_, n.inputs[2]) || b == change_[n.inputs[2]]) && (out.shift == 0 || b == change_[n.inputs[2]]);
       case Op::Rename:
       case Op::Slice:
       case Op::Reshape:

@@ -228,15 +228,11 @@ void FunctionLowering::select_stored() {
       default:
         break;
     }
-    if (is_product(id)) {
+    const bool product = is_product(id);
+    if (const NodeId terms = product ? n.inputs[0] : chosen_terms(id); terms != kNoNode) {
       const std::optional<FewTerms> few = b_.options.fuse ? few_terms(g_, n.inputs[0], b_.options.terms_at_once) : std::nullopt;
-      for (NodeId operand : g_[n.inputs[0]].inputs) {
-        if (!few || operand == few->factor || !lies_in_memory(operand)) store_operand(operand, rounds(id));
-      }
-    }
-    if (const NodeId terms = chosen_terms(id); terms != kNoNode) {
       for (NodeId operand : g_[terms].inputs) {
-        if (!b_.options.fuse || !lies_in_memory(operand)) store_operand(operand, false);
+        if (!few || operand == few->factor || !lies_in_memory(operand)) store_operand(operand, product && rounds(id));
       }
     }
     if (is_elementwise(n.op) && !trivial(id) && n.op != Op::Stop) {

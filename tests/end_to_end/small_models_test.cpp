@@ -375,35 +375,9 @@ TEST_CASE("a matrix of each row that is read transposed, and one that is then re
 
 TEST_CASE("chunks that do not fill lines lie as one sequence, rounded or not") {
   // chunks of 50 positions of 8 numbers: 400, which would be padded in two bytes a number and not in four
-  const std::string text = R"model(name = "chunks"
-[dims]
-T = 100
-B = 2
-V = 12
-d = 8
-L = 2
-[params]
-embed = "table(V, d)"
-[block]
-repeat = "L"
-forward = '''
-q, k, v = W(x), U(x), R(x)
-y[t,i] = sum(s, j | s <= t: q[t,j] * k[s,j] * v[s,i])
-x = x + A(y)
-'''
-[block.params]
-W = "linear(d, d)"
-U = "linear(d, d)"
-R = "linear(d, d)"
-A = "linear(d, d)"
-[model]
-forward = '''
-x = blocks(embed[tokens])
-logits = x @ transpose(embed)
-'''
-[loss]
-total = 'cross_entropy(logits, targets)'
-)model";
+  std::string text = model("x = embed[tokens]\nq, k, v = W(x), U(x), R(x)\ny[t,i] = sum(s, j | s <= t: q[t,j] * k[s,j] * v[s,i])\nlogits = (x + mix(y) + start) @ transpose(embed)\n'''\n[loss]\ntotal = 'cross_entropy(logits, targets)'\n");
+  text = replaced(replaced(text, "T = 4", "T = 100"), "d = 12", "d = 8");
+  text = replaced(text, "[params]", "[params]\nW = \"linear(d, d)\"\nU = \"linear(d, d)\"\nR = \"linear(d, d)\"");
   check_against_interpreter(text);
   check_rounded(text);
 }
