@@ -357,16 +357,30 @@ NodeId Graph::carry_open(const Axes& axes, DType dtype, const Axis& axis, int64_
   return static_cast<NodeId>(nodes_.size() - 1);
 }
 
-std::string with_layer(std::string name, int64_t layer) {
+namespace {
+
+/// Puts what `text` makes of the number that layers are counted from in the place of `{layer}` and `{layer+2}`.
+template <class Text>
+std::string fill_holes(std::string name, const Text& text) {
   constexpr std::string_view kHole = "{layer";
   for (size_t at = name.find(kHole); at != std::string::npos; at = name.find(kHole, at)) {
     const size_t end = name.find('}', at);
     if (end == std::string::npos) break;
-    int64_t first = 0;  // of `{layer+2}`
+    int64_t first = 0;
     if (name[at + kHole.size()] == '+') std::from_chars(name.data() + at + kHole.size() + 1, name.data() + end, first);
-    name.replace(at, end + 1 - at, std::to_string(first + layer));
+    name.replace(at, end + 1 - at, text(first));
   }
   return name;
+}
+
+}  // namespace
+
+std::string with_layer(std::string name, int64_t layer) {
+  return fill_holes(std::move(name), [layer](int64_t first) { return std::to_string(first + layer); });
+}
+
+std::string of_all_layers(std::string name) {
+  return fill_holes(std::move(name), [](int64_t) { return std::string("*"); });
 }
 
 std::string from_layer(std::string name, int64_t first) {

@@ -113,6 +113,8 @@ class Graph {
 
 /// The name of one layer's parameter: its number in the place of `{layer}`, and 2 more in that of `{layer+2}`, if the name has either.
 std::string with_layer(std::string name, int64_t layer);
+/// The name of all layers' parameters together: `*` in the place of `{layer}`.
+std::string of_all_layers(std::string name);
 /// A name with `{layer}` for layers that are counted from `first`: `{layer+first}` instead.
 std::string from_layer(std::string name, int64_t first);
 /// Names in the checkpoint of what a param node stands for, one for each layer in order.

@@ -227,11 +227,20 @@ class Backward {
   NodeId total(NodeId n) {
     add_slices(n);
     const NodeId grad = sum(contributions_[n]);
+    call_by_value(grad, n);
     if (std::find(wrt_.begin(), wrt_.end(), n) != wrt_.end()) {
       if (finished_.size() <= n) finished_.resize(n + 1, kNoNode);
       finished_[n] = grad;
     }
     return grad;
+  }
+
+  /// Names a gradient, unless it is another value's as well.
+  void call_by_value(NodeId grad, NodeId n) {
+    const Node& value = g_[n];
+    const std::string name = value.op == Op::Param ? of_all_layers(value.text) : value.name;
+    if (grad == kNoNode || name.empty() || g_[grad].inputs.empty() || !g_[grad].name.empty()) return;
+    g_.set_name(grad, fmt::format("{}{}", kGradientOf, name), g_[grad].loc);
   }
 
   /// Gradients of slices that tile an axis are laid one after the other; others are scattered.

@@ -2,6 +2,7 @@
 
 #include "codegen/abi/cache_lines.h"
 #include "ir/diagnostics.h"
+#include "passes/build_backward.h"
 #include "passes/lower/function_lowering.h"
 #include "passes/op_inputs.h"
 #include "passes/restrict_rows.h"
@@ -60,7 +61,7 @@ class Program {
       if (g_[id].op != Op::Param || "grad." + g_[id].text != o.name) continue;
       Buffer b = b_.program.buffers[b_.param(id)];
       b.space = Space::Grads;
-      b.name = "grad_" + b.name;
+      b.name = fmt::format("{}{}", kGradientOf, b.name);
       BufferId buffer = b_.add_buffer(b);
       Place place{buffer, {}};
       for (const Axis& a : b.axes) place.indices.push_back(ProgramBuilder::variable(a));

@@ -172,6 +172,7 @@ class FunctionLowering {
   bool place_rows(Grouping& grouping);
   bool place_whole(Grouping& grouping);
   ir::Region grouped(const RegionPlan& plan);
+  std::string name_of_region(const std::vector<ir::NodeId>& nodes) const;
   void form_groups();
 
   // joint_products (joint_products.cpp)

@@ -1,6 +1,7 @@
 // Groups: the statements of a region in an order in which each finds what it reads, as loops over the rows of a tile or as products of the whole tile; and
 // the nests of a row, of which those with equal loops run as one.
 #include "ir/diagnostics.h"
+#include "passes/build_backward.h"
 #include "passes/lower/function_lowering.h"
 
 #include <algorithm>
@@ -197,12 +198,20 @@ Region FunctionLowering::grouped(const RegionPlan& plan) {
     const bool rows = place_rows(grouping), whole = place_whole(grouping);
     if (!rows && !whole) throw InternalError(name_ + ": no statement of a region is ready");
   }
-  // a region is called by its last named value
-  for (NodeId id : out.nodes) {
-    if (!g_[id].name.empty()) out.name = g_[id].name;
-  }
-  if (out.name.empty()) out.name = b_.name_of(out.nodes.back());
+  out.name = name_of_region(out.nodes);
   return std::move(out);
+}
+
+/// The last value that the model file names, else its gradient, else an operation and what it is for.
+std::string FunctionLowering::name_of_region(const std::vector<NodeId>& nodes) const {
+  std::string value, gradient;
+  for (NodeId id : nodes) {
+    const std::string& name = g_[id].name;
+    if (!name.empty()) (name.starts_with(kGradientOf) ? gradient : value) = name;
+  }
+  if (!value.empty() || !gradient.empty()) return value.empty() ? gradient : value;
+  const std::string purpose = b_.purpose_of(nodes.back());
+  return b_.name_of(nodes.back()) + (purpose.empty() ? "" : " for " + purpose);
 }
 
 void FunctionLowering::form_groups() {

@@ -79,6 +79,7 @@ ProgramBuilder::ProgramBuilder(const Graph& g, const LowerOptions& o) : graph(g)
   for (int& c : layer_cycle) {
     if (!layered.count(c)) c = -1;
   }
+  users_ = users_of(graph);
   find_rates();
   if (options.bf16) float32 = float32_products(g, options.terms_at_once);
 }
@@ -209,6 +210,22 @@ std::string ProgramBuilder::name_of(NodeId id) const {
   const Node& n = graph[id];
   if (n.op == Op::Saved) return name_of(n.inputs[0]) + "_saved";
   return !n.name.empty() ? n.name : !n.text.empty() ? n.text : op_name(n.op);
+}
+
+std::string ProgramBuilder::purpose_of(NodeId id) const {
+  std::vector<NodeId> open{id};
+  std::set<NodeId> seen{id};
+  for (size_t i = 0; i < open.size(); ++i) {
+    const NodeId n = open[i];
+    if (!graph[n].name.empty()) return graph[n].name;
+    for (const Output& o : graph.outputs) {
+      if (o.node == n) return o.name;
+    }
+    for (NodeId user : users_[n]) {
+      if (seen.insert(user).second) open.push_back(user);
+    }
+  }
+  return "";
 }
 
 BufferId ProgramBuilder::param(NodeId id) {

@@ -59,12 +59,15 @@ class ProgramBuilder {
   ir::Place logits_place(ir::NodeId id);
   ir::BufferId accumulator(ir::NodeId node, ir::Space space);
   std::string name_of(ir::NodeId node) const;
+  /// The nearest value with a name, or output, that is computed from an unnamed one; empty if there is none.
+  std::string purpose_of(ir::NodeId node) const;
 
   bool is_view(ir::NodeId node) const;
   bool is_accumulator(ir::NodeId node) const;  // sums over the sequences of a micro-batch
 
  private:
   void find_rates();
+  std::vector<std::vector<ir::NodeId>> users_;
   std::map<std::pair<uint64_t, ir::Expr>, ir::ExprId> interned_;  // the bits of a constant, and the rest
   std::map<std::string, ir::BufferId> by_key_;
 };

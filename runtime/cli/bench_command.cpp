@@ -71,17 +71,19 @@ void print_report(const nlohmann::ordered_json& report, const std::string& what,
       "elementwise operations are not counted.  decode is one sequence, whose products the threads share; decode_16 is 16 sequences that share\n"
       "each pass over the weights.\n"
       "bytes/token: what the fused loops load and store outside registers.\n\nWhere the time of forward and backward goes, and what the same values take in unfused code\n");
-  print_out(fmt::format("{:40} {:>8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>8}\n", "", "us/token", "unfused", "saved", "FLOP", "bytes", "unfused", "of peak"));
+  size_t longest = 0;
+  for (const auto& r : report["fused"]["regions"]) longest = std::max(longest, r["name"].get_ref<const std::string&>().size());
+  print_out(fmt::format("{:{}} {:>8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>8}\n", "", longest, "us/token", "unfused", "saved", "FLOP", "bytes", "unfused", "of peak"));
   double fused = 0, unfused = 0;
   for (const auto& r : report["fused"]["regions"]) {
     const double us = r["us_per_token"], before = r["unfused_us_per_token"];
     fused += us;
     unfused += before;
     if (std::max(us, before) < 0.005 * report["fused"]["us_per_token"].get<double>()) continue;
-    print_out(fmt::format("{:40} {:>8.2f} {:>10.2f} {:>10.2f} {:>10} {:>10} {:>10} {:>7.1f}%\n", r["name"].get<std::string>(), us, before, before - us, rt::short_count(r["flops_per_token"]),
+    print_out(fmt::format("{:{}} {:>8.2f} {:>10.2f} {:>10.2f} {:>10} {:>10} {:>10} {:>7.1f}%\n", r["name"].get<std::string>(), longest, us, before, before - us, rt::short_count(r["flops_per_token"]),
                           rt::short_count(r["bytes_per_token"]), rt::short_count(r["unfused_bytes_per_token"]), 100 * r["peak_fraction"].get<double>()));
   }
-  print_out(fmt::format("{:40} {:>8.2f} {:>10.2f} {:>10.2f}\n", "all", fused, unfused, unfused - fused));
+  print_out(fmt::format("{:{}} {:>8.2f} {:>10.2f} {:>10.2f}\n", "all", longest, fused, unfused, unfused - fused));
 }
 
 void bench(const BenchOptions& options, Status&) {

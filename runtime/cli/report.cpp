@@ -125,8 +125,10 @@ std::string compile_report(const CompiledModel& model, bool fused) {
     const std::vector<const passes::RegionCosts*>& regions = functions[function];
     out += fmt::format("  {}: {} region{}\n", function, regions.size(), regions.size() == 1 ? "" : "s");
     if (!fused && regions.size() > 24) continue;
+    size_t longest = 0;
+    for (const passes::RegionCosts* region : regions) longest = std::max(longest, region->region.size());
     for (const passes::RegionCosts* region : regions) {
-      out += fmt::format("    {:44} {:>10}FLOP in products {:>10}FLOP beside {:>10}\n", region->region,
+      out += fmt::format("    {:{}} {:>10}FLOP in products {:>10}FLOP beside {:>10}\n", region->region, longest,
                          rt::short_count(region->product_flops) + (region->product_flops < 1e3 ? " " : ""),
                          rt::short_count(region->other_flops) + (region->other_flops < 1e3 ? " " : ""), bytes_text(region->bytes));
     }

@@ -63,6 +63,18 @@ TEST_CASE("loop programs are printed and parsed without loss") {
   CHECK(models >= 19);
 }
 
+TEST_CASE("a region is called by what it makes, or by what that is for") {
+  cli::CompileOptions options;
+  options.model = CPUFLOW_SOURCE_DIR "/modeldefs/v5ln.toml";
+  options.run = false;
+  std::set<std::string> names;
+  for (const passes::RegionCosts& region : cli::compile_model(options).costs) names.insert(region.region);
+  for (const char* name : {"x", "logits", "grad_x", "sum for grad_embed.weight", "sum for grad_blocks.*.ff_up.weight", "add for loss.total"}) {
+    INFO(name);
+    CHECK(names.contains(name));
+  }
+}
+
 TEST_CASE("what only bf16 products read, and what is saved for the backward pass, is kept in bf16") {
   cli::CompileOptions options;
   options.model = CPUFLOW_SOURCE_DIR "/modeldefs/v5ln.toml";
