@@ -50,6 +50,10 @@ TEST_CASE("it may not where something sees it") {
   CHECK(!s.any_does(s.total(s.g.select(s.g.binary(Op::Lt, s.logits, s.most), s.logits, s.g.real(0)))));
   CHECK(!s.any_does(s.total(s.g.binary(Op::Sub, level, s.g.reduce(Op::Max, s.terms, {s.v})))));
   CHECK(!s.any_does(s.total(s.g.binary(Op::Sub, level, s.g.carry(s.most, s.t, 1)))));
+  const Axis layer{AxisKind::Layer, 0, 2};
+  CHECK(!s.any_does(s.total(s.g.carry(s.g.param("w", {layer, s.t, s.v}), layer, 1, s.terms))));
+  const NodeId square = s.g.binary(Op::Mul, s.terms, s.terms);  // may be infinite where the sum is not
+  CHECK(!s.any_does(s.total(s.g.binary(Op::Div, square, s.g.binary(Op::Mul, s.sum, s.sum)))));
   // each row has a reference of its own
   const NodeId all_rows = s.g.reduce(Op::Sum, s.sum, {s.t});
   CHECK(!s.any_does(s.total(s.g.binary(Op::Div, s.sum, all_rows))));
