@@ -2,6 +2,8 @@
 
 #include "passes/rewrite.h"
 
+#include <limits>
+
 namespace cpuflow::passes {
 using namespace ir;
 
@@ -35,7 +37,9 @@ Graph compensate_sums(const Graph& in) {
     const NodeId x = out.binary(Op::Sub, n.inputs[0], lost);
     const NodeId sum = out.binary(Op::Add, before, x);
     out.close(before, sum);
-    out.close(lost, out.binary(Op::Sub, out.binary(Op::Sub, sum, before), x));
+    // nothing is lost of an infinite sum, as of logarithms of gates that are closed
+    const NodeId finite = out.binary(Op::Lt, out.unary(Op::Abs, sum), out.real(std::numeric_limits<double>::infinity()));
+    out.close(lost, out.select(finite, out.binary(Op::Sub, out.binary(Op::Sub, sum, before), x), out.real(0)));
     return exclusive ? before : sum;
   });
 }

@@ -56,6 +56,14 @@ TEST_CASE("a sum over nothing is 0, whatever else is asked of its terms") {
   }
 }
 
+TEST_CASE("a prefix sum stays infinite, and a gate that closes leaves nothing of what was") {
+  const TemporaryFolder folder;
+  const cli::CompiledModel gated = compiled(folder, model("gate = where(tokens % 4 == 1, 0, sigmoid(x))\nkept = exp(cumsum(log(gate)))\ny = x * (1 + kept)"));
+  const cli::PassInputs inputs = example_inputs(gated.exe.manifest, 3);
+  const std::vector<double> logits = by_name(cli::run_compiled(gated.exe, inputs)).at("logits"), want = by_name(cli::run_interpreter(gated, inputs)).at("logits");
+  for (size_t i = 0; i < want.size(); ++i) CHECK(std::abs(logits[i] - want[i]) <= 1e-5 * (1 + std::abs(want[i])));
+}
+
 TEST_CASE("code does not double with each statement that reads the one before it twice") {
   const TemporaryFolder folder;
   std::string forward = "k0[t] = tokens[t]\n";
