@@ -197,9 +197,17 @@ class Backward {
     for (const Axis& a : repeated(g_, g_[n], input)) {
       if (!contains(g_[gradient].axes, a)) times *= a.size;
     }
-    gradient = g_.reduce(Op::Sum, gradient, without(g_[gradient].axes, g_[x].axes));
+    gradient = reduced(gradient, without(g_[gradient].axes, g_[x].axes));
     if (times != 1) gradient = g_.binary(Op::Mul, gradient, g_.real(times));
     contributions_[x].push_back(gradient);
+  }
+
+  /// The sum along axes; a mask that has none of them stays outside.
+  NodeId reduced(NodeId gradient, const Axes& axes) {
+    NodeId inner = gradient;
+    Mask mask;
+    if (!axes.empty() && take_mask(g_, inner, mask) && without(g_[mask.condition].axes, axes) == g_[mask.condition].axes) return masked(g_, mask, reduced(inner, axes));
+    return g_.reduce(Op::Sum, gradient, axes);
   }
 
   /// What is there several times, as from the factors of a square, is multiplied.

@@ -8,6 +8,7 @@
 
 #include "ir/diagnostics.h"
 #include "modeldefs/frontend/build_graph.h"
+#include "passes/differentiate.h"
 #include "runtime/cli/aligned_floats.h"
 #include "runtime/cli/command.h"
 #include "runtime/data/strict_json.h"
@@ -253,16 +254,17 @@ InterpreterInputs interpreter_inputs(const ir::Graph& graph, const PassInputs& i
 
 std::vector<NamedTensor> run_interpreter(const CompiledModel& model, const PassInputs& inputs) {
   const codegen::Manifest& m = model.exe.manifest;
-  const InterpreterInputs given = interpreter_inputs(model.graph, inputs);
+  const ir::Graph graph = passes::differentiate(model.parsed);
+  const InterpreterInputs given = interpreter_inputs(graph, inputs);
   std::map<std::string, const ir::Node*> nodes;  // param nodes by their text
-  for (ir::NodeId id = 0; id < model.graph.size(); ++id) {
-    if (model.graph[id].op == ir::Op::Param) nodes[model.graph[id].text] = &model.graph[id];
+  for (ir::NodeId id = 0; id < graph.size(); ++id) {
+    if (graph[id].op == ir::Op::Param) nodes[graph[id].text] = &graph[id];
   }
-  const std::map<std::string, ir::Tensor> values = ir::interpret(model.graph, given.params, given.ids);
+  const std::map<std::string, ir::Tensor> values = ir::interpret(graph, given.params, given.ids);
 
   std::vector<NamedTensor> out;
   std::map<std::string, std::vector<double>> grads;
-  for (const ir::Output& output : model.graph.outputs) {
+  for (const ir::Output& output : graph.outputs) {
     const ir::Tensor& value = values.at(output.name);
     if (output.name == "logits") {
       ir::Axes wanted;

@@ -43,7 +43,7 @@ struct InterpreterInputs {
 };
 InterpreterInputs interpreter_inputs(const ir::Graph& graph, const PassInputs& inputs);
 
-/// Logits, losses and gradients by the reference interpreter, in double precision.
+/// Logits, losses and gradients by the reference interpreter, in double precision: of the equations as they are written, differentiated, before any other pass.
 std::vector<NamedTensor> run_interpreter(const CompiledModel& model, const PassInputs& inputs);
 
 }  // namespace cpuflow::cli
