@@ -56,6 +56,13 @@ TEST_CASE("a sum over nothing is 0, whatever else is asked of its terms") {
   }
 }
 
+TEST_CASE("what a choice leaves out has no gradient, though the sequences of a batch share it") {
+  const TemporaryFolder folder;
+  const cli::CompiledModel guarded = compiled(folder, model("y[t,i] = x[t,i] + where(t > 0, x[t,i] * log(abs(g[i]) * t), 0)", "g = \"vector(d)\"\n"));
+  const cli::PassInputs inputs = example_inputs(guarded.exe.manifest, 3);
+  check_training(by_name(cli::run_compiled(guarded.exe, inputs)), by_name(cli::run_interpreter(guarded, inputs)));
+}
+
 TEST_CASE("a prefix sum stays infinite, and a gate that closes leaves nothing of what was") {
   const TemporaryFolder folder;
   const cli::CompiledModel gated = compiled(folder, model("gate = where(tokens % 4 == 1, 0, sigmoid(x))\nkept = exp(cumsum(log(gate)))\ny = x * (1 + kept)"));

@@ -107,7 +107,7 @@ TEST_CASE("what is read where conditions hold is saved once, as it is there") {
   Layers m;
   constexpr Axis kWide{AxisKind::Feature, 2, 40};
   const NodeId x = m.named("x", m.g.unary(Op::Exp, m.value("table"))), matrix = m.g.param("matrix", {m.k, kWide});
-  const NodeId first = m.g.binary(Op::Lt, m.g.iota(m.k), m.g.integer(20)), second = m.g.binary(Op::Lt, m.g.integer(3), m.g.iota(m.k));
+  const NodeId first = m.g.binary(Op::Lt, m.g.iota(kT), m.g.integer(2)), second = m.g.binary(Op::Lt, m.g.integer(0), m.g.iota(kT));
   const NodeId within = m.named("within", m.g.select(first, m.g.select(second, x, m.g.real(0)), m.g.real(0)));
   const NodeId y = m.named("y", m.g.reduce(Op::Sum, m.g.binary(Op::Mul, within, matrix), {m.k}));  // its gradients read `within`, and x within
   CHECK(m.names_saved_for(m.g.binary(Op::Mul, y, y)) == Names{"within", "y"});
