@@ -33,6 +33,10 @@ NodeId collected(Graph& g, NodeId x, const Axis& batch) {
 
 }  // namespace
 
+bool is_collected(const Graph& g, const Node& sum) {
+  return std::any_of(sum.from.begin(), sum.from.end(), [&](const Axis& a) { return is_batch(a) && contains(g[sum.inputs[0]].axes, all_of(a)); });
+}
+
 Graph collect_sequences(const Graph& in) {
   return rewrite(in, [](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) -> NodeId {
     if ((n.op != Op::Gather && n.op != Op::Rename) || n.dtype != DType::Real) return kNoNode;

@@ -1,5 +1,6 @@
 #include "passes/normalise_sums.h"
 
+#include "passes/collect_sequences.h"
 #include "passes/contraction_order.h"
 #include "passes/rewrite.h"
 #include "passes/sum_terms.h"
@@ -194,7 +195,8 @@ NodeId normal_sum(Graph& g, const Node& sum, bool by_row) { return SumBuilder(g,
 
 Graph normalise_sums(const Graph& in) {
   return rewrite(in, [&](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) -> NodeId {
-    return n.op == Op::Sum && n.dtype == DType::Real ? normal_sum(out, n, false) : kNoNode;
+    const bool real = n.op == Op::Sum && n.dtype == DType::Real;
+    return real && !is_collected(out, n) ? normal_sum(out, n, false) : kNoNode;
   });
 }
 

@@ -285,6 +285,7 @@ std::string find_model(const std::string& name) {
   const std::vector<std::string> known(names.begin(), names.end());
   std::string list;
   for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
+  if (fs::is_regular_file(name + ".toml", ignored)) throw ir::ModelError("error: there is no model file '" + name + "'; did you mean '" + name + ".toml'?\n");
   throw ir::ModelError("error: there is no model file '" + name + "'" + suggestion(name, known) +
                        (list.empty() ? "" : "; the zoo has: " + list) + "\n");
 }

@@ -289,7 +289,9 @@ Value Evaluator::call(const Expr& e, Frame& f) {
   }
   const auto inner = std::find_if(known.begin(), known.end(), [&](const std::string& name) { return name.starts_with(e.name + "."); });
   if (inner != known.end()) throw Fault{e.at, "'" + e.name + "' is a group of parameters, one of them '" + *inner + "'; a layer with options is a table with its 'kind', as in W = { kind = \"linear(d, d)\" }"};
-  throw Fault{e.at, "unknown function or layer '" + e.name + "'" + hint(e.name, known, names(f))};
+  const bool is_kind = program_.layers.count(e.name) > 0;
+  throw Fault{e.at, is_kind ? "'" + e.name + "' is a kind of layer: one of them is named among the parameters, as in my_" + e.name + " = \"" + e.name + "(..)\", and applied by that name"
+                            : "unknown function or layer '" + e.name + "'" + hint(e.name, known, names(f))};
 }
 
 Value Evaluator::where(const Expr& e, Frame& f) {

@@ -150,6 +150,9 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
     for (const std::string& lead : plan.index.lead) add_lead(lead);
     const std::optional<ir::Affine> affine = ir::affine(nodes_.graph, w);
     bool one = affine && affine->terms.size() == 1;
+    const auto counts_positions = [](const auto& term) { return term.first.kind == AxisKind::Position; };
+    if (dim.has_axis && dim.axis.kind == AxisKind::Batch && affine && std::any_of(affine->terms.begin(), affine->terms.end(), counts_positions))
+      throw Fault{indices[k]->at, "this index of '" + name + "' is that of a sequence, and positions stand here: write " + name + "[b,t] where sequences have an index, as in a loss"};
     // Where may it lie?
     double low = 0, high = 0;
     if (affine) {

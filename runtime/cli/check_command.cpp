@@ -151,7 +151,7 @@ void add_check(CLI::App& app, Status& status) {
       "Losses are computed by the training and the evaluation code, logits for whole sequences and row by row.\n\n"
       "Example:\n  cpuflowc check v5ln --golden tests/golden/v5ln.safetensors --target avx2\n");
   auto options = std::make_shared<CheckOptions>();
-  options->model = add_model_options(*sub);
+  options->model = add_model_options(*sub, true);
   sub->add_option("--golden", options->golden, "expected values")->required();
   sub->add_option("--tolerance", options->tolerance, "largest error; default 1e-5, with --precision bf16 0.08, for --exec interpret 1e-6")->check(above_zero());
   sub->callback([options, &status] { check(*options, status); });

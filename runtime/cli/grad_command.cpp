@@ -76,7 +76,7 @@ void add_grad(CLI::App& app, Status&) {
       "OUT.safetensors gets logits [B, T, V], loss.<term> [1] and grad.<name>, of loss.total.\n\n"
       "Example:\n  cpuflowc grad v5ln --set d=32 k=16 ff=24 L=2 V=96 --inputs in.safetensors --out out.safetensors\n");
   auto options = std::make_shared<GradOptions>();
-  options->model = add_model_options(*sub);
+  options->model = add_model_options(*sub, true);
   sub->add_option("--inputs", options->inputs, "tokens, targets, param.*")->required();
   sub->add_option("--weights", options->weights, "parameters from here, under their own names: safetensors, or what torch.save wrote (.pt)")->type_name("FILE");
   sub->add_option("--out", options->out, "receives logits, loss.*, grad.*")->required();

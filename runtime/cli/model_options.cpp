@@ -20,7 +20,7 @@ void add_code_options(CLI::App& app, CodeOptions& options, bool may_interpret) {
       ->envname("CPUFLOW_EXEC");
 }
 
-std::shared_ptr<ModelOptions> add_model_options(CLI::App& app) {
+std::shared_ptr<ModelOptions> add_model_options(CLI::App& app, bool may_interpret) {
   auto options = std::make_shared<ModelOptions>();
   app.add_option("MODEL", options->model, "a model file, or the name of one that comes with cpuflowc (v5ln)")->required();
   app.add_option("--set", options->settings, "sizes, constants and settings of the model file: --set d=32 train.lr=1e-3")
@@ -29,7 +29,7 @@ std::shared_ptr<ModelOptions> add_model_options(CLI::App& app) {
   app.add_flag("--unfused", options->unfused, "every operation has loops of its own (what bench compares with)");
   app.add_option("--precision", options->precision, "of the operands of products: fp32 | bf16 | auto (train and bench measure); default: the model file's")
       ->check(CLI::IsMember({"fp32", "bf16", "auto"}));
-  add_code_options(app, *options);
+  add_code_options(app, *options, may_interpret);
   app.add_flag("--json", options->json, "the result as JSON on standard output");
   return options;
 }

@@ -14,7 +14,7 @@ struct CodeOptions {
   /// Throws UsageError for an unknown target, and for `--exec interpret` unless the command has it.
   void choose(CompileOptions& out, const std::string& command, bool may_interpret) const;
 };
-void add_code_options(CLI::App& app, CodeOptions& options, bool may_interpret = true);
+void add_code_options(CLI::App& app, CodeOptions& options, bool may_interpret);
 
 /// The flags that every command with a MODEL takes.
 struct ModelOptions : CodeOptions {
@@ -27,7 +27,7 @@ struct ModelOptions : CodeOptions {
   CompileOptions compile_options(const std::string& command, bool may_interpret = false) const;
 };
 
-std::shared_ptr<ModelOptions> add_model_options(CLI::App& app);
+std::shared_ptr<ModelOptions> add_model_options(CLI::App& app, bool may_interpret = false);
 
 /// Finite numbers, and no NaN; the messages say what was expected and name what was found.
 CLI::Validator from_zero_on();

@@ -28,11 +28,20 @@ std::string kept_lines(const std::string& text, int64_t first) {
   return out;
 }
 
+/// A line without the time that it was written at.
+nlohmann::json without_time(const std::string& line) {
+  nlohmann::json object = nlohmann::json::parse(line, nullptr, false);
+  if (object.is_object()) object.erase("elapsed_s");
+  return object;
+}
+
 }  // namespace
 
 MetricsFile::MetricsFile(std::string path, std::vector<std::string> terms, std::vector<std::string> watch, int64_t first)
     : path_(std::move(path)), terms_(std::move(terms)), watch_(std::move(watch)) {
-  write_file_atomically(path_, first > 0 && exists(path_) ? kept_lines(read_file(path_), first) : "");
+  const std::string kept = first > 0 && exists(path_) ? kept_lines(read_file(path_), first) : "";
+  write_file_atomically(path_, kept);
+  if (kept.size() > 1) last_evaluation_ = without_time(kept.substr(kept.rfind('\n', kept.size() - 2) + 1));
   descriptor_ = open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   if (descriptor_ < 0) throw FileError(fmt::format("{}: cannot be opened for writing: {}", path_, std::strerror(errno)));
 }
@@ -72,6 +81,9 @@ std::string MetricsFile::evaluation(const EvalReport& r) {
   if (r.values.bits_per_byte > 0) object["val.bits_per_byte"] = r.values.bits_per_byte;
   object["val.windows"] = r.values.windows;
   for (size_t i = 0; i < watch_.size(); ++i) object["watch." + watch_[i]] = r.values.watch[i];
+  nlohmann::json record = without_time(object.dump());
+  if (record == last_evaluation_) return "";
+  last_evaluation_ = std::move(record);
   return line(object);
 }
 

@@ -43,6 +43,7 @@ class MetricsFile {
 
   /// "" or, once, why lines cannot be written any more (disk full); training goes on.
   std::string step(const StepReport& report);
+  /// Written once, though a run that is done is resumed.
   std::string evaluation(const EvalReport& report);
   std::string event(int64_t step, const std::string& name, const std::string& message);
 
@@ -52,6 +53,7 @@ class MetricsFile {
   std::vector<std::string> terms_, watch_;
   int descriptor_ = -1;
   bool failed_ = false;
+  nlohmann::json last_evaluation_;  // without its time
 };
 
 }  // namespace cpuflow::rt

@@ -71,6 +71,13 @@ TEST_CASE("a mean over the tokens that a condition chooses in the micro-batch") 
   check_against_interpreter(routed("where = '''\nq = softmax(logits)\n'''\nchosen = 'mean(b, t | tokens[b,t] < 4: -log(q[b,t,targets[b,t]]))'\ntotal = 'chosen'\n"), 1);
 }
 
+TEST_CASE("sequences that are compared by means of what a parameter scales") {
+  std::string text = routed("where = '''\npool[b,i] = mean(t: g[i] * x[b,t,i])\nsim[b,c in 0..B] = sum(i: pool[b,i] * pool[c,i])\n'''\n"
+                            "ce = 'cross_entropy(logits, targets)'\nalike = 'mean(b, c: sim[b,c]^2)'\ntotal = 'ce + 0.1 * alike'\n");
+  text.insert(text.find("[model]"), "g = \"vector(d)\"\n");
+  check_against_interpreter(text, 2);  // what all read, and its gradient
+}
+
 TEST_CASE("logits that depend on other sequences are refused when they are to be sampled") {
   const TemporaryFolder folder;
   std::string text = routed("ce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n");
