@@ -59,6 +59,7 @@ TEST_CASE("what does not exist on the command line is named, with the nearest th
       {"compile --pass solve_scater x.ir", "--pass: unknown pass 'solve_scater'; did you mean 'solve_scatters'?"},
       {"bench v5ln --exec interpret", "--exec interpret: 'bench' needs compiled code"},
       {"train v5ln --data x --out y", "--steps"},
+      {"train v5ln --data x --out y --budget 10", "--budget: 10 has no unit; write 10s, 10m or 10h"},
       {"train v5ln --data x --out y --budget 10parsecs", "--budget: expected a time such as 90s, 10m or 2h, found '10parsecs'"},
       {"train v5ln --data x --out y --steps 10 --order random", "--order"},
       {"train v5ln --data x --out y --steps 1 --save-every nan", "--save-every: expected a number from 0 on, found 'nan'"},

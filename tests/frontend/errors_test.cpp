@@ -34,6 +34,8 @@ TEST_CASE("names") {
   CHECK(block("sca = x\ny = x + sac").at(0) == "18:9 error unknown name 'sac'; did you mean 'sca'?");
   CHECK(block("y = silux(x)") == Lines{"17:5 error unknown function or layer 'silux'; did you mean 'silu'?"});
   CHECK(block("y = x @ M.T").at(0) == "17:9 error unknown name 'M.T'; write transpose(M)");
+  CHECK(block("y = layernorm(x)") ==
+        Lines{"17:5 error 'layernorm' is a kind of layer: one of them is named among the parameters, as in my_layernorm = \"layernorm(..)\", and applied by that name"});
   CHECK(block("y = x.softmax()").at(0) == "17:5 error unknown function or layer 'x.softmax'; write softmax(x)");
   CHECK(block("y = self.W(torch.tanh(x))").at(0) == "17:5 error unknown function or layer 'self.W'; write 'W' without 'self.'");
   CHECK(block("y = torch.tanh(x)").at(0) == "17:5 error unknown function or layer 'torch.tanh'; write 'tanh' without 'torch.'");
@@ -203,6 +205,8 @@ TEST_CASE("losses") {
   CHECK(loss("mean(b, t: nll(logits[b,t], targets[b,t+1]))").at(0) ==
         "31:39 error 'targets' is read past the end of an axis of 6 (at t = 5): a condition must exclude it");
   CHECK(loss("mean(b, t | t < T - 1: nll(logits[b,t], targets[b,t+1]))").empty());
+  CHECK(loss("mean(t: nll(logits[t], targets[t]))") ==
+        Lines{"31:20 error this index of 'logits' is that of a sequence, and positions stand here: write logits[b,t] where sequences have an index, as in a loss"});
   CHECK(loss("mean(l, b, t: layers.gate[l,b,t,0])").at(0) == "31:15 error the blocks have no 'gate'");
 }
 

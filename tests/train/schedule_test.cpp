@@ -1,5 +1,6 @@
 #include "runtime/train/schedule.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "tests/catch.h"
@@ -61,6 +62,25 @@ TEST_CASE("by the clock the rate is smallest in the last step, whatever the spee
     if (seconds <= 3) CHECK(highest > 0.95 * train.lr);
   }
   CHECK_THROWS(rt::Schedule::by_budget(train, 0));
+}
+
+TEST_CASE("an evaluation is recorded once, though a run that is done is resumed") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "metrics.jsonl";
+  const auto lines = [&] {
+    const std::string text = text_of(path);
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  const rt::EvalReport done{1, 1, 1.0, {{2.0}, {}, 3, 24, 7.4, 0, true}}, later{1, 1, 5.0, done.values}, other{1, 1, 5.0, {{3.0}, {}, 3, 24, 7.4, 0, true}};
+  {
+    rt::MetricsFile metrics(path, {"ce"}, {}, 0);
+    metrics.step({0, 0, 1, 0.1, 0.1, {1.0}, 1, 1, 1});
+    metrics.evaluation(done);
+  }
+  rt::MetricsFile(path, {"ce"}, {}, 1).evaluation(later);
+  CHECK(lines() == 2);
+  rt::MetricsFile(path, {"ce"}, {}, 1).evaluation(other);  // of another text
+  CHECK(lines() == 3);
 }
 
 TEST_CASE("the record of a run gives its rates to the last bit") {
