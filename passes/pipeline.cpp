@@ -15,6 +15,7 @@
 #include "passes/fold_scales.h"
 #include "passes/merge_linear_maps.h"
 #include "passes/normalise_sums.h"
+#include "passes/rename_late.h"
 #include "passes/restrict_rows.h"
 #include "passes/restrict_to_chosen.h"
 #include "passes/save_activations.h"
@@ -32,6 +33,7 @@ namespace cpuflow::passes {
 const std::vector<Pass>& graph_pipeline() {
   static const std::vector<Pass> passes = {
       {"canonicalise", "first: the order of the text has no say in anything that follows", canonicalise},
+      {"rename_late", "before everything that looks for equal values: two names of a value are one", rename_late},
       {"collect_sequences", "before differentiate: the gradient of a sum over sequences is known in each of them", collect_sequences},
       {"restrict_rows", "before differentiate: what few positions need has gradients at few positions", restrict_rows},
       {"derive_rows", "before sums are brought into their form for whole sequences", derive_rows},

@@ -119,12 +119,9 @@ void keep_nucleus(Choice& c, double share, const Before& before, const Distance&
     if (bin[i] == border) open.emplace_back(c.ids[i], c.weights[i]);
   }
   std::sort(open.begin(), open.end(), [&](const auto& a, const auto& b) { return before(a.first, b.first); });
-  std::set<uint32_t> taken;
-  for (size_t i = 0; i < open.size() && (i == 0 || reached < wanted); ++i) {
-    taken.insert(open[i].first);
-    reached += open[i].second;
-  }
-  c.filter([&](size_t i) { return bin[i] < border || (bin[i] == border && taken.contains(c.ids[i])); });
+  size_t taken = 0;
+  while (taken < open.size() && (taken == 0 || reached < wanted)) reached += open[taken++].second;
+  c.filter([&](size_t i) { return bin[i] < border || (bin[i] == border && taken > 0 && !before(open[taken - 1].first, c.ids[i])); });
 }
 
 Choice choice(std::span<const float> logits, const SampleOptions& o) {

@@ -1,0 +1,85 @@
+#include "passes/rename_late.h"
+
+#include "passes/rewrite.h"
+
+#include <algorithm>
+
+namespace cpuflow::passes {
+using namespace ir;
+
+namespace {
+
+bool of_features(const Axes& axes) {
+  return std::all_of(axes.begin(), axes.end(), [](const Axis& a) { return a.kind == AxisKind::Feature; });
+}
+
+bool renames_features(const Node& n) { return n.op == Op::Rename && of_features(n.from) && of_features(n.to); }
+
+/// What became of a value, under its new names: those of `names` that it has.
+NodeId renamed(Graph& g, NodeId id, const Node& names) {
+  Axes from, to;
+  for (size_t i = 0; i < names.from.size(); ++i) {
+    if (!contains(g[id].axes, names.from[i])) continue;
+    from.push_back(names.from[i]);
+    to.push_back(names.to[i]);
+  }
+  return from.empty() ? id : g.rename(id, from, to);
+}
+
+/// The input under the names that the renaming gives up; kNoNode where it has others than those.
+NodeId under_old_names(Graph& g, NodeId id, const Node& names) {
+  const Node n = g[id];
+  if (n.op == Op::Rename && n.from == names.from && n.to == names.to) return n.inputs[0];
+  if (n.op == Op::Iota) {
+    const int at = index_of(names.to, n.axes[0]);
+    if (at >= 0) return g.iota(names.from[static_cast<size_t>(at)], static_cast<int64_t>(n.value));
+  }
+  if (is_elementwise(n.op) && n.inputs.size() == 1) {  // as the number that a counter is
+    const NodeId x = under_old_names(g, n.inputs[0], names);
+    if (x == kNoNode || x == n.inputs[0]) return x == kNoNode ? kNoNode : id;
+    return g.unary(n.op, x);
+  }
+  const auto has = [&](const Axis& a) { return contains(n.axes, a); };
+  const bool has_any = std::any_of(names.from.begin(), names.from.end(), has) || std::any_of(names.to.begin(), names.to.end(), has);
+  return has_any ? kNoNode : id;
+}
+
+/// The operation before the renaming of its inputs, and its result renamed; kNoNode where they are not renamed alike.
+NodeId elementwise(Graph& g, const Node& n) {
+  const auto first = std::find_if(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return renames_features(g[i]); });
+  if (first == n.inputs.end()) return kNoNode;
+  const Node names = g[*first];
+  Node copy = n;
+  for (NodeId& i : copy.inputs) {
+    i = under_old_names(g, i, names);
+    if (i == kNoNode) return kNoNode;
+  }
+  copy.axes.clear();
+  for (NodeId i : copy.inputs) copy.axes = union_of(copy.axes, g[i].axes);
+  const NodeId result = g.add(std::move(copy));
+  if (!n.name.empty() && g[result].name.empty()) g.set_name(result, n.name, n.loc);
+  return renamed(g, result, names);
+}
+
+NodeId reduction(Graph& g, const Node& n) {
+  const Node names = g[n.inputs[0]];
+  if (!renames_features(names)) return kNoNode;
+  Axes over = n.from;
+  for (Axis& a : over) {
+    if (const int at = index_of(names.to, a); at >= 0) a = names.from[static_cast<size_t>(at)];
+  }
+  const NodeId result = g.reduce(n.op, names.inputs[0], over);
+  if (!n.name.empty() && g[result].name.empty()) g.set_name(result, n.name, n.loc);
+  return renamed(g, result, names);
+}
+
+}  // namespace
+
+Graph rename_late(const Graph& in) {
+  return rewrite(in, [](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) -> NodeId {
+    if (is_elementwise(n.op) && !n.inputs.empty()) return elementwise(out, n);
+    return n.op == Op::Sum || n.op == Op::Max || n.op == Op::Min || n.op == Op::Prod ? reduction(out, n) : kNoNode;
+  });
+}
+
+}  // namespace cpuflow::passes
