@@ -217,7 +217,7 @@ double parse_time(const char* option, const std::string& text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const std::string unit(end, text.data() + text.size());
   const double scale = unit == "h" ? 3600 : unit == "m" ? 60 : unit == "s" ? 1 : 0;
-  if (unit.empty() && value > 0) throw UsageError(fmt::format("{0}: {1} has no unit; write {1}s, {1}m or {1}h", option, text));
+  if (unit.empty() && value > 0 && std::isfinite(value)) throw UsageError(fmt::format("{0}: {1} has no unit; write {1}s, {1}m or {1}h", option, text));
   if (error != std::errc() || !(value > 0) || !std::isfinite(value) || scale == 0) {
     throw UsageError(fmt::format("{}: expected a time such as 90s, 10m or 2h, found '{}'", option, text));
   }
