@@ -159,7 +159,7 @@ std::optional<Value> Evaluator::named_value(const std::string& name, const ir::S
     auto r = f.recurrence->names.find(name);
     if (r != f.recurrence->names.end()) {
       if (r->second.now) return r->second.now;
-      throw Fault{at, "'" + name + "' is read before it is computed: a cycle must step back in time, as in " + name + "[t-1]"};
+      throw Fault{at, "'" + name + "' is read before it is computed: its equation must stand above, or this step back in time, as in " + name + "[t-1]"};
     }
   }
   if (f.poisoned.count(name) > 0) throw Fault{at, ""};

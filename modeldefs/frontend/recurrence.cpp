@@ -192,7 +192,7 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
     std::vector<ReadDim> dims = dims_of(name, *shape, f, nullptr);
     auto is_over = [&](const ReadDim& d) { return group.index.has_axis ? d.has_axis && d.axis == group.index.axis : d.size == 1; };
     over = static_cast<size_t>(std::find_if(dims.begin(), dims.end(), is_over) - dims.begin());
-    if (over >= indices.size()) throw Fault{e.at, "'" + name + "' recurs over '" + group.over + "', and has no index for it here"};
+    if (over >= indices.size()) throw Fault{e.at, "'" + name + "' recurs over '" + group.over + "', and has no index for it here; one that recurs over something else says so where it is computed, as in " + name + "[n in 0..8, ..] = .."};
   }
   Value index = evaluate(*indices[over], f);
   const std::optional<ir::Affine> affine = ir::affine(nodes_.graph, index.node);
@@ -206,7 +206,7 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
   if (along && steps == 0) {
     if (!r.now)
       throw Fault{e.at,
-                  "'" + name + "' is read before it is computed: a cycle must step back in time, as in " + name + "[" + group.over + "-1]"};
+                  "'" + name + "' is read before it is computed: its equation must stand above, or this step back in time, as in " + name + "[" + group.over + "-1]"};
     return read_value(e, *r.now, indices, nullptr, f);
   }
   bool before_start = along && !group.index.has_axis;  // one step only: nothing is earlier

@@ -181,7 +181,7 @@ TEST_CASE("recurrences") {
   CHECK(block("x = x[t-1] + x") ==
         Lines{"17:5 error 'x' has a value already: a recurrence needs a name of its own", "26:5 note it got a value here"});
   CHECK(block("y[t,i] = x[t,i] + z[t,i]\nz[t,i] = y[t,i]") ==
-        Lines{"17:19 error 'z' is read before it is computed: a cycle must step back in time, as in z[t-1]"});
+        Lines{"17:19 error 'z' is read before it is computed: its equation must stand above, or this step back in time, as in z[t-1]"});
   CHECK(block("y[t,i] = x[t,i] + y[t+1,i]") ==
         Lines{"17:21 error 'y' is read at a later step of its own recurrence: a cycle must step back in time"});
   CHECK(block("y[t,i] = x[t,i] + sum(s | s <= t: y[s,i])").size() == 1);
