@@ -428,12 +428,22 @@ class NestEmitter {
     return definition(e);
   }
 
+  /// Names what is computed outside of inner loops, what is used again, and parts of what nests deeper than compilers read (as a sum that hundreds of statements add to).
   void temporaries(int depth) {
+    constexpr int kMostNested = 64;
+    std::map<ExprId, int> nested;  // of those without a name
     for (ExprId e : order_) {
       if (named_.count(e) || atomic(e) || level(e) != depth) continue;
       const Expr& x = p_.exprs[e];
       const bool hoist = depth < static_cast<int>(nest_.loops.size());
-      if (!hoist && uses_[e] < 2) continue;
+      int deepest = 0;
+      for (ExprId a : x.args) {
+        if (const auto inner = nested.find(a); inner != nested.end()) deepest = std::max(deepest, inner->second);
+      }
+      if (!hoist && uses_[e] < 2 && deepest < kMostNested) {
+        nested[e] = deepest + 1;
+        continue;
+      }
       std::string name = x.kind == Expr::Kind::Load ? fmt::format("{}_{}", identifier(p_.buffers[x.place.buffer].name), e) : fmt::format("v{}", e);
       if (x.kind == Expr::Kind::Load) name = "x_" + name;
       line(depth, fmt::format("const auto {} = {};", name, definition(e)));

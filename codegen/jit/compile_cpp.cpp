@@ -29,8 +29,6 @@ const std::vector<Flag>& flag_table() {
       {"-fPIC", {"-mrelocation-model", "pic", "-pic-level", "2"}},
       // Kernels are written in vectors already, and this pass takes most of the compile time on unrolled tiles.
       {"-fno-tree-slp-vectorize", {}},
-      // A residual stream that hundreds of statements add to is one long sum.
-      {"-fbracket-depth=10000", {"-fbracket-depth", "10000"}},
       // The user can do nothing about warnings in generated text; tests compile it with all of them.
       {"-w", {"-w"}},
   };

@@ -10,6 +10,7 @@ using namespace ir;
 namespace {
 
 constexpr uint64_t kMostInner = 1 << 15;  // inner steps of all of them: their left operands are copied to the stack, 2 MB of these
+constexpr size_t kMostTerms = 64;         // compilers read arguments of a template up to some number
 
 uint64_t inner_steps(const Product& product) {
   uint64_t steps = product.k.size;
@@ -23,6 +24,7 @@ bool add_to_one(const LoopProgram& p, const Step& first, const Step& later) {
     if (s->kind != Step::Kind::Product || !s->reaches.empty() || !s->product.accumulate || !s->product.loops.empty() || stride_along(p, s->product.a, s->product.m) != 1) return false;
   }
   const Product &x = first.product, &y = later.product;
+  if (x.more.size() + y.more.size() + 2 > kMostTerms) return false;
   return x.c == y.c && x.m == y.m && x.n == y.n && x.bf16 == y.bf16 && inner_steps(x) + inner_steps(y) <= kMostInner;
 }
 

@@ -71,6 +71,20 @@ TEST_CASE("a prefix sum stays infinite, and a gate that closes leaves nothing of
   for (size_t i = 0; i < want.size(); ++i) CHECK(std::abs(logits[i] - want[i]) <= 1e-5 * (1 + std::abs(want[i])));
 }
 
+TEST_CASE("hundreds of terms are no deeper than a compiler reads") {
+  const TemporaryFolder folder;
+  std::string sum = "y = x", maps = "y = x";
+  for (int i = 0; i < 300; ++i) {
+    sum += "\ny = y + tanh(" + std::to_string(1 + 0.01 * i) + " * x)";
+    if (i < 70) maps += "\ny = y + W(tanh(" + std::to_string(1 + 0.01 * i) + " * x))";
+  }
+  for (const auto& [forward, params] : {std::pair{sum, std::string()}, {maps, std::string("W = \"linear(d, d)\"\n")}}) {
+    const cli::CompiledModel many = compiled(folder, model(forward, params));
+    const cli::PassInputs inputs = example_inputs(many.exe.manifest, 3);
+    check_training(by_name(cli::run_compiled(many.exe, inputs)), by_name(cli::run_interpreter(many, inputs)));
+  }
+}
+
 TEST_CASE("code does not double with each statement that reads the one before it twice") {
   const TemporaryFolder folder;
   std::string forward = "k0[t] = tokens[t]\n";

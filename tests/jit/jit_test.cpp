@@ -210,6 +210,18 @@ TEST_CASE("threads compile and load at the same time") {
   for (int t = 0; t < 8; ++t) CHECK(results[t] == t / 2);
 }
 
+TEST_CASE("every installed compiler takes the flags") {
+  TemporaryFolder folder;
+  JitOptions options;
+  options.cache_dir = folder.path();
+  options.exec = Exec::Dlopen;
+  for (const char* compiler : {"clang++-19", "clang++", "g++"}) {  // one that is not there is passed over
+    INFO(compiler);
+    ScopedEnv cxx("CXX", compiler);
+    CHECK_NOTHROW(load_cpp(kAxpy, "axpy", options));
+  }
+}
+
 TEST_CASE("dlopen says what to do when there is no compiler") {
   TemporaryFolder folder;
   ScopedEnv path("PATH", folder.path().c_str());
