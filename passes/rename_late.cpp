@@ -1,6 +1,7 @@
 #include "passes/rename_late.h"
 
 #include "passes/rewrite.h"
+#include "passes/sum_terms.h"
 
 #include <algorithm>
 
@@ -15,15 +16,10 @@ bool of_features(const Axes& axes) {
 
 bool renames_features(const Node& n) { return n.op == Op::Rename && of_features(n.from) && of_features(n.to); }
 
-/// What became of a value, under its new names: those of `names` that it has.
-NodeId renamed(Graph& g, NodeId id, const Node& names) {
-  Axes from, to;
-  for (size_t i = 0; i < names.from.size(); ++i) {
-    if (!contains(g[id].axes, names.from[i])) continue;
-    from.push_back(names.from[i]);
-    to.push_back(names.to[i]);
-  }
-  return from.empty() ? id : g.rename(id, from, to);
+/// The result of an operation that ran under the old names of its inputs, which takes the name that it had in the model file, under the new ones.
+NodeId renamed_result(Graph& g, NodeId result, const Node& n, const Node& names) {
+  if (!n.name.empty() && g[result].name.empty()) g.set_name(result, n.name, n.loc);
+  return renamed_as(g, result, names);
 }
 
 /// The input under the names that the renaming gives up; kNoNode where it has others than those.
@@ -36,8 +32,8 @@ NodeId under_old_names(Graph& g, NodeId id, const Node& names) {
   }
   if (is_elementwise(n.op) && n.inputs.size() == 1) {  // as the number that a counter is
     const NodeId x = under_old_names(g, n.inputs[0], names);
-    if (x == kNoNode || x == n.inputs[0]) return x == kNoNode ? kNoNode : id;
-    return g.unary(n.op, x);
+    if (x == kNoNode) return kNoNode;
+    return x == n.inputs[0] ? id : g.unary(n.op, x);
   }
   const auto has = [&](const Axis& a) { return contains(n.axes, a); };
   const bool has_any = std::any_of(names.from.begin(), names.from.end(), has) || std::any_of(names.to.begin(), names.to.end(), has);
@@ -56,9 +52,7 @@ NodeId elementwise(Graph& g, const Node& n) {
   }
   copy.axes.clear();
   for (NodeId i : copy.inputs) copy.axes = union_of(copy.axes, g[i].axes);
-  const NodeId result = g.add(std::move(copy));
-  if (!n.name.empty() && g[result].name.empty()) g.set_name(result, n.name, n.loc);
-  return renamed(g, result, names);
+  return renamed_result(g, g.add(std::move(copy)), n, names);
 }
 
 NodeId reduction(Graph& g, const Node& n) {
@@ -68,9 +62,7 @@ NodeId reduction(Graph& g, const Node& n) {
   for (Axis& a : over) {
     if (const int at = index_of(names.to, a); at >= 0) a = names.from[static_cast<size_t>(at)];
   }
-  const NodeId result = g.reduce(n.op, names.inputs[0], over);
-  if (!n.name.empty() && g[result].name.empty()) g.set_name(result, n.name, n.loc);
-  return renamed(g, result, names);
+  return renamed_result(g, g.reduce(n.op, names.inputs[0], over), n, names);
 }
 
 }  // namespace

@@ -90,7 +90,7 @@ std::vector<Comparison> compare_all(const rt::SafetensorsFile& file, const std::
 
 void check(const CheckOptions& options, Status& status) {
   const rt::SafetensorsFile file(options.golden);
-  CompileOptions compile = options.model->compile_options("check", true);
+  CompileOptions compile = options.model->compile_options("check");
   std::map<std::string, std::string> settings = settings_from_file(file, compile.model);
   for (const auto& [name, value] : compile.overrides) settings[name] = value;
   compile.overrides = std::move(settings);

@@ -15,7 +15,7 @@ void add_weight_options(CLI::App& app, WeightOptions& options) {
   app.add_option("--set", options.settings, "sizes and settings of the model, with --weights")->type_name("NAME=VALUE")->allow_extra_args(false);
   app.add_option("--tokenizer", options.tokenizer, "a tokenizer.json; default: the run's")->type_name("FILE");
   app.add_option("--precision", options.precision, "of the operands of products: fp32 | bf16; default: the run's")->check(CLI::IsMember({"fp32", "bf16"}));
-  add_code_options(app, options, false);
+  add_code_options(app, options);
 }
 
 namespace {
@@ -46,7 +46,7 @@ std::string id_difference(const rt::Tokenizer& now, const std::string& other) {
 }
 
 TrainedModel::TrainedModel(const WeightOptions& options, const std::string& command) : tokenizer(options.tokenizer), options_(options) {
-  options.choose(compile, command, false);
+  options.choose(compile, command);
   if (!options.weights.empty()) {
     compile.model = options.where;
     compile.overrides = parse_settings(options.settings);

@@ -15,6 +15,7 @@
 namespace cpuflow::cli {
 
 void add_code_options(CLI::App& app, CodeOptions& options, bool may_interpret) {
+  options.may_interpret = may_interpret;
   app.add_option("--target", options.target, "portable | avx2 | avx512 | avx512bf16 | amx; default: the best that this machine has")->envname("CPUFLOW_TARGET");
   app.add_option("--exec", options.exec, std::string("orc: clang in this process | dlopen: an installed compiler") + (may_interpret ? " | interpret: the reference interpreter" : ""))
       ->envname("CPUFLOW_EXEC");
@@ -49,7 +50,7 @@ std::map<std::string, std::string> parse_settings(const std::vector<std::string>
   return out;
 }
 
-void CodeOptions::choose(CompileOptions& out, const std::string& command, bool may_interpret) const {
+void CodeOptions::choose(CompileOptions& out, const std::string& command) const {
   out.target = target;
   const std::vector<std::string>& targets = ir::target_names();
   if (!target.empty() && std::find(targets.begin(), targets.end(), target) == targets.end()) {
@@ -70,13 +71,13 @@ void CodeOptions::choose(CompileOptions& out, const std::string& command, bool m
   }
 }
 
-CompileOptions ModelOptions::compile_options(const std::string& command, bool may_interpret) const {
+CompileOptions ModelOptions::compile_options(const std::string& command) const {
   CompileOptions out;
   out.model = model;
   out.overrides = parse_settings(settings);
   if (!precision.empty()) out.overrides[kPrecisionSetting] = precision;
   out.fuse = !unfused;
-  choose(out, command, may_interpret);
+  choose(out, command);
   return out;
 }
 

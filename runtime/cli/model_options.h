@@ -11,10 +11,11 @@ namespace cpuflow::cli {
 /// For which processor code is made, and by what.
 struct CodeOptions {
   std::string target, exec = "orc";
+  bool may_interpret = false;  // the command has `--exec interpret`
   /// Throws UsageError for an unknown target, and for `--exec interpret` unless the command has it.
-  void choose(CompileOptions& out, const std::string& command, bool may_interpret) const;
+  void choose(CompileOptions& out, const std::string& command) const;
 };
-void add_code_options(CLI::App& app, CodeOptions& options, bool may_interpret);
+void add_code_options(CLI::App& app, CodeOptions& options, bool may_interpret = false);
 
 /// The flags that every command with a MODEL takes.
 struct ModelOptions : CodeOptions {
@@ -24,7 +25,7 @@ struct ModelOptions : CodeOptions {
   std::string precision;
   bool interpret() const { return exec == "interpret"; }
   /// Throws UsageError for a setting without `=`, and as CodeOptions::choose does.
-  CompileOptions compile_options(const std::string& command, bool may_interpret = false) const;
+  CompileOptions compile_options(const std::string& command) const;
 };
 
 std::shared_ptr<ModelOptions> add_model_options(CLI::App& app, bool may_interpret = false);
