@@ -5,6 +5,7 @@
 #include "codegen/prelude/kernel_prelude.h"
 #include "codegen/prelude/products.h"
 #include "codegen/prelude/bf16.h"
+#include "codegen/prelude/tiles.h"
 
 #include <benchmark/benchmark.h>
 

@@ -116,11 +116,17 @@ size_t second_cache_bytes(size_t otherwise) {
 }  // namespace
 
 const std::vector<std::string>& target_names() {
-  static const std::vector<std::string> names = {"portable", "avx2", "avx512", "avx512bf16", "amx"};
+  static const std::vector<std::string> names = {"portable", "avx2", "avx512", "avx512bf16", "amx", "amx-emulated"};
   return names;
 }
 
 CpuTarget target_by_name(std::string_view name) {
+  if (name == "amx-emulated") {
+    CpuTarget target = target_by_name("avx512");
+    target.name = name;
+    target.emulates_tiles = true;
+    return target;
+  }
   CpuTarget target;
   target.name = name;
   const std::vector<std::pair<std::string, const std::vector<std::string>*>> steps = {
@@ -144,7 +150,7 @@ CpuTarget host_target() {
   CpuTarget best;
   for (const std::string& name : target_names()) {
     CpuTarget candidate = target_by_name(name);
-    if (runs_here(candidate)) best = candidate;
+    if (runs_here(candidate) && !candidate.emulates_tiles) best = candidate;
   }
   best.l2_bytes = second_cache_bytes(best.l2_bytes);
   return best;

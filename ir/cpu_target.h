@@ -8,14 +8,15 @@ namespace cpuflow::ir {
 
 /// The processor that code is generated for; plain data, so that a pass can be tested for a machine that is not here.
 struct CpuTarget {
-  std::string name = "portable";      // "portable" | "avx2" | "avx512" | "avx512bf16" | "amx"
+  std::string name = "portable";      // "portable" | "avx2" | "avx512" | "avx512bf16" | "amx" | "amx-emulated"
   int lanes = 4;                      // float32 values in one vector register
   std::vector<std::string> features;  // instruction sets above the architecture's baseline, by clang's names ("avx2", "fma", ...)
   bool fast_bf16 = false;             // products of bf16 numbers are instructions; else they are made of float32 ones
+  bool emulates_tiles = false;        // products of bf16 numbers have the bits that AMX gives, without AMX: slow
   size_t l2_bytes = 512 << 10;        // second cache of one core
 };
 
-/// Every target name, the most general first.
+/// Every target name, the most general first; behind them what no machine is best at.
 const std::vector<std::string>& target_names();
 
 /// The target of this name with a fixed cache size: equal on every machine.

@@ -17,6 +17,7 @@ namespace cpuflow::embedded {
 extern const std::string_view kernel_prelude;
 extern const std::string_view kernel_products;
 extern const std::string_view kernel_bf16;
+extern const std::string_view kernel_tiles;
 extern const std::string_view kernel_bf16_products;
 extern const std::string_view kernel_loops;
 extern const std::string_view kernel_abi;
@@ -49,6 +50,9 @@ class Emitter {
     out_ += "\n";
     if (std::any_of(p_.functions.begin(), p_.functions.end(), multiplies_bf16)) {
       out_ += embedded::kernel_bf16;
+      out_ += "\n";
+      if (options_.emulate_tiles) out_ += "#define CPUFLOW_EMULATES_TILES\n";
+      out_ += embedded::kernel_tiles;
       out_ += "\n";
       out_ += embedded::kernel_bf16_products;
       out_ += "\n";

@@ -9,6 +9,7 @@ namespace cpuflow::codegen {
 
 struct EmitOptions {
   std::vector<std::string> header;  // lines of the comment at the top
+  bool emulate_tiles = false;       // products of bf16 numbers have the bits that AMX gives, without AMX
   bool profile = false;             // regions add the time they take to call->profile
 };
 

@@ -1,5 +1,4 @@
-// Products whose operands are rounded to bf16 and whose sums are float32: by vectors, by tiles where the processor has them.  Appended to bf16.h in
-// generated code.
+// Products whose operands are rounded to bf16 and whose sums are float32: by vectors, or by tiles.  Appended to tiles.h in generated code.
 #ifndef CPUFLOW_KERNEL_BF16_PRODUCTS_H
 #define CPUFLOW_KERNEL_BF16_PRODUCTS_H
 
@@ -56,27 +55,7 @@ constexpr int kRowsOfPairs = 2 * kBlockRows;  // they take as much space
 
 // ---- products by tiles -------------------------------------------------------------------------------------------------------------
 
-#if defined(__AMX_TILE__) && defined(__AMX_BF16__)
-constexpr bool kTiles = true;
-
-/// While it lives, this thread's tiles have 16 rows of 16 units.
-class Tiles {
- public:
-  Tiles() {
-    struct alignas(64) {
-      unsigned char palette = 1, start_row = 0, reserved[14] = {};
-      unsigned short row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      unsigned char rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    } config;
-    __asm__ volatile("ldtilecfg %0" : : "m"(config));
-  }
-  Tiles(const Tiles&) = delete;
-  Tiles& operator=(const Tiles&) = delete;
-  ~Tiles() { __asm__ volatile("tilerelease"); }
-};
-
-constexpr int kTile = 16;               // rows, and units of a row
-constexpr int kTileFloats = kTile * kTile;
+#if defined(KERNEL_TILE_LOAD)
 constexpr int kTileRows = 16 * kTile;   // rows of A that meet each panel of B
 constexpr int kTileSteps = 16;          // tiles along the inner axis of a piece: a panel's share fills two thirds of the first cache, A comes from the second
 constexpr int kTurnedRows = 8 * kTile;  // the same where A is transposed while it is copied: what is multiplied soon after is still near
@@ -84,13 +63,6 @@ constexpr int kTurnedSteps = 8;
 constexpr int kLongSteps = 32;          // where A is not copied and C, which each piece loads and stores, has more than kLargeC floats
 constexpr long kLargeC = 1 << 18;       // half of the second cache
 constexpr long kKept = 1 << 16;         // floats of packed B that the second cache keeps beside all else; of larger ones the next panel is asked for
-
-// The memory clobber keeps the stores of what a tile loads before the load.
-#define KERNEL_TILE_LOAD(tile, p, row) __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile : : "r"(p), "r"((row) * sizeof(float)) : "memory")
-#define KERNEL_TILE_STREAM(tile, p, row) __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm" #tile : : "r"(p), "r"((row) * sizeof(float)) : "memory")
-#define KERNEL_TILE_STORE(tile, p, row) __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" : : "r"(p), "r"((row) * sizeof(float)) : "memory")
-#define KERNEL_TILE_ZERO(tile) __asm__ volatile("tilezero %tmm" #tile)
-#define KERNEL_TILE_DOT(sum, a, b) __asm__ volatile("tdpbf16ps %tmm" #b ", %tmm" #a ", %tmm" #sum)
 
 /// Tiles of A: floats between those that follow each other along the inner axis, between their rows, and between those below each other.
 struct TilesOfA {
@@ -134,6 +106,7 @@ struct PartOfB {
 /// c (R x C tiles) (+)= `steps` tiles of A by those of one panel after the other.  The tiles of a step are loaded between the products of the step before it.
 template <int R, int C>
 __attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, const Ahead& ahead, const PartOfB* part, float* c, long c_row, bool add) {
+  KERNEL_TILE_REGISTERS;
   const float* b = part->at;
   int left = part->steps;
   const float* a = tiles.at;
@@ -385,6 +358,7 @@ KERNEL_OUTER void add_products_by_tiles(int m, float* c, long c_row, const Terms
 /// 32 x 32 of the result: c = tiles of A by a panel; use_row is called for one row after the other of what was made before, while the tiles are multiplied.
 template <int kAhead, class UseRow>
 KERNEL_INLINE void multiply_tiles_while(int steps, const TilesOfA& tiles, const float* ahead, const float* b, float* c, int rows, const UseRow& use_row) {
+  KERNEL_TILE_REGISTERS;
   const float* a = tiles.at;
   const long row = tiles.row, step = tiles.step, below = tiles.below;
   KERNEL_TILE_ZERO(0);
@@ -453,6 +427,7 @@ KERNEL_OUTER void blocks_by_tiles(int m, const A* a, long a_row, const float* b,
 /// n iterations of independent products of tiles on numbers of every kind.
 __attribute__((noinline)) inline float bf16_peak(long n) {
   const Tiles tiles;
+  KERNEL_TILE_REGISTERS;
   alignas(64) float operands[4 * kTileFloats];
   uint32_t state = 1;
   for (float& unit : operands) {  // bf16 between 1/2 and 2, of both signs
@@ -478,10 +453,6 @@ __attribute__((noinline)) inline float bf16_peak(long n) {
   return operands[0];
 }
 #else
-constexpr bool kTiles = false;
-struct Tiles {
-  Tiles() {}
-};
 template <class A>
 KERNEL_INLINE void multiply_row_as_tiles(int, int, bool, const A*, const float*, long, float*) {}
 template <bool kTransposed, class A>

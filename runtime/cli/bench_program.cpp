@@ -17,6 +17,7 @@ namespace cpuflow::embedded {
 extern const std::string_view kernel_prelude;
 extern const std::string_view kernel_products;
 extern const std::string_view kernel_bf16;
+extern const std::string_view kernel_tiles;
 extern const std::string_view kernel_bf16_products;
 }
 
@@ -211,7 +212,8 @@ PeakMeter::PeakMeter(const ir::CpuTarget& target, bool bf16, int threads, uint64
   options.features = target.features;
   options.vector_bits = target.lanes * 32;
   std::string text = std::string(embedded::kernel_prelude) + "\n" + std::string(embedded::kernel_products) + "\n";
-  if (bf16) text += std::string(embedded::kernel_bf16) + "\n" + std::string(embedded::kernel_bf16_products) + "\n";
+  if (bf16 && target.emulates_tiles) text += "#define CPUFLOW_EMULATES_TILES\n";
+  if (bf16) text += std::string(embedded::kernel_bf16) + "\n" + std::string(embedded::kernel_tiles) + "\n" + std::string(embedded::kernel_bf16_products) + "\n";
   text += fmt::format("extern \"C\" float peak_run(long n) {{ return kernel::{}(n); }}\nextern \"C\" long peak_flops() {{ return kernel::{}; }}\n"
                       "extern \"C\" float read_run(const float* x, long n) {{ return kernel::read_sum(x, n); }}\n",
                       bf16 ? "bf16_peak" : "fma_peak", bf16 ? "kBf16PeakFlops" : "kPeakFlops");

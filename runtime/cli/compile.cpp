@@ -169,6 +169,7 @@ void emit_program(const frontend::Model& model, const CompileOptions& options, C
   c.header = fmt::format("{} for {}, {}:{}", model.name, c.target.name, c.bf16 ? "bf16" : "fp32", sizes);
   codegen::EmitOptions emit;
   emit.header = {c.header, options.fuse ? "fused" : "unfused", "Compile on its own: clang++ -std=c++20 -O3 -ffp-contract=off -c, with the target's instruction sets."};
+  emit.emulate_tiles = c.target.emulates_tiles;
   emit.profile = options.profile;
   c.cpp = codegen::emit_cpp(c.program, c.graph, emit);
   c.times.push_back({"emit_cpp", since(start), true});

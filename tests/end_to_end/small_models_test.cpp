@@ -50,7 +50,7 @@ void check_against_interpreter(const std::string& text) {
 void check_rounded(const std::string& text) {
   const TemporaryFolder folder;
   folder.write("model.toml", text);
-  for (const char* target : {"portable", "avx2", "avx512", "avx512bf16", "amx"}) {
+  for (const std::string& target : ir::target_names()) {
     if (!ir::runs_here(ir::target_by_name(target))) continue;
     INFO(target << ", bf16");
     cli::CompileOptions options;

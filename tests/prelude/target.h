@@ -73,6 +73,6 @@ struct Target {
   float (*read_sum)(const float* x, long n);
 };
 
-extern const Target portable, avx2, avx512, avx512bf16, amx;
+extern const Target portable, avx2, avx512, avx512bf16, amx, amx_emulated;
 
 }  // namespace prelude_test

@@ -1,5 +1,5 @@
 #pragma once
-// The body of the sources that compile the prelude for one target: TARGET is its name.
+// The body of the sources that compile the prelude for one target: TARGET is its name; TARGET_NAME where it is no identifier.
 #define CPUFLOW_TARGET_NAMESPACE_2(name) kernel_##name
 #define CPUFLOW_TARGET_NAMESPACE(name) CPUFLOW_TARGET_NAMESPACE_2(name)
 #define CPUFLOW_KERNEL_NAMESPACE CPUFLOW_TARGET_NAMESPACE(TARGET)
@@ -7,6 +7,7 @@
 #include "codegen/prelude/kernel_prelude.h"
 #include "codegen/prelude/products.h"
 #include "codegen/prelude/bf16.h"
+#include "codegen/prelude/tiles.h"
 #include "codegen/prelude/bf16_products.h"
 #include "codegen/prelude/loops.h"
 #include "tests/prelude/target.h"
@@ -279,8 +280,11 @@ void widen_all(int lanes, const uint16_t* x, long n, float* out) {
 
 #define CPUFLOW_TEXT_2(name) #name
 #define CPUFLOW_TEXT(name) CPUFLOW_TEXT_2(name)
+#ifndef TARGET_NAME
+#define TARGET_NAME CPUFLOW_TEXT(TARGET)
+#endif
 extern const Target TARGET = {
-    CPUFLOW_TEXT(TARGET),
+    TARGET_NAME,
     kLanes,
     kernel::kPanel,
     functions,

@@ -34,7 +34,7 @@ std::vector<float> random_floats(size_t n, Random& random) {
 
 template <class F>
 void for_targets(F f) {
-  for (const Target* t : {&portable, &avx2, &avx512, &avx512bf16, &amx}) {
+  for (const Target* t : {&portable, &avx2, &avx512, &avx512bf16, &amx, &amx_emulated}) {
     if (cpuflow::ir::runs_here(cpuflow::ir::target_by_name(t->name)))
       f(*t);
     else
@@ -391,6 +391,24 @@ TEST_CASE("bf16: halves go to even, and what is no number stays none") {
       CHECK(std::isnan(times_one(NAN)));
     }
   });
+}
+
+TEST_CASE("emulated tiles give the bits that tiles give") {
+  for (const Target* t : {&amx, &amx_emulated}) {
+    if (cpuflow::ir::runs_here(cpuflow::ir::target_by_name(t->name))) continue;
+    WARN("skipped: this machine does not run the target " << t->name);
+    return;
+  }
+  Random random;
+  for (Operands operands : {Operands::Rounded, Operands::Stored}) {
+    for (bool transposed : {false, true}) {
+      for (int m : {1, 40}) {
+        const Problem problem(m, 70, 300, transposed, random, operands);
+        const std::vector<float> tiles = problem.run(amx, true), emulated = problem.run(amx_emulated, true);
+        CHECK(std::memcmp(tiles.data(), emulated.data(), tiles.size() * sizeof(float)) == 0);
+      }
+    }
+  }
 }
 
 TEST_CASE("products that are used block by block: each number is given once") {
