@@ -136,6 +136,10 @@ void AtomicFile::commit() {
   sync_folder(folder_of(path_));
 }
 
+void check_writable(const std::string& path) {
+  if (!std::filesystem::is_other(status_of(path))) AtomicFile file(path);
+}
+
 void write_file_atomically(const std::string& path, std::string_view content) {
   AtomicFile file(path, content.size());
   file.write(content);

@@ -44,6 +44,9 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
+/// Throws what AtomicFile would, so that it is told before the work; a device or pipe is not opened.
+void check_writable(const std::string& path);
+
 /// Writes `content` to `path` with AtomicFile.
 void write_file_atomically(const std::string& path, std::string_view content);
 

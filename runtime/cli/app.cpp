@@ -233,6 +233,11 @@ void refuse_overwrite(const std::string& out, const std::vector<std::pair<std::s
   }
 }
 
+void check_output(const std::string& out, const std::vector<std::pair<std::string, std::string>>& inputs) {
+  refuse_overwrite(out, inputs);
+  rt::check_writable(out);
+}
+
 std::string shell_word(const std::string& text) {
   constexpr const char* kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+,:@%=";
   if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;

@@ -87,7 +87,7 @@ void print_report(const nlohmann::ordered_json& report, const std::string& what,
 }
 
 void bench(const BenchOptions& options, Status&) {
-  refuse_overwrite(options.html, {{"MODEL", frontend::find_model(options.model->model)}});
+  if (!options.html.empty()) check_output(options.html, {{"MODEL", frontend::find_model(options.model->model)}});
   if (options.model->unfused) throw UsageError("bench compares fused with unfused code; leave out --unfused");
   CompileOptions compile = options.model->compile_options("bench");
   const int threads = options.threads > 0 ? options.threads : rt::available_threads();

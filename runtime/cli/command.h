@@ -59,6 +59,8 @@ void print_out(const std::string& text);
 
 /// Throws UsageError when the file `out`, which is to be written, is one that is read: `inputs` are names of options with their files.
 void refuse_overwrite(const std::string& out, const std::vector<std::pair<std::string, std::string>>& inputs);
+/// The same, and throws FileError where `out` cannot be written: before the work.
+void check_output(const std::string& out, const std::vector<std::pair<std::string, std::string>>& inputs);
 
 /// `text` as one word of a POSIX shell: in quotes where it needs them.
 std::string shell_word(const std::string& text);

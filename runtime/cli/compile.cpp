@@ -191,7 +191,9 @@ void set_up_jit(const CompileOptions& options, CompiledModel& c) {
 /// C++ text -> a library in this process.
 void load_library(const std::string& name, CompiledModel& c) {
   if (!ir::runs_here(c.target)) {
-    throw std::runtime_error(fmt::format("this machine cannot run code for '{}'; compile without running it: cpuflowc compile --target {} --out DIR", c.target.name, c.target.name));
+    const bool emulated = c.target.name == "amx" && ir::runs_here(ir::target_by_name("amx-emulated"));
+    throw std::runtime_error(fmt::format("this machine cannot run code for '{}'; compile without running it: cpuflowc compile --target {} --out DIR{}", c.target.name, c.target.name,
+                                         emulated ? "; --target amx-emulated gives the same numbers, slowly" : ""));
   }
   c.library = codegen::load_cpp(c.cpp, name, c.jit);
   const codegen::JitRecord& record = c.library->record();

@@ -21,7 +21,7 @@ double norm(const std::vector<double>& values) {
 }
 
 void grad(const GradOptions& options) {
-  refuse_overwrite(options.out, {{"--inputs", options.inputs}, {"--weights", options.weights}, {"MODEL", frontend::find_model(options.model->model)}});
+  check_output(options.out, {{"--inputs", options.inputs}, {"--weights", options.weights}, {"MODEL", frontend::find_model(options.model->model)}});
   const rt::SafetensorsFile file(options.inputs);
   CompileOptions compile = options.model->compile_options("grad");
   std::map<std::string, std::string> settings = settings_from_file(file, compile.model);

@@ -16,7 +16,7 @@ namespace cpuflow::cli {
 
 void add_code_options(CLI::App& app, CodeOptions& options, bool may_interpret) {
   options.may_interpret = may_interpret;
-  app.add_option("--target", options.target, "portable | avx2 | avx512 | avx512bf16 | amx; default: the best that this machine has")->envname("CPUFLOW_TARGET");
+  app.add_option("--target", options.target, "portable | avx2 | avx512 | avx512bf16 | amx | amx-emulated; default: the best that this machine has")->envname("CPUFLOW_TARGET");
   app.add_option("--exec", options.exec, std::string("orc: clang in this process | dlopen: an installed compiler") + (may_interpret ? " | interpret: the reference interpreter" : ""))
       ->envname("CPUFLOW_EXEC");
 }

@@ -14,7 +14,7 @@ struct TokenizeOptions {
 };
 
 void tokenize(const TokenizeOptions& options) {
-  refuse_overwrite(options.out, {{"--tokenizer", options.tokenizer}, {"IN", options.in}});
+  check_output(options.out, {{"--tokenizer", options.tokenizer}, {"IN", options.in}});
   const rt::Tokenizer tokenizer = rt::Tokenizer::load(options.tokenizer);
   const rt::Documents documents = read_text({options.in}, *options.text, "to tokenize");
   const rt::TokenData data = encode_and_warn(documents.texts, tokenizer, options.tokenizer, options.in, *options.text);

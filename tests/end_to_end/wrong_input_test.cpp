@@ -190,6 +190,15 @@ TEST_CASE("no command writes over a file that it reads") {
   }
 }
 
+TEST_CASE("a file that cannot be written is told before the work") {
+  const TemporaryFolder folder;
+  const std::string model = folder.write("model.toml", kPlainModel), missing = folder / "missing/speed.html";
+  const Result result = cpuflowc({"bench", model, "--html", missing});
+  CHECK(result.status == 4);
+  CHECK(contains(result.err, "there is no folder " + folder / "missing; create it first"));
+  CHECK_FALSE(contains(result.err, "compiling"));
+}
+
 TEST_CASE("what cannot be written is said, and what was there stays") {
   const TemporaryFolder folder;
   const std::string old = folder.write("old.txt", "precious");
@@ -214,7 +223,7 @@ TEST_CASE("what cannot be written is said, and what was there stays") {
   }
   const std::string closed = folder.write("closed.txt", "text");
   ::chmod(closed.c_str(), 0);
-  expect_failure({"tokenize", "--tokenizer", closed, closed, "x.bin"}, 4, {"closed.txt", "ermission"}, nobody);
+  expect_failure({"tokenize", "--tokenizer", closed, closed, "/dev/null"}, 4, {"closed.txt", "ermission"}, nobody);
   const std::string shut = folder / "shut";
   std::filesystem::create_directory(shut);
   ::chmod(shut.c_str(), 0555);
