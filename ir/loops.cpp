@@ -1,6 +1,6 @@
 #include "ir/loops.h"
 
-#include <set>
+#include <algorithm>
 
 namespace cpuflow::ir {
 namespace {
@@ -55,11 +55,9 @@ class PlaceWalker {
   }
 
   void expression(ExprId e) {
-    if (e >= p_.exprs.size() || !seen_.insert(e).second) return;  // none, or one that the verifier has yet to refuse
-    const Expr& x = p_.exprs[e];
-    for (ExprId a : x.args) expression(a);
-    expression(x.index.computed);
-    if (x.kind == Expr::Kind::Load) place(x.place, set_.count(x.place) ? Access::Own : Access::Read);
+    for_each_expr(p_, e, seen_, [&](const Expr& x) {
+      if (x.kind == Expr::Kind::Load && x.place.buffer != kNone) visit_(x.place, set_.count(x.place) ? Access::Own : Access::Read);
+    });
   }
 
   const LoopProgram& p_;
@@ -112,6 +110,34 @@ std::vector<const Step*> steps_of(const Region& region) {
     for (const Step& s : g.steps) out.push_back(&s);
   }
   return out;
+}
+
+std::vector<ExprId> parts_of(const Expr& expr) {
+  std::vector<ExprId> out = expr.args;
+  auto add = [&](const Index& i) {
+    if (i.computed != kNone) out.push_back(i.computed);
+  };
+  add(expr.index);
+  for (const Index& i : expr.place.indices) add(i);
+  return out;
+}
+
+void for_each_expr(const LoopProgram& program, ExprId e, std::set<ExprId>& seen, const std::function<void(const Expr&)>& visit) {
+  if (e >= program.exprs.size() || !seen.insert(e).second) return;  // none, or one that the verifier has yet to refuse
+  for (ExprId part : parts_of(program.exprs[e])) for_each_expr(program, part, seen, visit);
+  visit(program.exprs[e]);
+}
+
+bool mentions(const LoopProgram& program, const Index& index, const Axis& axis) {
+  auto along = [&](const Index& i) { return i.along(axis) != 0; };
+  bool found = along(index);
+  std::set<ExprId> seen;
+  for_each_expr(program, index.computed, seen, [&](const Expr& x) { found = found || along(x.index) || std::any_of(x.place.indices.begin(), x.place.indices.end(), along); });
+  return found;
+}
+
+bool mentions(const LoopProgram& program, const Place& place, const Axis& axis) {
+  return std::any_of(place.indices.begin(), place.indices.end(), [&](const Index& i) { return mentions(program, i, axis); });
 }
 
 void for_each_place(const LoopProgram& program, const Step& step, const std::function<void(const Place&, Access)>& visit) { PlaceWalker(program, visit).step(step); }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -247,6 +248,16 @@ std::vector<const Nest*> nests_of(const Step& step);
 
 /// The steps of a region: those before its first row, then those of its groups.
 std::vector<const Step*> steps_of(const Region& region);
+
+/// What an expression is computed from: its operands, and the computed parts of its indices.
+std::vector<ExprId> parts_of(const Expr& expr);
+
+/// Visits an expression after all that it is computed from; not what is in `seen`, where it adds what it visits.  kNone: nothing.
+void for_each_expr(const LoopProgram& program, ExprId e, std::set<ExprId>& seen, const std::function<void(const Expr&)>& visit);
+
+/// Whether an index, or a place, depends on a loop variable.
+bool mentions(const LoopProgram& program, const Index& index, const Axis& axis);
+bool mentions(const LoopProgram& program, const Place& place, const Axis& axis);
 
 /// What a step does with a place.  Read: any read but the next two.  Operand: a bf16 product or pack reads it, rounded.  Own: a nest reads what
 /// it has set itself.  Set: a nest makes the element a value.  Write: any other write, also one that adds to what is there.

@@ -98,15 +98,9 @@ class Verifier {
     const Expr& x = p_.exprs[id];
     const std::string where = fmt::format("expression {}", id);
     auto earlier = [&](ExprId e) { check(e < id, "an expression reads a later one", where); };
-    for (ExprId a : x.args) earlier(a);
-    if (x.kind == Expr::Kind::Counter || x.kind == Expr::Kind::Random) {
-      if (x.index.computed != kNone) earlier(x.index.computed);
-      index(x.index, where);
-    }
+    for (ExprId part : parts_of(x)) earlier(part);
+    if (x.kind == Expr::Kind::Counter || x.kind == Expr::Kind::Random) index(x.index, where);
     if (x.kind == Expr::Kind::Load) {
-      for (const Index& i : x.place.indices) {
-        if (i.computed != kNone) earlier(i.computed);
-      }
       place(x.place, where);
       check(p_.buffers[x.place.buffer].dtype == x.dtype || x.dtype == DType::Bool, "a load has another type than its buffer", where);
     }
@@ -311,14 +305,8 @@ class Verifier {
     }
   }
 
-  bool mentions(const Place& p, const Axis& a) const {
-    return std::any_of(p.indices.begin(), p.indices.end(), [&](const Index& i) { return i.along(a) != 0 || (i.computed != kNone && mentions(i.computed, a)); });
-  }
-  bool mentions(ExprId e, const Axis& a) const {
-    const Expr& x = p_.exprs[e];
-    if (x.index.along(a) != 0 || (x.index.computed != kNone && mentions(x.index.computed, a)) || mentions(x.place, a)) return true;
-    return std::any_of(x.args.begin(), x.args.end(), [&](ExprId arg) { return mentions(arg, a); });
-  }
+  bool mentions(const Place& p, const Axis& a) const { return ir::mentions(p_, p, a); }
+  bool mentions(const Index& i, const Axis& a) const { return ir::mentions(p_, i, a); }
 
   void product(const Product& p) {
     enter_row();
@@ -421,7 +409,7 @@ class Verifier {
       in_scope(p.indices[d]);
       if (b.strides[d] == 0) continue;
       if (b.axes[d] == b.row && b.rows != Rows::All && !whole_buffer_) {
-        const bool own = p.indices[d].along(b.row) == 1 || (p.indices[d].computed != kNone && mentions(p.indices[d].computed, b.row));
+        const bool own = p.indices[d].along(b.row) == 1 || (p.indices[d].computed != kNone && mentions(p.indices[d], b.row));
         check(region_->has_rows && region_->row == b.row && own, called(p.buffer) + " holds a part of its rows, and its row is not the region's");
       }
       const Interval r = bounds(p.indices[d]);
@@ -481,19 +469,14 @@ class Verifier {
   }
 
   void reads(ExprId e, const std::set<BufferId>& in_nest, std::set<ExprId>& seen) {
-    if (!seen.insert(e).second) return;
-    const Expr& x = p_.exprs[e];
-    for (ExprId a : x.args) reads(a, in_nest, seen);
-    if (x.kind == Expr::Kind::Counter || x.kind == Expr::Kind::Random) in_scope(x.index);
-    if (x.index.computed != kNone) reads(x.index.computed, in_nest, seen);
-    if (x.kind != Expr::Kind::Load) return;
-    for (const Index& i : x.place.indices) {
-      if (i.computed != kNone) reads(i.computed, in_nest, seen);
-    }
-    if (p_.buffers[x.place.buffer].rows == Rows::Register) {
-      check(in_nest.count(x.place.buffer) != 0, called(x.place.buffer) + " never leaves its nest and is read by another, or before it is made");
-    }
-    read(x.place);
+    for_each_expr(p_, e, seen, [&](const Expr& x) {
+      if (x.kind == Expr::Kind::Counter || x.kind == Expr::Kind::Random) in_scope(x.index);
+      if (x.kind != Expr::Kind::Load) return;
+      if (p_.buffers[x.place.buffer].rows == Rows::Register) {
+        check(in_nest.count(x.place.buffer) != 0, called(x.place.buffer) + " never leaves its nest and is read by another, or before it is made");
+      }
+      read(x.place);
+    });
   }
 
   const LoopProgram& p_;

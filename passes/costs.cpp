@@ -3,6 +3,7 @@
 #include "ir/op.h"
 #include "ir/shared_rows.h"
 
+#include <algorithm>
 #include <set>
 
 namespace cpuflow::passes {
@@ -21,27 +22,18 @@ void add_nest(const LoopProgram& p, const Nest& nest, double rows, RegionCosts& 
   const double iterations = count(nest.loops) * rows * run;
   std::set<ExprId> seen;
   std::set<Place> stored;
-  std::vector<ExprId> open;
   for (const Store& s : nest.stores) {
-    open.push_back(s.value);
     if (s.how == Store::How::Set) stored.insert(s.place);
     else c.other_flops += iterations;
     if (p.buffers[s.place.buffer].rows != Rows::Register) c.bytes += p.buffers[s.place.buffer].element_bytes() * iterations * (s.accumulate ? 2 : 1);
   }
-  while (!open.empty()) {
-    ExprId e = open.back();
-    open.pop_back();
-    if (!seen.insert(e).second) continue;
-    const Expr& x = p.exprs[e];
-    open.insert(open.end(), x.args.begin(), x.args.end());
+  auto count_expr = [&](const Expr& x) {
     if (x.kind == Expr::Kind::Apply) c.other_flops += iterations * op_def(x.op).flops;
-    if (x.kind != Expr::Kind::Load || stored.count(x.place) || p.buffers[x.place.buffer].rows == Rows::Block) continue;
-    bool varies = false;
-    for (const Index& i : x.place.indices) {
-      for (const Axis& a : nest.loops) varies = varies || i.along(a) != 0;
-    }
+    if (x.kind != Expr::Kind::Load || stored.count(x.place) || p.buffers[x.place.buffer].rows == Rows::Block) return;
+    const bool varies = std::any_of(nest.loops.begin(), nest.loops.end(), [&](const Axis& a) { return mentions(p, x.place, a); });
     c.bytes += p.buffers[x.place.buffer].element_bytes() * (varies ? iterations : rows);
-  }
+  };
+  for (const Store& s : nest.stores) for_each_expr(p, s.value, seen, count_expr);
 }
 
 }  // namespace

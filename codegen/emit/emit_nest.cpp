@@ -455,17 +455,8 @@ class NestEmitter {
   int reduce_depth(const Store& s) const {
     int d = static_cast<int>(nest_.loops.size());
     if (s.how == Store::How::Set && !s.accumulate) return d;
-    while (d > 0 && !mentions(s.place, nest_.loops[static_cast<size_t>(d - 1)])) --d;
+    while (d > 0 && !mentions(p_, s.place, nest_.loops[static_cast<size_t>(d - 1)])) --d;
     return d;
-  }
-
-  bool mentions(const Index& i, const Axis& a) const { return i.along(a) != 0 || (i.computed != kNone && mentions(i.computed, a)); }
-  bool mentions(const Place& place, const Axis& a) const {
-    return std::any_of(place.indices.begin(), place.indices.end(), [&](const Index& i) { return mentions(i, a); });
-  }
-  bool mentions(ExprId e, const Axis& a) const {
-    const Expr& x = p_.exprs[e];
-    return mentions(x.index, a) || mentions(x.place, a) || std::any_of(x.args.begin(), x.args.end(), [&](ExprId arg) { return mentions(arg, a); });
   }
 
   static const char* accumulator(Store::How how) {

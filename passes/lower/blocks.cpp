@@ -42,14 +42,11 @@ bool FunctionLowering::runs_on_blocks(const Nest& nest, const Product& product, 
     return true;
   };
   std::function<bool(ExprId)> fits = [&](ExprId e) {
-    if (e == kNone) return true;
     const Expr& x = b_[e];
-    if (x.kind == Expr::Kind::Random || !fits(x.index.computed)) return false;
-    if (x.kind == Expr::Kind::Load) {
-      if (x.place.buffer == product.c.buffer ? !here(x.place) : made.count(x.place.buffer) && !own.count(x.place.buffer)) return false;
-      if (!std::all_of(x.place.indices.begin(), x.place.indices.end(), [&](const Index& i) { return fits(i.computed); })) return false;
-    }
-    return std::all_of(x.args.begin(), x.args.end(), fits);
+    if (x.kind == Expr::Kind::Random) return false;
+    if (x.kind == Expr::Kind::Load && (x.place.buffer == product.c.buffer ? !here(x.place) : made.count(x.place.buffer) && !own.count(x.place.buffer))) return false;
+    const std::vector<ExprId> parts = parts_of(x);
+    return std::all_of(parts.begin(), parts.end(), fits);
   };
   for (const Store& s : nest.stores) {
     if (s.accumulate || !fits(s.value)) return false;

@@ -66,22 +66,12 @@ std::set<NodeId> FunctionLowering::wide_reads(const Grouping& grouping, const St
 
 /// Whether a nest reads of what `store` writes the element at hand only: then it may run in the same loops.
 bool FunctionLowering::reads_same_element(const Nest& nest, const Store& store) const {
-  std::vector<ExprId> exprs{nest.stores[0].value};
+  bool same = true;
   std::set<ExprId> seen;
-  while (!exprs.empty()) {
-    const ExprId e = exprs.back();
-    exprs.pop_back();
-    if (!seen.insert(e).second) continue;
-    const Expr& x = b_[e];
-    exprs.insert(exprs.end(), x.args.begin(), x.args.end());
-    if (x.index.computed != kNone) exprs.push_back(x.index.computed);
-    if (x.kind != Expr::Kind::Load) continue;
-    for (const Index& i : x.place.indices) {
-      if (i.computed != kNone) exprs.push_back(i.computed);
-    }
-    if (x.place.buffer == store.place.buffer && x.place != store.place) return false;
-  }
-  return true;
+  for_each_expr(b_.program, nest.stores[0].value, seen, [&](const Expr& x) {
+    same = same && !(x.kind == Expr::Kind::Load && x.place.buffer == store.place.buffer && x.place != store.place);
+  });
+  return same;
 }
 
 /// The step of the last group that a statement's nest can run in, or -1.

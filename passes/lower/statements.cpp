@@ -145,29 +145,13 @@ void FunctionLowering::choose_lane(Nest& nest, Axes out, Axes over) {
   auto cost = [&](const Axis& axis) {
     int bad = 0;
     std::set<ExprId> seen;
-    std::vector<ExprId> open;
-    auto look = [&](const Place& p) {
-      int64_t stride = 0;
-      for (size_t d = 0; d < p.indices.size(); ++d) {
-        const Buffer& b = b_.program.buffers[p.buffer];
-        if (p.indices[d].computed != kNone) open.push_back(p.indices[d].computed);
-        stride += p.indices[d].along(axis) * b.strides[d];
-      }
-      if (stride != 0 && stride != 1) ++bad;
+    auto is_bad = [&](const Place& p) {
+      const int64_t stride = stride_along(b_.program, p, axis);
+      return stride != 0 && stride != 1;
     };
     for (const Store& s : nest.stores) {
-      open.push_back(s.value);
-      int64_t before = bad;
-      look(s.place);
-      if (bad > before) bad += 2;
-    }
-    while (!open.empty()) {
-      ExprId e = open.back();
-      open.pop_back();
-      if (!seen.insert(e).second) continue;
-      const Expr& x = b_[e];
-      open.insert(open.end(), x.args.begin(), x.args.end());
-      if (x.kind == Expr::Kind::Load) look(x.place);
+      bad += is_bad(s.place) ? 3 : 0;
+      for_each_expr(b_.program, s.value, seen, [&](const Expr& x) { bad += x.kind == Expr::Kind::Load && is_bad(x.place); });
     }
     return bad;
   };

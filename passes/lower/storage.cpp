@@ -12,17 +12,14 @@ bool FunctionLowering::updates_elements(const Statement& s) const {
   if (s.steps.size() != 1 || s.steps[0].kind != Step::Kind::Nest) return false;
   bool same = true;
   std::set<ExprId> seen;
-  std::function<void(ExprId, const Place&)> look = [&](ExprId e, const Place& own) {
-    if (e == kNone || !seen.insert(e).second) return;
-    const Expr& x = b_[e];
-    for (ExprId a : x.args) look(a, own);
-    look(x.index.computed, own);
-    if (x.kind != Expr::Kind::Load || x.place.buffer != own.buffer) return;
-    const Buffer& b = b_.program.buffers[own.buffer];
-    for (size_t d = 0; d < b.axes.size(); ++d) same = same && (b.axes[d] == *s.row || x.place.indices[d] == own.indices[d]);
-  };
   for (const Store& store : s.steps[0].nest.stores) {
-    if (store.node == s.node) look(store.value, store.place);
+    if (store.node != s.node) continue;
+    const Place& own = store.place;
+    const Axes& axes = b_.program.buffers[own.buffer].axes;
+    for_each_expr(b_.program, store.value, seen, [&](const Expr& x) {
+      if (x.kind != Expr::Kind::Load || x.place.buffer != own.buffer) return;
+      for (size_t d = 0; d < axes.size(); ++d) same = same && (axes[d] == *s.row || x.place.indices[d] == own.indices[d]);
+    });
   }
   return same;
 }
