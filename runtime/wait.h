@@ -5,8 +5,9 @@
 namespace cpuflow::rt {
 
 /// Returns when `value` is no longer `old`; with `watch` it looks for 50 microseconds before it sleeps.  Who changes the value notifies.
+/// Returns whether it slept.
 template <class T>
-void wait_while(const std::atomic<T>& value, T old, bool watch) {
+bool wait_while(const std::atomic<T>& value, T old, bool watch) {
   constexpr auto kWatched = std::chrono::microseconds(50);
   constexpr int kLooks = 20;  // between two looks at the clock
   auto changed = [&] {
@@ -19,13 +20,15 @@ void wait_while(const std::atomic<T>& value, T old, bool watch) {
     return false;
   };
   if (watch) {
-    if (changed()) return;
+    if (changed()) return false;
     const auto begin = std::chrono::steady_clock::now();
     while (std::chrono::steady_clock::now() - begin < kWatched) {
-      if (changed()) return;
+      if (changed()) return false;
     }
   }
-  while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
+  bool slept = false;
+  for (; value.load(std::memory_order_acquire) == old; slept = true) value.wait(old, std::memory_order_acquire);
+  return slept;
 }
 
 }  // namespace cpuflow::rt

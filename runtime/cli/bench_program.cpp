@@ -55,7 +55,7 @@ struct BenchProgram::Buffers {
         pool(thread_count),
         params(m.param_floats),
         shared(m.shared_floats),
-        partners(pool.team(), rt::Partners::most(thread_count, m.row_floats), m.row_floats),
+        partners(pool.team(), rt::Partners::most(thread_count, m.row_floats), m.row_floats, m.kept_floats),
         rows(decoders() * static_cast<uint64_t>(m.columns())),
         streams(decoders() * m.lane_step()),
         first(m.param_floats),

@@ -38,13 +38,13 @@ int Sampler::partners(const codegen::Manifest& m, int64_t streams, int threads) 
 uint64_t Sampler::bytes(const codegen::Manifest& m, int64_t streams, int partners) {
   return Arena::bytes_for(m.shared_floats) + Arena::bytes_for(m.lane_floats) + Partners::bytes(partners, m.row_floats) +
          static_cast<uint64_t>(std::max(streams, int64_t{partners})) * (Arena::bytes_for(m.lane_step()) + Arena::bytes_for(rows_out(m))) +
-         static_cast<uint64_t>(streams) * Arena::bytes_for(static_cast<uint64_t>(m.T)) + (m.head ? static_cast<uint64_t>(partners) * Arena::bytes_for(m.kept_floats) : 0);
+         static_cast<uint64_t>(streams) * Arena::bytes_for(static_cast<uint64_t>(m.T)) + (m.head ? Arena::bytes_for(m.kept_floats) : 0);
 }
 
 Sampler::Sampler(const codegen::Executable& exe, const float* params, ThreadPool& pool, int64_t streams)
     : exe_(exe),
       pool_(pool),
-      partners_(pool.team(), partners(exe.manifest, streams, pool.size()), exe.manifest.row_floats),
+      partners_(pool.team(), partners(exe.manifest, streams, pool.size()), exe.manifest.row_floats, exe.manifest.kept_floats),
       arena_((require_memory(bytes(exe.manifest, streams, partners_.size()), available_memory(), "sampling"), bytes(exe.manifest, streams, partners_.size()))),
       streams_(static_cast<size_t>(streams)) {
   const codegen::Manifest& m = exe.manifest;
@@ -54,7 +54,7 @@ Sampler::Sampler(const codegen::Executable& exe, const float* params, ThreadPool
   lane_ = arena_.floats(lanes * m.lane_step());
   out_ = arena_.floats(lanes * rows_out(m));
   tokens_ = arena_.ints(streams_ * static_cast<uint64_t>(m.T));
-  if (m.head) kept_ = arena_.floats(partners * m.kept_floats);
+  if (m.head) kept_ = arena_.floats(m.kept_floats);
   call_.params = params;
   call_.shared = arena_.floats(m.shared_floats);
   call_.lane = arena_.floats(m.lane_floats);
@@ -120,13 +120,11 @@ std::span<const float> Sampler::next_logits(std::span<const uint32_t> ids) {
 
 uint32_t Sampler::look_ahead(const std::vector<uint32_t>& ids, std::span<const float> logits, const SampleOptions& options) {
   const int64_t position = position_;
-  const size_t kept = exe_.manifest.kept_floats, step = exe_.manifest.lane_step();
-  auto each_lane = [&](const auto& copy) {
-    for (size_t part = 0; part < static_cast<size_t>(partners_.size()); ++part) copy(lane_ + part * step, kept_ + part * kept);
-  };
-  each_lane([&](const float* lane, float* copy) { std::copy_n(lane, kept, copy); });
+  const size_t kept = exe_.manifest.kept_floats;
+  std::copy_n(lane_, kept, kept_);
   auto restore = [&] {
-    each_lane([&](float* lane, const float* copy) { std::copy_n(copy, kept, lane); });
+    std::copy_n(kept_, kept, lane_);
+    partners_.first_lane_changed();
     position_ = position;
   };
   const std::vector<std::pair<uint32_t, double>> all = candidates(logits, options, static_cast<size_t>(options.look_ahead));

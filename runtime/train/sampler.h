@@ -88,7 +88,7 @@ class Sampler {
   Arena arena_;
   size_t streams_;
   float *lane_, *out_;  // one of each stream, or of each partner of the text that is alone
-  float* kept_ = nullptr;  // of look_ahead(): what each partner's lane keeps
+  float* kept_ = nullptr;  // of look_ahead(): what the lane of its text keeps
   int32_t* tokens_;
   size_t head_at_ = 0;  // in out_
   cpuflow_call call_{};

@@ -163,7 +163,7 @@ TEST_CASE("partners have whole rows, each in a lane of its own, whoever computed
   std::vector<float> alone;
   for (int threads = 1; threads <= 4; ++threads) {
     rt::Team team(threads);
-    rt::Partners partners(team, std::min(threads, 3), kColumns);  // of four threads, one does nothing
+    rt::Partners partners(team, std::min(threads, 3), kColumns, kColumns);  // of four threads, one does nothing
     std::vector<float> lanes(static_cast<size_t>(threads * kStep)), out = lanes;
     for (int i = 0; i < kCalls; ++i) {
       cpuflow_call call{};
@@ -173,12 +173,59 @@ TEST_CASE("partners have whole rows, each in a lane of its own, whoever computed
       partners.run(passed_on_rows, call, kStep, kStep);
     }
     if (threads == 1) alone.assign(out.begin(), out.begin() + kColumns);
-    for (int part = 0; part < partners.size(); ++part) {
-      INFO(part << " of " << threads);
-      CHECK(std::equal(alone.begin(), alone.end(), out.begin() + part * kStep));
-      CHECK(std::equal(alone.begin(), alone.end(), lanes.begin() + part * kStep));
-    }
+    INFO(threads);
+    CHECK(std::equal(alone.begin(), alone.end(), out.begin()));
+    CHECK(std::equal(alone.begin(), alone.end(), lanes.begin()));
   }
+}
+
+/// passed_on_rows() where the second of some partners has no CPU for a while.
+void stalled_rows(const cpuflow_call* call) {
+  if (call->parts > 1 && call->part == 1) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  passed_on_rows(call);
+}
+
+TEST_CASE("partners that wait for one without a CPU leave the text to one thread, with the same rows") {
+  constexpr int kCalls = 400, kStep = kColumns + 12;
+  rt::Team one(1), two(2);
+  rt::Partners alone(one, 1, kColumns, kColumns), both(two, 2, kColumns, kColumns);
+  std::vector<float> lane(kStep), out(kStep), lanes(2 * kStep), outs(2 * kStep);
+  int together = 0;
+  for (int i = 0; i < kCalls; ++i) {
+    cpuflow_call call{};
+    call.lane = lane.data(), call.out = out.data();
+    alone.run(passed_on_rows, call, kStep, kStep);
+    call.lane = lanes.data(), call.out = outs.data();
+    outs[kStep] = -1;
+    both.run(stalled_rows, call, kStep, kStep);
+    together += outs[kStep] != -1;
+    if (outs[kStep] != -1) REQUIRE(std::equal(out.begin(), out.begin() + kColumns, outs.begin() + kStep));
+    REQUIRE(std::equal(out.begin(), out.begin() + kColumns, outs.begin()));
+  }
+  CHECK(together >= 12);  // again and again
+  CHECK(together < kCalls / 4);
+}
+
+TEST_CASE("a text is left to one thread while several are slower, for longer and longer") {
+  struct Times {
+    double together, alone;
+    bool slept;
+  };
+  rt::Pace pace;
+  auto share_together = [&](const Times& times) {
+    int together = 0;
+    for (int i = 0; i < 10'000; ++i) {
+      together += pace.together();
+      pace.took(pace.together() ? times.together : times.alone, pace.together() && times.slept);
+    }
+    return together / 1e4;
+  };
+  CHECK(share_together({0.6, 1, false}) == 1);
+  CHECK(share_together({9, 1, true}) < 0.01);
+  CHECK(share_together({0.6, 1, false}) > 0.85);  // the others are gone
+  CHECK(share_together({0.9, 1, true}) > 0.99);   // waiting, and fast nevertheless
+  CHECK(share_together({1.8, 3, true}) > 0.99);   // longer texts take longer
+  CHECK(share_together({9, 1, true}) < 0.01);
 }
 
 TEST_CASE("memory that is not there is refused before it is taken") {
