@@ -100,7 +100,7 @@ class Builder {
       model_.poisoned.insert("logits");
       return;
     }
-    const Value& logits = it->second;
+    Value& logits = it->second;
     if (logits.features.size() != 1 || logits.features[0].size != program_.V) {
       diagnostics_.error(model_.defined["logits"],
                          "'logits' must have the axes [b, t, " + std::to_string(program_.V) + "], it is " + evaluator_.shape_text(logits));
@@ -108,7 +108,9 @@ class Builder {
     }
     Axes axes = {b, t};
     if (program_.V > 1) axes.push_back(logits.features[0].axis);
-    nodes_.graph.outputs.push_back({"logits", nodes_.spread(nodes_.to_real(logits.node), axes)});
+    const ir::NodeId everywhere = nodes_.spread(nodes_.to_real(logits.node), axes);
+    if (logits.lead.size() < 2) logits = Value{everywhere, {"b", "t"}, logits.features};  // the same for all positions, or sequences
+    nodes_.graph.outputs.push_back({"logits", everywhere});
   }
 
   void losses() {

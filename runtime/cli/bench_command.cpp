@@ -182,10 +182,10 @@ void add_bench(CLI::App& app, Status& status) {
   sub->footer("Example:\n  cpuflowc bench v5ln --threads 2\n  cpuflowc bench v5ln --json > speed.json\n  cpuflowc bench v5ln --precision bf16 --html speed.html\n");
   auto options = std::make_shared<BenchOptions>();
   options->model = add_model_options(*sub);
-  sub->add_option("--threads", options->threads, "default: what affinity and the cgroup's quota allow")->check(CLI::Range(1, 1024));
+  sub->add_option("--threads", options->threads, "default: what affinity and the cgroup's quota allow")->check(whole_number(1, 1024));
   sub->add_option("--tune", options->tune, "measure other schedules for this long first, 30s: the fastest is what is shown")->type_name("TIME");
   sub->add_option("--html", options->html, "the figures as one page with pictures, for a browser")->type_name("FILE");
-  sub->add_option("--repetitions", options->repetitions, "of each measurement")->capture_default_str()->check(CLI::Range(1, 1000));
+  sub->add_option("--repetitions", options->repetitions, "of each measurement")->capture_default_str()->check(whole_number(1, 1000));
   sub->callback([options, &status] { bench(*options, status); });
 }
 

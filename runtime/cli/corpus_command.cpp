@@ -19,7 +19,7 @@ void add_corpus(CLI::App& app, Status&) {
   sub->footer("Example:\n  cpuflowc corpus stories.txt --stories 20000\n");
   auto options = std::make_shared<Options>();
   sub->add_option("OUT", options->out, "text file; stories are separated by <|endoftext|>")->required();
-  sub->add_option("--stories", options->stories, "how many")->capture_default_str()->check(CLI::Range(uint64_t{1}, uint64_t{100'000'000}));
+  sub->add_option("--stories", options->stories, "how many")->capture_default_str()->check(whole_number(1, 100'000'000));
   sub->add_option("--seed", options->seed, "the same seed gives the same text")->capture_default_str()->check(whole_number());
   sub->add_flag("--json", options->json, "the result as JSON");
   sub->callback([options] {

@@ -67,7 +67,7 @@ void add_eval(CLI::App& app, Status&) {
   add_weight_options(*sub, options->weights);
   sub->add_option("--data", options->data, "text files");
   sub->add_option("--ids", options->ids, "a file of ids instead of text");
-  sub->add_option("--threads", options->threads, "default: what affinity and the cgroup's quota allow")->check(CLI::Range(1, 1024));
+  sub->add_option("--threads", options->threads, "default: what affinity and the cgroup's quota allow")->check(whole_number(1, 1024));
   sub->add_flag("--json", options->json, "the result as JSON");
   sub->callback([options] { eval(*options); });
 }

@@ -111,16 +111,17 @@ CLI::Validator any_number() { return number_in(-kLargest, kLargest, "a number", 
 CLI::Validator from_zero_to_one() { return number_in(0, 1, "a number from 0 to 1", "in [0 - 1]"); }
 CLI::Validator above_zero_to_one() { return number_in(kSmallest, 1, "a number above 0, at most 1", "in (0 - 1]"); }
 
-CLI::Validator whole_number() {
+CLI::Validator whole_number(uint64_t low, uint64_t high) {
+  constexpr uint64_t kTold = 1 << 20;  // of larger bounds nobody needs to know before
   return CLI::Validator(
-      [](const std::string& text) {
+      [=](const std::string& text) {
         errno = 0;
         char* end = nullptr;
-        std::strtoull(text.c_str(), &end, 0);
-        const bool fits = !text.empty() && std::isdigit(static_cast<unsigned char>(text[0])) && end == text.c_str() + text.size() && errno != ERANGE;
-        return fits ? "" : fmt::format("expected a whole number from 0 to {}, found '{}'", std::numeric_limits<uint64_t>::max(), text);
+        const uint64_t value = std::strtoull(text.c_str(), &end, 0);
+        const bool read = !text.empty() && std::isdigit(static_cast<unsigned char>(text[0])) && end == text.c_str() + text.size() && errno != ERANGE;
+        return read && value >= low && value <= high ? "" : fmt::format("expected a whole number from {} to {}, found '{}'", low, high, text);
       },
-      "");
+      high <= kTold ? fmt::format("in [{} - {}]", low, high) : "");
 }
 
 UsageError not_a_setting(const std::string& text) {

@@ -1,4 +1,6 @@
 #pragma once
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,8 +38,8 @@ CLI::Validator above_zero();
 CLI::Validator any_number();
 CLI::Validator from_zero_to_one();
 CLI::Validator above_zero_to_one();
-/// What fits into 64 bits without a sign.
-CLI::Validator whole_number();
+/// Digits, or 0x and digits, of a number in these bounds.
+CLI::Validator whole_number(uint64_t low = 0, uint64_t high = std::numeric_limits<uint64_t>::max());
 
 /// Splits name=value; each name may be set once.  Throws UsageError.
 std::map<std::string, std::string> parse_settings(const std::vector<std::string>& settings);

@@ -122,6 +122,7 @@ class ShownText {
     const char* ends[] = {"end of document", "--tokens", "positions", "stopped"};
     return {{"prompt", command_.prompt},
             {"text", text_},
+            {"prompt_ids", std::vector<uint32_t>(ids_.begin(), ids_.begin() + static_cast<ptrdiff_t>(prompt_))},
             {"ids", std::vector<uint32_t>(ids_.begin() + static_cast<ptrdiff_t>(prompt_), ids_.end())},
             {"end", stops_.found().empty() ? ends[static_cast<size_t>(end_)] : "--stop"},
             {"seed", options_.seed},
@@ -314,7 +315,7 @@ void add_sample(CLI::App& app, Status& status) {
   o.seed = 1;
   add_weight_options(*sub, command->weights);
   sub->add_option("PROMPT,--prompt", command->prompt, "text to continue; default: a new document");
-  sub->add_option("--tokens", o.max_tokens, "at most so many tokens")->capture_default_str()->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+  sub->add_option("--tokens", o.max_tokens, "at most so many tokens")->capture_default_str()->check(whole_number(1, uint64_t{1} << 40));
   sub->add_option("--temperature", o.temperature, "0: always the most probable token")->capture_default_str()->check(from_zero_on());
   sub->add_option("--top-k", o.top_k, "choose among the k most probable tokens; 0: all")->capture_default_str()->check(from_zero_on());
   sub->add_option("--top-p", o.top_p, "choose among the most probable tokens that reach this probability together")
@@ -328,11 +329,11 @@ void add_sample(CLI::App& app, Status& status) {
   sub->add_option("--presence-penalty", o.presence_penalty, "taken from the logit of every token that is in the text")->capture_default_str()->check(any_number());
   sub->add_option("--no-repeat-ngram", o.no_repeat_ngram, "no N tokens in a row come twice; 0: they may")
       ->capture_default_str()
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
+      ->check(whole_number(0, uint64_t{1} << 20))
       ->check([](const std::string& text) { return text == "1" ? "expected 0, or 2 and more, found '1': every token comes twice" : ""; });
   sub->add_option("--stop", command->stop, "the text ends before this; may be given several times")->type_name("TEXT")->allow_extra_args(false);
-  sub->add_option("--samples", command->samples, "so many texts, with the seeds that follow --seed; made together, each as it would be alone")->capture_default_str()->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
-  sub->add_option("--threads", command->threads, "default: what affinity and the cgroup's quota allow; texts do not depend on it")->check(CLI::Range(1, 1024));
+  sub->add_option("--samples", command->samples, "so many texts, with the seeds that follow --seed; made together, each as it would be alone")->capture_default_str()->check(whole_number(1, uint64_t{1} << 30));
+  sub->add_option("--threads", command->threads, "default: what affinity and the cgroup's quota allow; texts do not depend on it")->check(whole_number(1, 1024));
   sub->add_option("--look-ahead", o.look_ahead, "try so many candidates for one more step, and take the one with the largest log-probability - beta * head")
       ->capture_default_str()
       ->check(from_zero_on());

@@ -345,7 +345,7 @@ void add_train(CLI::App& app, Status& status) {
   sub->add_option("--budget", command->budget, "train for this long: 90s, 10m, 2h; the learning rate ends when the time does")
       ->type_name("TIME");
   sub->add_option("--tune", command->tune, "measure other schedules for this long before a run begins, 30s: the fastest is taken and recorded")->type_name("TIME");
-  sub->add_option("--steps", command->steps, "train for so many steps")->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+  sub->add_option("--steps", command->steps, "train for so many steps")->check(whole_number(1, uint64_t{1} << 40));
   sub->add_option("--replay", command->replay, "repeat the learning rates that another run recorded in its metrics.jsonl")
       ->type_name("FILE");
   sub->add_option("--tokenizer", command->sources.tokenizer, "a tokenizer.json; without one, a byte-pair vocabulary is trained on the text")
@@ -360,7 +360,7 @@ void add_train(CLI::App& app, Status& status) {
   sub->add_flag("--trigram", command->trigram,
                 "at the end, also what a smoothed trigram model reaches on the held-out text (loss term ce)");
   sub->add_option("--threads", command->threads, "default: what affinity and the cgroup's quota allow; results do not depend on it")
-      ->check(CLI::Range(1, 1024));
+      ->check(whole_number(1, 1024));
   sub->add_option("--seed", command->seed, "of weights, order and random draws")->capture_default_str()->check(whole_number());
   sub->add_option("--eval-every", command->eval_every, "steps between evaluations; 0: at the end only")
       ->capture_default_str()

@@ -111,6 +111,13 @@ TEST_CASE("results below the smallest normal float are zero in compiled code, an
   }
 }
 
+TEST_CASE("a model whose scores do not depend on the position, or on the sequence") {
+  const std::string rest = "'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  check_against_interpreter(model("logits = start\n" + rest));
+  check_against_interpreter(model("logits = mix(embed[tokens[0]])\n" + rest));
+  check_against_interpreter(model("logits[t,i] = sin(t) * start[i]\n" + rest));
+}
+
 TEST_CASE("a table read where a recurrence says") {
   check_against_interpreter(replaced(model("x = embed[tokens]\nhigh[t] = max(sum(i: 20 * x[t,i] * start[i]), high[t-1])\ny[t,i] = near[floor(clamp(high[t], 0, 7)),i]\nlogits = mix(x + y + high) @ transpose(embed)\n"
                                            "'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "[params]", "[params]\nnear = \"table(8, d)\""));
