@@ -62,15 +62,22 @@ struct EmulatedTile {
   void add_product(const EmulatedTile& a, const EmulatedTile& b) {
     static_assert(kLanes == kTile, "tiles are emulated by vectors of 512 bits");
     const vi upper = splati<vf>(int32_t(0xffff0000));
-    for (int i = 0; i < kTile; ++i) {
-      const vi units = bits_as<vi>(a.rows[i]);
-      vf first = {}, second = {};
+    constexpr int kTogether = 4;  // rows that take apart the units of b once
+    KERNEL_ROLLED
+    for (int i = 0; i < kTile; i += kTogether) {
+      vf first[kTogether] = {}, second[kTogether] = {};
+      KERNEL_ROLLED
       for (int u = 0; u < kTile; ++u) {
-        const vi x = splati<vf>(units[u]), y = bits_as<vi>(b.rows[u]);
-        first = fma(bits_as<vf>(x << 16), bits_as<vf>(y << 16), first);
-        second = fma(bits_as<vf>(x & upper), bits_as<vf>(y & upper), second);
+        const vi y = bits_as<vi>(b.rows[u]);
+        const vf y_first = bits_as<vf>(y << 16), y_second = bits_as<vf>(y & upper);
+        KERNEL_UNROLL
+        for (int r = 0; r < kTogether; ++r) {
+          const vi x = splati<vf>(bits_as<vi>(a.rows[i + r])[u]);
+          first[r] = fma(bits_as<vf>(x << 16), y_first, first[r]);
+          second[r] = fma(bits_as<vf>(x & upper), y_second, second[r]);
+        }
       }
-      rows[i] += first + second;
+      for (int r = 0; r < kTogether; ++r) rows[i + r] += first[r] + second[r];
     }
   }
 };

@@ -60,6 +60,9 @@ TEST_CASE("products of bf16 numbers keep the direction of every gradient, on eve
   }
   check_golden("v5ln-odd", {"--precision", "bf16", "--unfused"});
   for (const char* name : {"gpt2", "gru", "v5_causal", "v74_causal", "v85"}) check_golden(name, {"--precision", "bf16"}, name);
+  if (cpuflow::ir::runs_here(cpuflow::ir::target_by_name("amx-emulated"))) {
+    for (const char* name : {"gpt2", "gru", "v9"}) check_golden(name, {"--precision", "bf16", "--target", "amx-emulated"}, name);
+  }
   // they are rounded
   CHECK(cpuflowc({"check", "v5ln", "--golden", golden("v5ln"), "--precision", "bf16", "--tolerance", "1e-4"}).status == 1);
 }
