@@ -13,6 +13,7 @@ using namespace ir;
 namespace {
 
 constexpr uint64_t kFew = 16;  // numbers of a row: fewer are not worth a copy
+constexpr int kCheap = 2;      // operations that are done again rather than copied
 
 bool is_constant(const Graph& g, NodeId id) { return g[id].op == Op::Constant; }
 
@@ -107,10 +108,19 @@ class Saver {
     }
   }
 
+  /// Whether the backward pass reads a value of the forward pass through this node: a view of it, or an operation that is cheap enough to be done again.
+  bool lends(NodeId id, int operations = kCheap) const {
+    const Op op = in_[id].op;
+    const bool view = op == Op::Rename || op == Op::Reshape;
+    const bool cheap = rounded_ && (op == Op::Mul || op == Op::Neg || op == Op::Add || op == Op::Sub || op == Op::Select);
+    if (!view && !(cheap && operations > 0)) return false;
+    return std::any_of(users_[id].begin(), users_[id].end(), [&](NodeId u) { return backward_[u] || lends(u, operations - !view); });
+  }
+
   /// Whether the backward pass looks at x only where some conditions hold; before that, it may be a factor of a factor, so many times.
   bool only_within(NodeId x, const std::set<NodeId>& conditions, int factors = 3) const {
     return conditions.empty() || std::all_of(users_[x].begin(), users_[x].end(), [&](NodeId u) {
-      if (!backward_[u]) return true;
+      if (!backward_[u]) return (is_zero_else(in_, u) && conditions.count(in_[u].inputs[0])) || !lends(u);
       const Node& n = in_[u];
       if (n.op == Op::Mul) return factors > 0 && !users_[u].empty() && only_within(u, conditions, factors - 1);
       std::set<NodeId> left = conditions;
@@ -189,7 +199,6 @@ class Saver {
 
   /// What follows from other copies needs none.
   void find_computed() {
-    constexpr int kCheap = 2;
     std::set<NodeId> multiples;
     for (const auto& [x, multiple] : scaled_) multiples.insert(multiple.of);
     for (NodeId id : std::set<NodeId>(saved_)) {

@@ -2,14 +2,42 @@
 
 #include "passes/rewrite.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace cpuflow::passes {
 using namespace ir;
 
+namespace {
+
+/// Whether a jump of what reads the value may lie where its last digit is.
+bool decides(const Graph& g, NodeId id, const std::vector<std::vector<NodeId>>& users) {
+  return std::any_of(users[id].begin(), users[id].end(), [&](NodeId u) {
+    switch (g[u].op) {
+      case Op::Rename:
+      case Op::Reshape:
+      case Op::Neg:
+        return decides(g, u, users);
+      case Op::Floor:
+      case Op::Ceil:
+      case Op::Round:
+      case Op::Lt:
+      case Op::Le:
+      case Op::Eq:
+      case Op::Ne:
+        return true;
+      default:
+        return false;
+    }
+  });
+}
+
+}  // namespace
+
 Graph use_reciprocals(const Graph& in) {
-  return rewrite(in, [](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) -> NodeId {
-    if (n.op != Op::Div) return kNoNode;
+  const std::vector<std::vector<NodeId>> users = users_of(in);
+  return rewrite(in, [&](Graph& out, const Node& n, NodeId id, const std::vector<NodeId>&) -> NodeId {
+    if (n.op != Op::Div || decides(in, id, users)) return kNoNode;
     const Node& divisor = out[n.inputs[1]];
     if (divisor.op == Op::Constant) {
       const bool is_number = std::isnormal(static_cast<float>(1 / divisor.value));

@@ -98,7 +98,8 @@ void ProgramBuilder::find_rates() {
     changed = false;
     for (NodeId id = 0; id < graph.size(); ++id) {
       const Node& n = graph[id];
-      int r = n.op == Op::Param ? kStep : n.op == Op::Input || n.op == Op::Random ? kSequence : 0;
+      const bool which_sequence = n.op == Op::Iota && n.axes[0].kind == AxisKind::Batch;
+      int r = n.op == Op::Param ? kStep : n.op == Op::Input || n.op == Op::Random || which_sequence ? kSequence : 0;
       for (NodeId i : n.inputs) r = std::max(r, rank[i]);
       if (n.op == Op::Carry && n.inputs[0] > id) r = std::max(r, kStep);  // a recurrence of constants is stepped, not written out
       const bool sums = r >= kSequence && r % 2 == 1;

@@ -93,7 +93,9 @@ void FunctionLowering::assign_parts() {
         if (it == statements_of_.end()) continue;
         int from = layer_home_[r.node];
         if (from >= 0 && from == home) continue;
-        int l = from >= 0 ? cycle_level[from] : level[it->second[0]];
+        int l = 0;
+        if (from >= 0) l = cycle_level[from];
+        else for (size_t j : it->second) l = std::max(l, level[j]);  // a concatenation has several
         if (home >= 0) need = std::max(need, from >= 0 ? l + 2 : l + 1);
         else need = std::max(need, from >= 0 ? l + 1 : l);
       }

@@ -209,11 +209,11 @@ void FunctionLowering::select_stored() {
       case Op::Argmax:
       case Op::TopkMask:
         stored_[id] = true;
-        if (own(n.inputs[0])) stored_[n.inputs[0]] = true;
+        if (own(n.inputs[0]) && g_[n.inputs[0]].op != Op::Param) stored_[n.inputs[0]] = true;
         break;
       case Op::Carry: {
         const NodeId carried = without_factor(n.inputs[0]);
-        if (own(carried) && g_[carried].op != Op::Input) stored_[carried] = true;
+        if (own(carried) && g_[carried].op != Op::Input && g_[carried].op != Op::Param) stored_[carried] = true;
         if (n.inputs.size() > 1 && own(n.inputs[1]) && !trivial(n.inputs[1])) stored_[n.inputs[1]] = true;
         break;
       }
@@ -223,7 +223,7 @@ void FunctionLowering::select_stored() {
         break;
       }
       case Op::Reshape:
-        if (n.from.size() > 1 && own(n.inputs[0])) stored_[n.inputs[0]] = true;
+        if (n.from.size() > 1 && own(n.inputs[0]) && g_[n.inputs[0]].op != Op::Param) stored_[n.inputs[0]] = true;
         break;
       default:
         break;

@@ -223,6 +223,7 @@ void FunctionLowering::choose_held() {
     if (b.space == Space::Shared || b.persistent) layers = true;
     else if (layers && b.space == Space::Lane && may_pass_on(node, producer, uses[node])) layers = false, passed_on_.insert(buffer);
     near = near && distance > 0 && !rows_all && region->chunk == 0;
+    for (size_t s : it->second) near = near && statements_[s].part == producer.part && statements_[s].region == producer.region;
     const bool by_row = region->groups[producer.group].by_row;
     const bool nest = producer.steps.size() == 1 && producer.steps[0].kind == Step::Kind::Nest && it->second.size() == 1;
     if (producer.row) b.row = *producer.row;

@@ -388,3 +388,40 @@ TEST_CASE("chunks that do not fill lines lie as one sequence, rounded or not") {
   check_against_interpreter(text);
   check_rounded(text);
 }
+
+TEST_CASE("an activation that is read whole, beside a copy of it where a condition holds") {
+  const std::string rest = "x = blocks(embed[tokens])\nlogits = mix(x) @ transpose(embed)\n'''\n[block]\nrepeat = 2\nforward = '''\n%'''\n[block.params]\nW = \"linear(d, d)\"\nV = \"linear(d, d)\"\n"
+                           "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  auto block = [&](const std::string& equations) { return replaced(replaced(model(replaced(rest, "%", equations)), "d = 12", "d = 16"), "T = 4", "T = 20"); };
+  check_against_interpreter(block("a = where(x > 0, x, 0)\nx = x + W(x) + V(a)\n"));
+  check_against_interpreter(block("p = W(x)\ne[t,s] = sum(c: p[t,c] * x[s,c]) - 0.1 * (t - s)\nm[t,s] = where(s <= t, e[t,s], 0)\nx[t,i] = x[t,i] + 0.1 * sum(s: m[t,s] * p[s,i]) + 0.01 * sum(u: e[t,u] * x[u,i])\n"));
+}
+
+TEST_CASE("a concatenation of what stands before layers and behind them, and the gradient of one") {
+  const std::string rest = "logits = mix(y) @ transpose(embed)\n'''\n[block]\nrepeat = 3\nforward = 'x = x + tanh(W(x))'\n[block.params]\nW = \"linear(d, d)\"\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  check_against_interpreter(replaced(model("e = tanh(embed[tokens])\ny = join(concat(e, blocks(embed[tokens])))\n" + rest), "[params]", "[params]\njoin = \"linear(2*d, d)\""));
+  check_against_interpreter(replaced(model("a, c = split(part(embed[tokens]), 2)\ny = blocks(c) * sigmoid(a)\n" + rest), "[params]", "[params]\npart = \"linear(d, 2*d)\""));
+}
+
+TEST_CASE("a concatenation with attention, whose rows are read later") {
+  check_against_interpreter(replaced(model("x = embed[tokens]\np = mix(x)\na[t,s] = softmax(s | s <= t: sum(c: p[t,c] * x[s,c]))\no[t,i] = sum(s: a[t,s] * x[s,i])\nc = concat(o, x)\n"
+                                           "h[t,i in 0..d] = 0.5 * h[t-1,i] + c[t-1,i] * c[t,i+d] + c[t-1,i+d]\nlogits = mix(h) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "T = 4", "T = 16"));
+}
+
+TEST_CASE("losses that weigh sequences by their number") {
+  const std::string begin = "x = embed[tokens]\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\n";
+  check_against_interpreter(model(begin + "a = 'mean(b, t: exp(0 - b) * nll(logits[b,t], targets[b,t]))'\ntotal = 'a'\n"));
+  check_against_interpreter(model(begin + "a = 'mean(b, t: nll(logits[b,t], targets[b,t]) * exp(start[0])^(b + 1))'\ntotal = 'a'\n"));
+}
+
+TEST_CASE("quotients that decide are divided: their last digit may be a step") {
+  const std::string rest = "logits = mix(y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  auto of = [&](const std::string& equation) { return replaced(model("x = embed[tokens]\n" + equation + rest), "T = 4", "T = 48"); };
+  check_against_interpreter(of("y[t,i] = x[t,i] * ceil(t / 7)\n"));
+  check_against_interpreter(of("y[t,i] = x[t,i] * floor(t / 41)\n"));
+  check_against_interpreter(of("y[t,i] = where(t / 7 == 3, x[t,i], 1)\n"));
+}
+
+TEST_CASE("the largest number of a row of a parameter") {
+  check_against_interpreter(model("logits = mix(embed[tokens]) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\na = 'mean(i: max(j: embed[i,j]))'\ntotal = 'ce + a'\n"));
+}
