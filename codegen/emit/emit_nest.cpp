@@ -299,7 +299,10 @@ class NestEmitter {
       }
       for (ExprId i : computed_indices(x.place)) visit(i);
     }
-    if (x.index.computed != kNone) visit(x.index.computed);
+    if (x.index.computed != kNone) {
+      visit(x.index.computed);
+      scalar_ = scalar_ || (x.kind == Expr::Kind::Random && in_lane(x.index.computed));  // draws of lanes are evenly apart
+    }
     for (ExprId a : x.args) visit(a);
     order_.push_back(e);
   }
@@ -365,8 +368,10 @@ class NestEmitter {
 
   std::string random(ExprId e, const Expr& x) {
     const uint32_t stream = stream_number(x.text);
-    if (!in_lane(e)) return fmt::format("kernel::uniform(call, {}u, {})", stream, names_.index(x.index, {}));
-    return fmt::format("kernel::uniforms<V>(call, {}u, {}, {})", stream, names_.index(x.index, {}), x.index.along(*lane_));
+    std::map<ExprId, std::string> parts;
+    if (x.index.computed != kNone) parts[x.index.computed] = text(x.index.computed);
+    if (!in_lane(e)) return fmt::format("kernel::uniform(call, {}u, {})", stream, names_.index(x.index, parts));
+    return fmt::format("kernel::uniforms<V>(call, {}u, {}, {})", stream, names_.index(x.index, parts), x.index.along(*lane_));
   }
 
   std::string definition(ExprId e) {

@@ -47,17 +47,20 @@ std::map<NodeId, std::string> float32_products(const Graph& g, int64_t at_once) 
 }
 
 /// What only bf16 products read is kept in bf16: it is rounded where it is made instead of in each product, to the same numbers.  The nest that
-/// makes it may use it: there, it is a number in a register.  What is saved for the backward pass is kept so whoever reads it.
+/// makes it may use it: there, it is a number in a register.  What is saved for the backward pass is kept so for every nest
+/// that reads it.
 void FunctionLowering::round_operands() {
   if (!b_.options.bf16 || row_range) return;
-  std::set<BufferId> operands, others;
-  auto place = [&](const Place& p, Access access) {
-    if (access == Access::Operand) operands.insert(p.buffer);
-    else if (access == Access::Read || access == Access::Write) others.insert(p.buffer);
-  };
+  std::set<BufferId> operands, others, by_float32;  // the last: what products of float32, and whatever is no nest, read
   for (const Part& part : function_.parts) {
     for (const Region& region : part.regions) {
-      for (const Step* s : steps_of(region)) for_each_place(b_.program, *s, place);
+      for (const Step* s : steps_of(region)) {
+        for_each_place(b_.program, *s, [&](const Place& p, Access access) {
+          if (access == Access::Operand) operands.insert(p.buffer);
+          else if (access == Access::Read || access == Access::Write) others.insert(p.buffer);
+          if (access == Access::Read && s->kind != Step::Kind::Nest) by_float32.insert(p.buffer);
+        });
+      }
     }
   }
   for (const Statement& s : statements_) {
@@ -66,7 +69,7 @@ void FunctionLowering::round_operands() {
     }
   }
   for (const auto& [id, buffer] : buffers_) {
-    if (g_[id].op != Op::Saved) continue;
+    if (g_[id].op != Op::Saved || by_float32.count(buffer)) continue;
     operands.insert(buffer);
     others.erase(buffer);
   }

@@ -425,3 +425,13 @@ TEST_CASE("quotients that decide are divided: their last digit may be a step") {
 TEST_CASE("the largest number of a row of a parameter") {
   check_against_interpreter(model("logits = mix(embed[tokens]) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\na = 'mean(i: max(j: embed[i,j]))'\ntotal = 'ce + a'\n"));
 }
+
+TEST_CASE("a draw that is read at another position") {
+  check_against_interpreter(model("x = embed[tokens]\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nwhere = 'r[b,t] = randint(V)'\nc = 'mean(b, t: r[b,max(t-1,0)] * x[b,t,0])'\ntotal = 'cross_entropy(logits, targets) + c'\n"));
+}
+
+TEST_CASE("what a choice of experts saves, where a product of float32 reads it") {
+  check_rounded(replaced(replaced(replaced(model("logits = mix(blocks(embed[tokens])) @ transpose(embed)\n'''\n[block]\nrepeat = 2\nforward = '''\nk = topk(softmax(router(x)), 1)\n"
+                                                 "h[t,e,i] = sum(c: x[t,c] * experts[e,c,i])\nx[t,i] = x[t,i] + sum(e: k[t,e] * h[t,e,i])\n'''\n[block.params]\nrouter = \"linear(d, 8)\"\nexperts = \"tensor(8, d, d)\"\n"
+                                                 "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "T = 4", "T = 48"), "V = 12", "V = 40"), "d = 12", "d = 16"));
+}
