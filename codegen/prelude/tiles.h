@@ -5,8 +5,8 @@
 
 namespace CPUFLOW_KERNEL_NAMESPACE {
 
-constexpr int kTile = 16;  // rows, and units of a row
-constexpr int kTileFloats = kTile * kTile;
+[[maybe_unused]] constexpr int kTile = 16;  // rows, and units of a row
+[[maybe_unused]] constexpr int kTileFloats = kTile * kTile;
 
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__)
 constexpr bool kTiles = true;
