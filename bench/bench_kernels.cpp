@@ -6,6 +6,7 @@
 #include "codegen/prelude/products.h"
 #include "codegen/prelude/bf16.h"
 #include "codegen/prelude/tiles.h"
+#include "codegen/prelude/bf16_products.h"
 
 #include <benchmark/benchmark.h>
 

@@ -16,6 +16,9 @@ constexpr uint64_t kFew = 16;  // numbers of a row: fewer are not worth a copy
 constexpr int kCheap = 2;      // operations that are done again rather than copied
 
 bool is_constant(const Graph& g, NodeId id) { return g[id].op == Op::Constant; }
+bool is_view(Op op) { return op == Op::Rename || op == Op::Reshape; }
+/// Of so many operations a value may be made again, if what they read is there.
+bool is_cheap(Op op) { return op == Op::Mul || op == Op::Neg || op == Op::Add || op == Op::Sub || op == Op::Select; }
 
 class Saver {
  public:
@@ -42,7 +45,7 @@ class Saver {
  private:
   /// The value that x is another view of.
   NodeId origin(NodeId x) const {
-    while (in_[x].op == Op::Rename || in_[x].op == Op::Reshape) x = in_[x].inputs[0];
+    while (is_view(in_[x].op)) x = in_[x].inputs[0];
     return x;
   }
 
@@ -110,10 +113,8 @@ class Saver {
 
   /// Whether the backward pass reads a value of the forward pass through this node: a view of it, or an operation that is cheap enough to be done again.
   bool lends(NodeId id, int operations = kCheap) const {
-    const Op op = in_[id].op;
-    const bool view = op == Op::Rename || op == Op::Reshape;
-    const bool cheap = rounded_ && (op == Op::Mul || op == Op::Neg || op == Op::Add || op == Op::Sub || op == Op::Select);
-    if (!view && !(cheap && operations > 0)) return false;
+    const bool view = is_view(in_[id].op), again = rounded_ && operations > 0 && is_cheap(in_[id].op);
+    if (!view && !again) return false;
     return std::any_of(users_[id].begin(), users_[id].end(), [&](NodeId u) { return backward_[u] || lends(u, operations - !view); });
   }
 
@@ -165,7 +166,7 @@ class Saver {
   /// Whether a product of matrices reads the value: it reads memory.
   bool is_operand(NodeId x) const {
     return std::any_of(users_[x].begin(), users_[x].end(), [&](NodeId u) {
-      if (in_[u].op == Op::Rename || in_[u].op == Op::Reshape) return is_operand(u);
+      if (is_view(in_[u].op)) return is_operand(u);
       return in_[u].op == Op::Mul && users_[u].size() == 1 && in_[users_[u][0]].op == Op::Sum && element_count(in_[u].axes) >= kFew * element_count(in_[x].axes);
     });
   }
@@ -192,7 +193,7 @@ class Saver {
   /// Whether x follows from what is saved by so many cheap operations.
   bool follows(NodeId x, int operations) const {
     const Node& n = in_[x];
-    if (operations == 0 || (n.op != Op::Mul && n.op != Op::Neg && n.op != Op::Add && n.op != Op::Sub && n.op != Op::Select)) return false;
+    if (operations == 0 || !is_cheap(n.op)) return false;
     if (adds_rounded(x)) return false;
     return std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return stays(x, i) || has_copy(i) || follows(origin(i), operations - 1); });
   }

@@ -13,22 +13,9 @@ namespace {
 /// Whether a jump of what reads the value may lie where its last digit is.
 bool decides(const Graph& g, NodeId id, const std::vector<std::vector<NodeId>>& users) {
   return std::any_of(users[id].begin(), users[id].end(), [&](NodeId u) {
-    switch (g[u].op) {
-      case Op::Rename:
-      case Op::Reshape:
-      case Op::Neg:
-        return decides(g, u, users);
-      case Op::Floor:
-      case Op::Ceil:
-      case Op::Round:
-      case Op::Lt:
-      case Op::Le:
-      case Op::Eq:
-      case Op::Ne:
-        return true;
-      default:
-        return false;
-    }
+    const Op op = g[u].op;
+    if (op == Op::Rename || op == Op::Reshape || op == Op::Neg) return decides(g, u, users);
+    return g[u].dtype == DType::Bool || op == Op::Floor || op == Op::Ceil || op == Op::Round;
   });
 }
 

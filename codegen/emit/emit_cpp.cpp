@@ -5,6 +5,7 @@
 #include "ir/shared_rows.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
@@ -44,19 +45,7 @@ class Emitter {
     if (size_t at = abi.find(include); at != std::string::npos) abi.erase(at, include.size());
     out_ += abi;
     out_ += "\n";
-    out_ += embedded::kernel_prelude;
-    out_ += "\n";
-    out_ += embedded::kernel_products;
-    out_ += "\n";
-    if (std::any_of(p_.functions.begin(), p_.functions.end(), multiplies_bf16)) {
-      out_ += embedded::kernel_bf16;
-      out_ += "\n";
-      if (options_.emulate_tiles) out_ += "#define CPUFLOW_EMULATES_TILES\n";
-      out_ += embedded::kernel_tiles;
-      out_ += "\n";
-      out_ += embedded::kernel_bf16_products;
-      out_ += "\n";
-    }
+    out_ += products_text(std::any_of(p_.functions.begin(), p_.functions.end(), multiplies_bf16), options_.emulate_tiles);
     out_ += embedded::kernel_loops;
     out_ += "\nnamespace {\n\n";
     literals();
@@ -594,6 +583,17 @@ class Emitter {
 };
 
 }  // namespace
+
+std::string products_text(bool bf16, bool emulate_tiles) {
+  std::vector<std::string_view> parts = {embedded::kernel_prelude, embedded::kernel_products};
+  if (bf16) {
+    parts.push_back(embedded::kernel_bf16);
+    if (emulate_tiles) parts.push_back("#define CPUFLOW_EMULATES_TILES");
+    parts.push_back(embedded::kernel_tiles);
+    parts.push_back(embedded::kernel_bf16_products);
+  }
+  return fmt::format("{}\n", fmt::join(parts, "\n"));
+}
 
 std::string emit_cpp(const LoopProgram& program, const Graph& graph, const EmitOptions& options) { return Emitter(program, graph, options).emit(); }
 

@@ -312,6 +312,11 @@ class NestEmitter {
     return x.kind == Expr::Kind::Constant || (x.kind == Expr::Kind::Counter && x.index.terms.size() <= 1 && x.index.computed == kNone && !(lane_ && x.index.along(*lane_)));
   }
 
+  std::map<ExprId, std::string> computed_part(const Index& index) {
+    if (index.computed == kNone) return {};
+    return {{index.computed, text(index.computed)}};
+  }
+
   std::map<ExprId, std::string> indices(const Place& place) {
     std::map<ExprId, std::string> out;
     for (ExprId i : computed_indices(place)) out[i] = text(i);
@@ -368,8 +373,7 @@ class NestEmitter {
 
   std::string random(ExprId e, const Expr& x) {
     const uint32_t stream = stream_number(x.text);
-    std::map<ExprId, std::string> parts;
-    if (x.index.computed != kNone) parts[x.index.computed] = text(x.index.computed);
+    const std::map<ExprId, std::string> parts = computed_part(x.index);
     if (!in_lane(e)) return fmt::format("kernel::uniform(call, {}u, {})", stream, names_.index(x.index, parts));
     return fmt::format("kernel::uniforms<V>(call, {}u, {}, {})", stream, names_.index(x.index, parts), x.index.along(*lane_));
   }
@@ -382,8 +386,7 @@ class NestEmitter {
         if (x.dtype == DType::Bool) return x.value != 0 ? "true" : "false";
         return std::to_string(static_cast<int64_t>(x.value));
       case Expr::Kind::Counter: {
-        std::map<ExprId, std::string> parts;
-        if (x.index.computed != kNone) parts[x.index.computed] = text(x.index.computed);
+        const std::map<ExprId, std::string> parts = computed_part(x.index);
         if (!in_lane(e)) return names_.index(x.index, parts);
         const int64_t c = x.index.along(*lane_);
         Index rest = x.index;

@@ -47,8 +47,8 @@ std::map<NodeId, std::string> float32_products(const Graph& g, int64_t at_once) 
 }
 
 /// What only bf16 products read is kept in bf16: it is rounded where it is made instead of in each product, to the same numbers.  The nest that
-/// makes it may use it: there, it is a number in a register.  What is saved for the backward pass is kept so for every nest
-/// that reads it.
+/// makes it may use it: there, it is a number in a register.  What is saved for the backward pass is kept so
+/// for every nest that reads it.
 void FunctionLowering::round_operands() {
   if (!b_.options.bf16 || row_range) return;
   std::set<BufferId> operands, others, by_float32;  // the last: what products of float32, and whatever is no nest, read

@@ -179,6 +179,9 @@ void FunctionLowering::select_stored() {
   saved_as_.assign(g_.size(), kNoNode);
   users_.assign(g_.size(), {});
   auto mine = [&](NodeId id) { return needed_[id] && (own(id) || root[id]) && !read_only(id); };
+  auto store_computed = [&](NodeId id) {  // what kernels are given lies in memory
+    if (own(id) && g_[id].op != Op::Param && g_[id].op != Op::Input) stored_[id] = true;
+  };
   for (NodeId id = 0; id < g_.size(); ++id) {
     if (!mine(id)) continue;
     for (NodeId i : g_[id].inputs) {
@@ -209,21 +212,19 @@ void FunctionLowering::select_stored() {
       case Op::Argmax:
       case Op::TopkMask:
         stored_[id] = true;
-        if (own(n.inputs[0]) && g_[n.inputs[0]].op != Op::Param) stored_[n.inputs[0]] = true;
+        store_computed(n.inputs[0]);
         break;
-      case Op::Carry: {
-        const NodeId carried = without_factor(n.inputs[0]);
-        if (own(carried) && g_[carried].op != Op::Input && g_[carried].op != Op::Param) stored_[carried] = true;
+      case Op::Carry:
+        store_computed(without_factor(n.inputs[0]));
         if (n.inputs.size() > 1 && own(n.inputs[1]) && !trivial(n.inputs[1])) stored_[n.inputs[1]] = true;
         break;
-      }
       case Op::Gather: {
         const NodeId read = without_factor(n.inputs[0]);
         if (own(read) && !trivial(read)) stored_[read] = true;
         break;
       }
       case Op::Reshape:
-        if (n.from.size() > 1 && own(n.inputs[0]) && g_[n.inputs[0]].op != Op::Param) stored_[n.inputs[0]] = true;
+        if (n.from.size() > 1) store_computed(n.inputs[0]);
         break;
       default:
         break;

@@ -6,20 +6,12 @@
 #include <chrono>
 #include <cmath>
 #include <random>
-#include <string_view>
 
+#include "codegen/emit/emit_cpp.h"
 #include "runtime/partners.h"
 #include "runtime/train/arrays.h"
 #include "runtime/train/call_group.h"
 #include "runtime/train/optimizer.h"
-
-namespace cpuflow::embedded {
-extern const std::string_view kernel_prelude;
-extern const std::string_view kernel_products;
-extern const std::string_view kernel_bf16;
-extern const std::string_view kernel_tiles;
-extern const std::string_view kernel_bf16_products;
-}
 
 namespace cpuflow::cli {
 const char* work_name(Work work) {
@@ -211,9 +203,7 @@ PeakMeter::PeakMeter(const ir::CpuTarget& target, bool bf16, int threads, uint64
   codegen::JitOptions options;
   options.features = target.features;
   options.vector_bits = target.lanes * 32;
-  std::string text = std::string(embedded::kernel_prelude) + "\n" + std::string(embedded::kernel_products) + "\n";
-  if (bf16 && target.emulates_tiles) text += "#define CPUFLOW_EMULATES_TILES\n";
-  if (bf16) text += std::string(embedded::kernel_bf16) + "\n" + std::string(embedded::kernel_tiles) + "\n" + std::string(embedded::kernel_bf16_products) + "\n";
+  std::string text = codegen::products_text(bf16, target.emulates_tiles);
   text += fmt::format("extern \"C\" float peak_run(long n) {{ return kernel::{}(n); }}\nextern \"C\" long peak_flops() {{ return kernel::{}; }}\n"
                       "extern \"C\" float read_run(const float* x, long n) {{ return kernel::read_sum(x, n); }}\n",
                       bf16 ? "bf16_peak" : "fma_peak", bf16 ? "kBf16PeakFlops" : "kPeakFlops");

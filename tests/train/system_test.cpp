@@ -165,13 +165,22 @@ TEST_CASE("partners have whole rows, each in a lane of its own, whoever computed
     rt::Team team(threads);
     rt::Partners partners(team, std::min(threads, 3), kColumns, kColumns);  // of four threads, one does nothing
     std::vector<float> lanes(static_cast<size_t>(threads * kStep)), out = lanes;
+    int together = 0;
     for (int i = 0; i < kCalls; ++i) {
+      for (int part = 0; part < partners.size(); ++part) out[static_cast<size_t>(part * kStep)] = -1;
       cpuflow_call call{};
       call.lane = lanes.data();
       call.out = out.data();
       if (i % 100 == 99) std::this_thread::sleep_for(std::chrono::milliseconds(2));  // the others fall asleep
       partners.run(passed_on_rows, call, kStep, kStep);
+      for (int part = 1; part < partners.size() && out[static_cast<size_t>(part * kStep)] != -1; ++part) {  // it took part
+        INFO("call " << i << ", " << part << " of " << threads);
+        REQUIRE(std::equal(out.begin(), out.begin() + kColumns, out.begin() + part * kStep));
+        REQUIRE(std::equal(lanes.begin(), lanes.begin() + kColumns, lanes.begin() + part * kStep));
+        ++together;
+      }
     }
+    CHECK((threads == 1 || together > 0));
     if (threads == 1) alone.assign(out.begin(), out.begin() + kColumns);
     INFO(threads);
     CHECK(std::equal(alone.begin(), alone.end(), out.begin()));
