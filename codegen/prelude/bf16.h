@@ -141,6 +141,7 @@ KERNEL_INLINE vf unit_of_row(const bf16* p) {
 }
 
 struct Pairs {
+  static constexpr int kNumbers = 2;
   static KERNEL_INLINE vf splat_at(const float* p) { return bits_as<vf>(splati<vf>(loadi<float>(reinterpret_cast<const int32_t*>(p)))); }
   static KERNEL_INLINE vf multiply_add(vf x, vf y, vf sum) { return dot_units(x, y, sum); }
 };
@@ -186,6 +187,21 @@ KERNEL_INLINE void copy_column_units(const A* a, long a_k, int k, int columns, f
   transpose(x);
   KERNEL_UNROLL
   for (int j = 0; j < kLanes; ++j) store(out + j * out_row, x[j]);
+}
+
+/// Copies k rows, two at a time, to [block][units][kBlock].
+template <class A>
+KERNEL_INLINE void copy_blocks(Pairs, int m, int readable, int large, int k, const A* a, long a_k, float* out) {
+  float row[kCopied + kLanes];
+  const long stride = copy_stride(units_of(k));
+  for (; k > 0; k -= 2, a += 2 * a_k, out += kBlock) {
+    KERNEL_ROLLED
+    for (int i = 0; i < m; i += kLanes) {
+      const bool whole = k > 1 && readable - i >= kLanes;
+      store(row + i, whole ? unit_of_rows(a + i, a + a_k + i) : unit_of_pairs(load_first(a + i, readable - i), k > 1 ? load_first(a + a_k + i, readable - i) : vf{}));
+    }
+    spread_over_blocks(m, kCopied + kLanes, large, row, out, stride);
+  }
 }
 
 // ---- packing -------------------------------------------------------------------------------------------------------------------

@@ -30,27 +30,6 @@ KERNEL_OUTER void multiply_pairs(int m, int N, int K, bool add, const A* a, long
   }
 }
 
-/// product_t_bf16() in vector registers.
-template <class A>
-KERNEL_OUTER void multiply_pairs_transposed(int m, int N, int K, bool add, const A* a, long a_k, const float* b, long panel, float* c, long c_row) {
-  constexpr int kRow = kDepth + 16;
-  alignas(64) float copied[(kCopied + kLanes) * kRow];
-  for (int first = 0; first < m; first += kCopied) {
-    const int rows = min(kCopied, m - first);
-    for (int k = 0; k < K; k += 2 * kDepth) {
-      const int depth = min(2 * kDepth, K - k), units = units_of(depth);
-      for (int i = 0; i < rows; i += kLanes) {
-        for (int u = 0; u < units; u += kLanes) {
-          copy_column_units(a + (k + 2 * u) * a_k + first + i, a_k, depth - 2 * u, rows - i, copied + i * kRow + u, kRow);
-        }
-      }
-      multiply_rows<Pairs>(rows,
-                           {units, copied, kRow, b + static_cast<long>(k / 2) * kPanel, panel, c + first * c_row, c_row, add || k > 0},
-                           N);
-    }
-  }
-}
-
 constexpr int kRowsOfPairs = 2 * kBlockRows;  // they take as much space
 
 // ---- products by tiles -------------------------------------------------------------------------------------------------------------
@@ -491,7 +470,7 @@ KERNEL_OUTER void multiply_bf16(int m, int N, int K, bool add, const A* a, long 
 template <class A>
 KERNEL_OUTER void multiply_transposed_bf16(int m, int N, int K, bool add, const A* a, long a_k, const float* b, long panel, float* c, long c_row) {
   if (kTiles) multiply_by_tiles<true>(m, N, K, add, a, a_k, b, panel, c, c_row);
-  else multiply_pairs_transposed(m, N, K, add, a, a_k, b, panel, c, c_row);
+  else multiply_copied<Pairs>(m, N, K, add, a, a_k, b, panel, c, c_row);
 }
 
 /// product() with operands in bf16; b is packed by pack_bf16, and Tiles are alive.
@@ -521,7 +500,7 @@ KERNEL_OUTER void add_products_t_bf16(int m, float* c, long c_row, const Terms&.
   if (kTiles) return add_products_by_tiles<N>(m, c, c_row, terms...);
   for (int first = 0; first < m; first += kCopied) {
     const int rows = min(kCopied, m - first);
-    (multiply_pairs_transposed(rows, N, Terms::K, true, terms.a + first, terms.a_k, terms.b, panel_of_bf16(Terms::K), c + first * c_row, c_row), ...);
+    (multiply_copied<Pairs>(rows, N, Terms::K, true, terms.a + first, terms.a_k, terms.b, panel_of_bf16(Terms::K), c + first * c_row, c_row), ...);
   }
 }
 

@@ -23,6 +23,7 @@ constexpr int kCopied = 16 * kBlock;                            // the same for 
 
 /// What the four bytes of an operand hold: one float (here), or two bf16 (bf16.h).  Copies and panels do not care.
 struct Singles {
+  static constexpr int kNumbers = 1;
   static KERNEL_INLINE vf splat_at(const float* p) { return splat<vf>(*p); }
   static KERNEL_INLINE vf multiply_add(vf x, vf y, vf sum) { return fma(x, y, sum); }
 };
@@ -375,26 +376,29 @@ KERNEL_INLINE void product_part(Part inner, Part columns, int m, int K, const fl
 /// Distance of the blocks of a copied A: an odd number of cache lines, so that they do not compete for the same places of the cache.
 constexpr long copy_stride(int k) { return static_cast<long>(k + 31) / 32 * 32 * kBlock + 16; }
 
-/// Copies k rows of m (of all that can be read: `readable`) columns in the order in which blocks read them: [block][k][kBlock], of
-/// which the first are large, the others hold four columns; missing columns are 0.
-inline void copy_blocks(int m, int readable, int large, int k, const float* a, long a_k, float* out) {
+/// Copies m columns (of all that can be read: `readable`) of an inner step in the order in which blocks read them, of which the first are large, the
+/// others hold four columns; missing columns are 0.
+KERNEL_INLINE void spread_over_blocks(int m, int readable, int large, const float* a, float* to, long stride) {
   typedef float Row __attribute__((vector_size(kLanes == 4 ? 16 : 32)));  // at least kBlock; what is too much is overwritten
   constexpr int kRow = sizeof(Row) / sizeof(float);
-  const long stride = copy_stride(k);
-  for (int j = 0; j < k; ++j, a += a_k) {
-    float* to = out + j * kBlock;
-    int i = 0;
-    for (; i < large * kBlock && i + kRow <= readable; i += kBlock, to += stride) store(to, load<Row>(a + i));
-    for (; i < m; to += stride) {
-      const int columns = i < large * kBlock ? kBlock : 4;
-      for (int r = 0; r < columns; ++r) to[r] = i + r < m ? a[i + r] : 0.0f;
-      i += columns;
-    }
+  int i = 0;
+  for (; i < large * kBlock && i + kRow <= readable; i += kBlock, to += stride) store(to, load<Row>(a + i));
+  for (; i < m; to += stride) {
+    const int columns = i < large * kBlock ? kBlock : 4;
+    for (int r = 0; r < columns; ++r) to[r] = i + r < m ? a[i + r] : 0.0f;
+    i += columns;
   }
 }
 
+/// Copies k rows to [block][k][kBlock].
+KERNEL_INLINE void copy_blocks(Singles, int m, int readable, int large, int k, const float* a, long a_k, float* out) {
+  for (int j = 0; j < k; ++j, a += a_k) spread_over_blocks(m, readable, large, a, out + j * kBlock, copy_stride(k));
+}
+
 /// multiply_transposed() of columns that are copied first.
-KERNEL_OUTER void multiply_copied(int m, int N, int K, bool add, const float* a, long a_k, const float* b, long b_panel, float* c, long c_row) {
+template <class Units, class A>
+KERNEL_OUTER void multiply_copied(int m, int N, int K, bool add, const A* a, long a_k, const float* b, long b_panel, float* c, long c_row) {
+  constexpr int kPiece = kDepth * Units::kNumbers;
   alignas(64) float copied[copy_stride(kDepth) * (kCopied / kBlock + 1) + 16];
   for (int first = 0; first < m; first += kCopied) {
     const int rows = min(kCopied, m - first);
@@ -402,15 +406,16 @@ KERNEL_OUTER void multiply_copied(int m, int N, int K, bool add, const float* a,
     if (kBlock == 6 && large > 0 && rest == 2) --large, rest += kBlock;  // 8 = 4 + 4
     if (rest > 4 && rest < kBlock) ++large, rest = 0;
     const int small = (rest + 3) / 4, last = small > 0 ? rest - 4 * (small - 1) : rows - kBlock * (large - 1);
-    for (int k = 0; k < K; k += kDepth) {
-      const int depth = min(kDepth, K - k);
-      const float* const from = a + k * a_k + first;
-      const float* const next = k + kDepth < K ? from + kDepth * a_k : first + kCopied < m ? a + first + kCopied : nullptr;
-      copy_blocks(rows, m - first, large, depth, from, a_k, copied);
-      multiply_panels<Singles, Left::kCopied>(
+    for (int k = 0; k < K; k += kPiece) {
+      const int depth = min(kPiece, K - k), units = (depth + Units::kNumbers - 1) / Units::kNumbers;
+      const A* const from = a + k * a_k + first;
+      const float* next = nullptr;
+      if constexpr (Units::kNumbers == 1) next = k + kPiece < K ? from + kPiece * a_k : first + kCopied < m ? a + first + kCopied : nullptr;
+      copy_blocks(Units(), rows, m - first, large, depth, from, a_k, copied);
+      multiply_panels<Units, Left::kCopied>(
           large, small, last,
-          {depth, copied, 0, b + static_cast<long>(k) * kPanel, b_panel, c + first * c_row, c_row, add || k > 0}, N,
-          copy_stride(depth), next, a_k, min(kCopied, m));
+          {units, copied, 0, b + static_cast<long>(k / Units::kNumbers) * kPanel, b_panel, c + first * c_row, c_row, add || k > 0}, N,
+          copy_stride(units), next, a_k, min(kCopied, m));
     }
   }
 }
@@ -428,7 +433,7 @@ KERNEL_OUTER void multiply_transposed(int m, int N, int K, bool add, const float
                                                N);
     }
   }
-  if (in_place < m) multiply_copied(m - in_place, N, K, add, a + in_place, a_k, b, b_panel, c + in_place * c_row, c_row);
+  if (in_place < m) multiply_copied<Singles>(m - in_place, N, K, add, a + in_place, a_k, b, b_panel, c + in_place * c_row, c_row);
 }
 
 /// A summand of add_products_t(): a[j * a_k + i], j < K, and the packed B.
