@@ -49,10 +49,8 @@ struct TilesOfA {
   long step, row, below;
 };
 
-constexpr int kLineBytes = 64;
-
 /// Lines of memory, row by row: so many of each row, then those of the next one.
-struct Lines {
+struct LinesInRows {
   const char* at = nullptr;
   long next_row = 0;  // bytes from the last line of a row to the first of the next
   int of_row = 1, left = 1;
@@ -71,7 +69,7 @@ struct Lines {
 struct Ahead {
   const float* b = nullptr;
   int lines_of_b = 0;
-  Lines a = {};
+  LinesInRows a = {};
   int lines_of_a = 0;
   const float* c = nullptr;
 };
@@ -91,7 +89,7 @@ __attribute__((noinline)) void multiply_tiles(int steps, const TilesOfA& tiles, 
   const float* a = tiles.at;
   const long row = tiles.row, step = tiles.step, below = tiles.below;
   const float *line = ahead.b, *c_line = ahead.c;
-  Lines of_a = ahead.a;
+  LinesInRows of_a = ahead.a;
   const int c_rows = c_line ? (R * kTile + steps - 1) / steps : 0;
   auto ask = [&] {
     KERNEL_ROLLED

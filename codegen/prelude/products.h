@@ -16,6 +16,7 @@ namespace CPUFLOW_KERNEL_NAMESPACE {
 // kDepth, the pieces one after the other; it does not matter how rows are spread over blocks or calls.
 
 constexpr int kPanel = 2 * kLanes;
+constexpr int kLineBytes = 64;
 constexpr int kDepth = 256;                                     // inner steps of a piece: a panel's share fills half of the first cache
 constexpr int kBlock = kLanes == 8 ? 6 : kLanes == 16 ? 8 : 4;  // rows of a block: as many as the registers hold
 constexpr int kCached = 32 * kBlock;                            // rows whose piece stays in the second cache
@@ -34,6 +35,35 @@ constexpr long packed_floats(int K, int N) { return static_cast<long>((N + kPane
 /// How the left operand lies: rows a_row apart; columns, of which the next inner step's are a_row further on; or copied, kBlock for each inner step.
 enum class Left { kRows, kColumns, kCopied };
 
+/// Cache lines that are needed soon, `step` bytes from each other.
+struct Lines {
+  const char* at = nullptr;
+  long step = 0;
+  int left = 0;
+  /// Asks for one; when there are no more, for the last again.
+  KERNEL_INLINE void ask() {
+    __builtin_prefetch(at, 0, 2);
+    at += left > 1 ? step : 0;
+    --left;
+  }
+  KERNEL_INLINE void skip(int count) {
+    at += max(0, min(count, left - 1)) * step;
+    left -= count;
+  }
+};
+
+/// The lines of rows of A, column by column.
+struct LinesOfA {
+  const char* at = nullptr;
+  long step = 0;  // bytes between rows
+  int rows = 0, columns = 0;
+  KERNEL_INLINE Lines column(int i) const { return {at + i * kLineBytes, step, rows}; }
+};
+template <class A>
+KERNEL_INLINE LinesOfA lines_of(const A* a, long a_row, int rows, int columns) {
+  return {reinterpret_cast<const char*>(a), a_row * static_cast<long>(sizeof(A)), rows, (columns * static_cast<int>(sizeof(A)) + kLineBytes - 1) / kLineBytes};
+}
+
 /// A run of blocks, one below the other, against the same panel.
 struct Blocks {
   int count = 1;
@@ -48,9 +78,8 @@ struct Blocks {
   long c_row = 0;   // between rows
   int columns = 0;  // to write
   bool add = false;
-  const float* fetch = nullptr;  // what comes next: every four inner steps the cache line there is fetched
-  const float* fetch_end = nullptr;
-  long fetch_step = 16;
+  Lines fetch;               // what comes next: one of them every four inner steps
+  float* c_later = nullptr;  // the block of C that comes after the last of these
 };
 
 /// Blocks of R rows and P panels.  Every instance costs compile time: there are few.
@@ -60,7 +89,7 @@ __attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
   constexpr bool kRows = kLeft == Left::kRows;
   const long a_row = blocks.a_row, b_panel = blocks.b_panel, c_row = blocks.c_row;
   const long a_step = kRows ? 1 : kLeft == Left::kColumns ? a_row : kBlock;
-  const float* fetch = blocks.fetch;
+  Lines fetch = blocks.fetch;
   float* c = blocks.c;
   KERNEL_ROLLED
   for (int i = 0; i < blocks.count; ++i, c += R * c_row) {
@@ -86,15 +115,13 @@ __attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
       for (int r = 0; r < R; ++r) ask_for_row(c + r * c_row);
     }
     // A gradient may come from memory: its next block is asked for row by row, since all of it at once would keep A and B waiting.
-    const float* c_ahead = c + R * c_row;
+    const float* c_ahead = i + 1 < blocks.count || !blocks.c_later ? c + R * c_row : blocks.c_later;
     const int steps_a_row = blocks.k / (4 * R);
     int left = steps_a_row;
-    const long fetch_step = fetch < blocks.fetch_end ? blocks.fetch_step : 0;
     int k = blocks.k;
     KERNEL_ROLLED
     for (; k >= 4; k -= 4) {
-      __builtin_prefetch(fetch, 0, 2);
-      fetch += fetch_step;
+      fetch.ask();
       if (!kRows && --left <= 0) {
         ask_for_row(c_ahead);
         c_ahead += c_row;
@@ -155,27 +182,27 @@ struct Piece {
   const float* ahead = nullptr;  // a panel that is asked for after the last
   Blocks blocks() const {
     Blocks out;
+    out.fetch.at = reinterpret_cast<const char*>(b);
     out.k = k, out.a = a, out.a_row = a_row, out.b = b, out.b_panel = b_panel, out.c = c, out.c_row = c_row, out.add = add;
     return out;
   }
 };
 
 /// `large` blocks of kBlock rows and `small` ones of four, below each other, against every panel.  a_copy: between the blocks of a copied
-/// A; rows: of the last block of it, others are whole.  next: the A that is copied after this piece (k rows, next_step apart, of `next_floats`), or null.
+/// A; rows: of the last block of it, others are whole.  next: the A that is copied after this piece, or nothing.
 template <class Units, Left kLeft>
-KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& piece, int N, long a_copy = 0, const float* next = nullptr,
-                                  long next_step = 0, int next_floats = 0) {
+KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& piece, int N, long a_copy = 0, const LinesOfA& next = {}) {
   auto next_block = [&](int size) { return kLeft == Left::kCopied ? a_copy : kLeft == Left::kColumns ? size : size * piece.a_row; };
   Blocks blocks = piece.blocks();
+  const Lines nothing = blocks.fetch;
   for (int n = 0; n < N; n += kPanel, blocks.b += blocks.b_panel) {
-    const bool next_line = next && n / kPanel * 16 < next_floats, last = n + kPanel >= N;
+    const bool last = n + kPanel >= N;
     blocks.columns = min(kPanel, N - n);
     const float* const following = last ? piece.ahead : blocks.b + blocks.b_panel;
-    blocks.fetch = next_line ? next + n / kPanel * 16 : following ? following : blocks.b;
-    blocks.fetch_step = next_line ? next_step : 16;
-    blocks.fetch_end = next_line ? blocks.fetch + blocks.k * next_step : following ? following + blocks.k * kPanel : blocks.b;
+    blocks.fetch = n / kPanel < next.columns ? next.column(n / kPanel) : following ? Lines{reinterpret_cast<const char*>(following), kLineBytes, blocks.k * kPanel * 4 / kLineBytes} : nothing;
     blocks.a = piece.a;
     blocks.c = piece.c + n;
+    float* const c_later = last ? piece.c + (large * kBlock + small * 4) * piece.c_row : blocks.c + kPanel;
     auto run = [&](int count, int size, long a_next, bool with_last) {
       // All but the last block are whole.
       const int whole = count - (with_last && rows < size);
@@ -184,9 +211,10 @@ KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& p
         if (blocks.count == 0) continue;
         blocks.rows = part == 0 ? size : rows;
         blocks.a_next = a_next;
+        blocks.c_later = with_last && (part == 1 || whole == count) ? c_later : nullptr;
         if (kBlock == 4 || size == kBlock) multiply_blocks<Units, kBlock, 1, kLeft>(blocks);
         if (kBlock != 4 && size == 4) multiply_blocks<Units, 4, 1, kLeft>(blocks);
-        blocks.fetch = min(blocks.fetch + blocks.count * (blocks.k / 4 * blocks.fetch_step), blocks.fetch_end);
+        blocks.fetch.skip(blocks.count * (blocks.k / 4));
         blocks.a += blocks.count * a_next;
         blocks.c += static_cast<long>(blocks.count) * size * blocks.c_row;
       }
@@ -205,7 +233,6 @@ KERNEL_OUTER void multiply_few(int m, const Piece& piece, int N) {
   for (int panels = m == 1 ? 4 : 2; panels > 1; panels /= 2) {
     for (; n + panels * kPanel <= N; n += panels * kPanel) {
       blocks.columns = panels * kPanel;
-      blocks.fetch = blocks.fetch_end = blocks.b;
       if (m == 1 && panels == 4) multiply_blocks<Units, 1, 4, Left::kRows>(blocks);
       if (m == 1 && panels == 2) multiply_blocks<Units, 1, 2, Left::kRows>(blocks);
       if (m == 2) multiply_blocks<Units, 2, 2, Left::kRows>(blocks);
@@ -215,7 +242,6 @@ KERNEL_OUTER void multiply_few(int m, const Piece& piece, int N) {
   }
   for (; n < N; n += kPanel) {
     blocks.columns = min(kPanel, N - n);
-    blocks.fetch = blocks.fetch_end = blocks.b;
     for (int i = 0; i < m; ++i) {
       blocks.a = piece.a + i * piece.a_row;
       multiply_blocks<Units, 1, 1, Left::kRows>(blocks);
@@ -409,13 +435,14 @@ KERNEL_OUTER void multiply_copied(int m, int N, int K, bool add, const A* a, lon
     for (int k = 0; k < K; k += kPiece) {
       const int depth = min(kPiece, K - k), units = (depth + Units::kNumbers - 1) / Units::kNumbers;
       const A* const from = a + k * a_k + first;
-      const float* next = nullptr;
-      if constexpr (Units::kNumbers == 1) next = k + kPiece < K ? from + kPiece * a_k : first + kCopied < m ? a + first + kCopied : nullptr;
+      LinesOfA next;
+      if (k + kPiece < K) next = lines_of(from + kPiece * a_k, a_k, min(kPiece, K - k - kPiece), rows);
+      else if (first + kCopied < m) next = lines_of(a + first + kCopied, a_k, min(kPiece, K), min(kCopied, m - first - kCopied));
       copy_blocks(Units(), rows, m - first, large, depth, from, a_k, copied);
       multiply_panels<Units, Left::kCopied>(
           large, small, last,
           {units, copied, 0, b + static_cast<long>(k / Units::kNumbers) * kPanel, b_panel, c + first * c_row, c_row, add || k > 0}, N,
-          copy_stride(units), next, a_k, min(kCopied, m));
+          copy_stride(units), next);
     }
   }
 }
