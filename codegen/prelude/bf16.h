@@ -238,17 +238,20 @@ inline void pack_rows_bf16(const A* src, long stride_k, long stride_n, int K, in
 template <class A>
 inline void pack_bf16(const A* src, long stride_k, long stride_n, int K, int N, float* dst) {
   const int units = padded_units(K);
+  const int whole = stride_n == 1 ? K / 2 : 0;  // row by row: a core reads ahead by itself
+  for (int u = 0; u < whole; ++u) {
+    const A* row = src + 2 * u * stride_k;
+    float* to = dst + u * kPanel;
+    for (int n = 0; n + kPanel <= N; n += kPanel, to += static_cast<long>(units) * kPanel) {
+      store(to, unit_of_rows(row + n, row + stride_k + n));
+      store(to + kLanes, unit_of_rows(row + n + kLanes, row + stride_k + n + kLanes));
+    }
+  }
   for (int n = 0; n < N; n += kPanel, dst += static_cast<long>(units) * kPanel) {
     const int columns = min(kPanel, N - n);
     const A* from = src + n * stride_n;
-    int u = 0;
-    if (columns == kPanel && stride_n == 1) {
-      for (; 2 * u + 1 < K; ++u) {
-        const A* row = from + 2 * u * stride_k;
-        store(dst + u * kPanel, unit_of_rows(row, row + stride_k));
-        store(dst + u * kPanel + kLanes, unit_of_rows(row + kLanes, row + stride_k + kLanes));
-      }
-    } else if (columns == kPanel && stride_k == 1) {
+    int u = columns == kPanel ? whole : 0;
+    if (columns == kPanel && stride_k == 1) {
       for (; 2 * (u + kLanes) <= K; u += kLanes) {
         KERNEL_ROLLED
         for (int half = 0; half < kPanel; half += kLanes) {

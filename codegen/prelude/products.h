@@ -541,16 +541,20 @@ inline void pack_rows(const float* src, long stride_k, long stride_n, int K, int
 
 /// Packs B[k][n] = src[k * stride_k + n * stride_n] into packed_floats(K, N) floats.
 inline void pack(const float* src, long stride_k, long stride_n, int K, int N, float* dst) {
+  const int whole = stride_n == 1 ? K : 0;  // row by row: a core reads ahead by itself
+  for (int k = 0; k < whole; ++k) {
+    const float* row = src + k * stride_k;
+    float* to = dst + k * kPanel;
+    for (int n = 0; n + kPanel <= N; n += kPanel, to += static_cast<long>(K) * kPanel) {
+      store(to, load<vf>(row + n));
+      store(to + kLanes, load<vf>(row + n + kLanes));
+    }
+  }
   for (int n = 0; n < N; n += kPanel, dst += static_cast<long>(K) * kPanel) {
     const int columns = min(kPanel, N - n);
     const float* from = src + n * stride_n;
-    int k = 0;
-    if (columns == kPanel && stride_n == 1) {
-      for (; k < K; ++k) {
-        store(dst + k * kPanel, load<vf>(from + k * stride_k));
-        store(dst + k * kPanel + kLanes, load<vf>(from + k * stride_k + kLanes));
-      }
-    } else if (columns == kPanel && stride_k == 1) {
+    int k = columns == kPanel ? whole : 0;
+    if (columns == kPanel && stride_k == 1) {
       for (; k + kLanes <= K; k += kLanes) {
         KERNEL_ROLLED
         for (int half = 0; half < kPanel; half += kLanes) {
