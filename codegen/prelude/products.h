@@ -40,16 +40,7 @@ struct Lines {
   const char* at = nullptr;
   long step = 0;
   int left = 0;
-  /// Asks for one; when there are no more, for the last again.
-  KERNEL_INLINE void ask() {
-    __builtin_prefetch(at, 0, 2);
-    at += left > 1 ? step : 0;
-    --left;
-  }
-  KERNEL_INLINE void skip(int count) {
-    at += max(0, min(count, left - 1)) * step;
-    left -= count;
-  }
+  KERNEL_INLINE void pass(int count) { at += count * step, left -= count; }
 };
 
 /// The lines of rows of A, column by column.
@@ -89,7 +80,9 @@ __attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
   constexpr bool kRows = kLeft == Left::kRows;
   const long a_row = blocks.a_row, b_panel = blocks.b_panel, c_row = blocks.c_row;
   const long a_step = kRows ? 1 : kLeft == Left::kColumns ? a_row : kBlock;
-  Lines fetch = blocks.fetch;
+  const char* line = blocks.fetch.at;
+  long line_step = blocks.fetch.left > 0 ? blocks.fetch.step : 0;
+  int lines_left = blocks.fetch.left;
   float* c = blocks.c;
   KERNEL_ROLLED
   for (int i = 0; i < blocks.count; ++i, c += R * c_row) {
@@ -118,10 +111,15 @@ __attribute__((noinline)) void multiply_blocks(const Blocks& blocks) {
     const float* c_ahead = i + 1 < blocks.count || !blocks.c_later ? c + R * c_row : blocks.c_later;
     const int steps_a_row = blocks.k / (4 * R);
     int left = steps_a_row;
+    if constexpr (!kRows) {
+      if (lines_left <= 0) line_step = 0;
+      lines_left -= blocks.k / 4;
+    }
     int k = blocks.k;
     KERNEL_ROLLED
     for (; k >= 4; k -= 4) {
-      fetch.ask();
+      __builtin_prefetch(line, 0, 2);
+      line += line_step;
       if (!kRows && --left <= 0) {
         ask_for_row(c_ahead);
         c_ahead += c_row;
@@ -214,7 +212,7 @@ KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& p
         blocks.c_later = with_last && (part == 1 || whole == count) ? c_later : nullptr;
         if (kBlock == 4 || size == kBlock) multiply_blocks<Units, kBlock, 1, kLeft>(blocks);
         if (kBlock != 4 && size == 4) multiply_blocks<Units, 4, 1, kLeft>(blocks);
-        blocks.fetch.skip(blocks.count * (blocks.k / 4));
+        blocks.fetch.pass(blocks.count * (blocks.k / 4));
         blocks.a += blocks.count * a_next;
         blocks.c += static_cast<long>(blocks.count) * size * blocks.c_row;
       }
