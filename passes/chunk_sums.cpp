@@ -1,5 +1,6 @@
 #include "passes/chunk_sums.h"
 
+#include "passes/empty_sums.h"
 #include "passes/rewrite.h"
 #include "passes/sum_terms.h"
 
@@ -39,7 +40,7 @@ std::optional<Order> order_of(const Graph& g, NodeId condition, const Axes& over
 
 class ChunkedSum {
  public:
-  ChunkedSum(Graph& g, const Node& sum) : g_(g), over_(sum.from), terms_(terms_of(g, sum)) {}
+  ChunkedSum(Graph& g, const Node& sum) : g_(g), over_(sum.from), terms_(terms_of(g, sum)), has_terms_(must_have_terms(g, terms_, over_)) {}
 
   /// The sum in chunks, or kNoNode.
   NodeId build() {
@@ -56,6 +57,7 @@ class ChunkedSum {
     NodeId result = g_.reshape(g_.binary(Op::Add, near, far), {chunk, row}, {order_.t});
     if (terms_.negative) result = g_.unary(Op::Neg, result);
     for (NodeId d : terms_.divisors) result = g_.binary(Op::Div, result, d);
+    if (has_terms_ != kNoNode) result = g_.select(has_terms_, result, g_.real(0));
     return result;
   }
 
@@ -128,6 +130,7 @@ class ChunkedSum {
   Graph& g_;
   Axes over_;
   SumTerms terms_;
+  NodeId has_terms_;
   Order order_;
   uint32_t size_ = 0;
   Axes shared_;  // summed axes that both sides have

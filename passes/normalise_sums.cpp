@@ -2,6 +2,7 @@
 
 #include "passes/collect_sequences.h"
 #include "passes/contraction_order.h"
+#include "passes/empty_sums.h"
 #include "passes/rewrite.h"
 #include "passes/sum_terms.h"
 
@@ -19,6 +20,7 @@ class SumBuilder {
 
   NodeId build() {
     std::vector<NodeId> outside, outside_conditions;
+    const NodeId has_terms = must_have_terms(g_, t_, over_);
     take_outside(t_.factors, outside);
     take_outside(t_.conditions, outside_conditions);
     double copies = 1;  // axes that nothing mentions
@@ -36,6 +38,7 @@ class SumBuilder {
     if (t_.negative) result = g_.unary(Op::Neg, result);
     for (NodeId f : outside) result = g_.binary(Op::Mul, result, f);
     for (NodeId d : t_.divisors) result = g_.binary(Op::Div, result, d);
+    if (has_terms != kNoNode) outside_conditions.push_back(has_terms);
     for (NodeId c : outside_conditions) result = g_.select(c, result, zero(result));
     return result;
   }

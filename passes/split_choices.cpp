@@ -105,6 +105,7 @@ NodeId read_with_largest(Graph& g, const Node& gather, const std::map<NodeId, Ax
   if (as == compared.end() || !made_of_product(g, x)) return kNoNode;
   const Axis &from = gather.from[0], &column = as->second;
   if (from.size < kManyMatches || column.size != from.size || contains(g[gather.inputs[1]].axes, column)) return kNoNode;
+  if (column != from && contains(g[x].axes, column)) return kNoNode;
   const NodeId value = column == from ? x : g.rename(x, {from}, {column});
   return g.reduce(Op::Sum, g.select(g.binary(Op::Eq, g.iota(column), gather.inputs[1]), value, g.real(0)), {column});
 }

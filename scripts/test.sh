@@ -6,7 +6,7 @@ set -eu
 bash scripts/install.sh
 echo "build: everything, some minutes the first time; the tests take as long again"
 configure
-cmake --build build -j "$jobs"
+cmake --build build -j "$jobs" --target all bench_kernels
 
 log=build/Testing/Temporary/LastTest.log
 rm -f "$log"

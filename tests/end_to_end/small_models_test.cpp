@@ -435,3 +435,20 @@ TEST_CASE("what a choice of experts saves, where a product of float32 reads it")
                                                  "h[t,e,i] = sum(c: x[t,c] * experts[e,c,i])\nx[t,i] = x[t,i] + sum(e: k[t,e] * h[t,e,i])\n'''\n[block.params]\nrouter = \"linear(d, 8)\"\nexperts = \"tensor(8, d, d)\"\n"
                                                  "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "T = 4", "T = 48"), "V = 12", "V = 40"), "d = 12", "d = 16"));
 }
+
+TEST_CASE("a sum of nothing is 0, whatever it is multiplied or divided by") {
+  const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  auto of = [&](const std::string& equations, const char* positions) { return replaced(model("x = embed[tokens]\n" + equations + rest), "T = 4", positions); };
+  for (const char* positions : {"T = 4", "T = 32"}) {
+    check_against_interpreter(of("y[t,i] = sum(s | s < t: x[s,i] / t)\n", positions));
+    check_against_interpreter(of("y[t,i] = sum(s | s < t: x[s,i] * (1 / t))\n", positions));
+    check_against_interpreter(of("y[t,i] = sum(s | s < t: sum(c: x[t,c] * x[s,c]) * x[s,i] / t)\n", positions));
+    check_against_interpreter(of("e[t,s] = exp(sum(c: x[t,c] * x[s,c]))\nz[t] = sum(s | s < t: e[t,s])\ny[t,i] = sum(s | s < t: e[t,s] / z[t] * x[s,i])\n", positions));
+    check_against_interpreter(of("y[t,i] = sum(s | s < t, s > t - 3: x[s,i] * log(t))\n", positions));
+  }
+}
+
+TEST_CASE("the largest along one axis, and a number read along another that is as long") {
+  const std::string losses = "m = 'mean(t: sum(i: max(j: p[i,j])) + sum(j: p[t * 16 % 64, j]))'\ntotal = 'ce + m'\n";
+  check_against_interpreter(replaced(model("x = embed[tokens]\np[i,j] = sum(c: square[i,c] * square[j,c])\nlogits = mix(x) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\n" + losses), "[params]", "[params]\nsquare = \"tensor(64, 64)\""));
+}
