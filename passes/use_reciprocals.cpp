@@ -14,7 +14,8 @@ namespace {
 bool decides(const Graph& g, NodeId id, const std::vector<std::vector<NodeId>>& users) {
   return std::any_of(users[id].begin(), users[id].end(), [&](NodeId u) {
     const Op op = g[u].op;
-    if (op == Op::Rename || op == Op::Reshape || op == Op::Neg) return decides(g, u, users);
+    const bool by_constant = (op == Op::Add || op == Op::Sub || op == Op::Mul) && std::any_of(g[u].inputs.begin(), g[u].inputs.end(), [&](NodeId i) { return g[i].op == Op::Constant; });
+    if (by_constant || op == Op::Rename || op == Op::Reshape || op == Op::Neg) return decides(g, u, users);
     return g[u].dtype == DType::Bool || op == Op::Floor || op == Op::Ceil || op == Op::Round;
   });
 }

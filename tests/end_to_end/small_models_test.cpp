@@ -420,6 +420,7 @@ TEST_CASE("quotients that decide are divided: their last digit may be a step") {
   check_against_interpreter(of("y[t,i] = x[t,i] * ceil(t / 7)\n"));
   check_against_interpreter(of("y[t,i] = x[t,i] * floor(t / 41)\n"));
   check_against_interpreter(of("y[t,i] = where(t / 7 == 3, x[t,i], 1)\n"));
+  check_against_interpreter(of("y[t,i] = x[t,i] * floor((t + 1) / 41 - 1)\n"));
 }
 
 TEST_CASE("the largest number of a row of a parameter") {
