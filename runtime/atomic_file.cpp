@@ -146,11 +146,15 @@ void write_file_atomically(const std::string& path, std::string_view content) {
   file.commit();
 }
 
+std::string why_missing(const std::string& path) {
+  return path.find("://") == std::string::npos ? "there is no such file" : "there is no such file; addresses are not fetched: download it, and give the file";
+}
+
 std::string read_file(const std::string& path) {
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
     const int error = errno;
-    if (error == ENOENT) throw FileError(fmt::format("{}: there is no such file", path));
+    if (error == ENOENT) throw FileError(fmt::format("{}: {}", path, why_missing(path)));
     if (error == EACCES) throw FileError(fmt::format("{}: no permission to read this file", path));
     throw FileError(fmt::format("{}: cannot read: {}", path, std::strerror(error)));
   }

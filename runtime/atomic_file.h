@@ -55,6 +55,10 @@ std::string read_file(const std::string& path);
 
 /// Whether there is anything, or a folder, at a path; a file system that does not say, for want of a permission, is a FileError.
 bool exists(const std::string& path);
+
+/// What to say of a path at which there is nothing.
+std::string why_missing(const std::string& path);
+
 bool is_folder(const std::string& path);
 
 /// Makes names that were given in a folder outlast a crash, where its file system can.

@@ -35,7 +35,7 @@ T load(const std::byte* from) {
 SafetensorsFile::SafetensorsFile(std::string path) : TensorFile(std::move(path)) {
   const int descriptor = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {
-    if (errno == ENOENT) fail("there is no such file");
+    if (errno == ENOENT) fail(why_missing(path_));
     if (errno == EACCES) fail("no permission to read this file");
     fail(fmt::format("cannot read: {}", std::strerror(errno)));
   }

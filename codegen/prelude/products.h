@@ -24,7 +24,7 @@ constexpr int kCopied = 16 * kBlock;                            // the same for 
 
 /// What the four bytes of an operand hold: one float (here), or two bf16 (bf16.h).  Copies and panels do not care.
 struct Singles {
-  static constexpr int kNumbers = 1;
+  static constexpr int kNumbers = 1;  // along the inner axis
   static KERNEL_INLINE vf splat_at(const float* p) { return splat<vf>(*p); }
   static KERNEL_INLINE vf multiply_add(vf x, vf y, vf sum) { return fma(x, y, sum); }
 };
@@ -197,7 +197,7 @@ KERNEL_OUTER void multiply_panels(int large, int small, int rows, const Piece& p
     const bool last = n + kPanel >= N;
     blocks.columns = min(kPanel, N - n);
     const float* const following = last ? piece.ahead : blocks.b + blocks.b_panel;
-    blocks.fetch = n / kPanel < next.columns ? next.column(n / kPanel) : following ? Lines{reinterpret_cast<const char*>(following), kLineBytes, blocks.k * kPanel * 4 / kLineBytes} : nothing;
+    blocks.fetch = n / kPanel < next.columns ? next.column(n / kPanel) : following ? Lines{reinterpret_cast<const char*>(following), kLineBytes, blocks.k * kPanel / 16} : nothing;
     blocks.a = piece.a;
     blocks.c = piece.c + n;
     float* const c_later = last ? piece.c + (large * kBlock + small * 4) * piece.c_row : blocks.c + kPanel;

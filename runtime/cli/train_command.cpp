@@ -54,7 +54,7 @@ void check_usage(const TrainCommand& command) {
   if (!command.tune.empty()) parse_time("--tune", command.tune);
   // said now, not after a tokenizer was trained
   for (const std::string& file : {command.init, command.warm_start, command.replay, command.sources.valid, command.sources.tokenizer}) {
-    if (!file.empty() && !rt::exists(file)) throw rt::FileError(fmt::format("{}: there is no such file", file));
+    if (!file.empty() && !rt::exists(file)) throw rt::FileError(fmt::format("{}: {}", file, rt::why_missing(file)));
   }
   if (!command.replay.empty()) rt::recorded_rates(command.replay);
   if (command.out.empty()) throw UsageError("--out: expected the folder of the run, which is made if it is not there; found nothing");

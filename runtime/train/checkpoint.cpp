@@ -36,7 +36,7 @@ struct FileSum {
 FileSum file_sum(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file)
-    throw FileError(fmt::format("{}: {}", path, exists(path) ? "cannot be read; check its permissions" : "there is no such file"));
+    throw FileError(fmt::format("{}: {}", path, exists(path) ? "cannot be read; check its permissions" : why_missing(path)));
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
   XXH3_64bits_reset(state.get());
   std::vector<char> piece(size_t{1} << 20);

@@ -166,6 +166,7 @@ TEST_CASE("atomic files: an old file survives failure") {
   CHECK(has(message_of([&] { write_file_atomically(folder / "no/x", "x"); }), "there is no folder " + (folder / "no")));
   CHECK(has(message_of([&] { read_file(folder.path()); }), "this is a folder"));
   CHECK(has(message_of([&] { read_file(folder / "none"); }), "there is no such file"));
+  CHECK(has(message_of([&] { read_file("https://example.org/text.txt"); }), "download it"));
   if (std::filesystem::exists("/dev/full")) CHECK(has(message_of([&] { write_file_atomically("/dev/full", "x"); }), "the disk is full"));
   if (geteuid() != 0) {
     chmod(folder.path().c_str(), 0500);

@@ -66,10 +66,11 @@ TEST_CASE("loop programs are printed and parsed without loss") {
 TEST_CASE("a region is called by what it makes, or by what that is for") {
   cli::CompileOptions options;
   options.model = CPUFLOW_SOURCE_DIR "/modeldefs/v5ln.toml";
+  options.target = "avx2";  // where regions end depends on the caches; a target that is named has the same everywhere
   options.run = false;
   std::set<std::string> names;
   for (const passes::RegionCosts& region : cli::compile_model(options).costs) names.insert(region.region);
-  for (const char* name : {"x", "logits", "grad_x", "sum for grad_embed.weight", "sum for grad_blocks.*.ff_up.weight", "add for loss.total"}) {
+  for (const char* name : {"x", "logits", "grad_x", "sum for grad_embed.weight", "sum for grad_blocks.*.W_m.weight", "add for loss.total"}) {
     INFO(name);
     CHECK(names.contains(name));
   }

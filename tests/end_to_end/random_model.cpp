@@ -76,9 +76,9 @@ RandomModel random_model(unsigned seed) {
   std::mt19937 random(seed);
   BlockWriter::Sizes s;
   auto pick = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
-  const int lengths[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 17, 34}, widths[] = {4, 6, 8, 12}, others[] = {3, 5, 7, 9, 17};
+  const int lengths[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 17, 34}, widths[] = {4, 6, 8, 12, 16}, others[] = {3, 5, 7, 9, 17};
   s.T = lengths[pick(12)];
-  s.d = widths[pick(4)];
+  s.d = widths[pick(5)];  // from 16 on, activations are copied where a condition holds
   s.e = others[pick(5)];
   s.H = s.d == 6 && pick(2) ? 3 : 2;
   s.L = 1 + pick(4);
