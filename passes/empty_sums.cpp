@@ -153,11 +153,12 @@ NodeId anywhere(Graph& g, const std::vector<NodeId>& conditions, const Axes& ove
 }  // namespace
 
 NodeId must_have_terms(Graph& g, SumTerms& terms, const Axes& over) {
+  if (terms.conditions.empty()) return kNoNode;
   Bounds bounds(g);
   bool finite = std::none_of(terms.divisors.begin(), terms.divisors.end(), [&](NodeId d) { return bounds.of(d).has_zero() || bounds.may_be_undefined(d); });
   std::set<NodeId> kept;  // conditions that a factor has
   for (NodeId& f : terms.factors) {
-    if (terms.conditions.empty() || !bounds.may_be_undefined(f)) continue;
+    if (!bounds.may_be_undefined(f)) continue;
     std::vector<NodeId> about;
     for (const NodeId c : terms.conditions) {
       if (subset(g[c].axes, g[f].axes)) f = g.select(c, f, g.real(0)), kept.insert(c);
