@@ -98,15 +98,9 @@ class ChunkedSum {
     return !left_.empty() && !right_.empty() && !shared_.empty();
   }
 
-  Axes axes_of(const std::vector<NodeId>& factors, const Axis& position) const {
-    Axes all;
-    for (NodeId f : factors) all = union_of(all, g_[f].axes);
-    return without(all, {position});
-  }
-
   /// Multiply-adds of a position, with all pairs of positions and in chunks.
   bool pays() const {
-    const Axes left = axes_of(left_, order_.t), right = axes_of(right_, order_.s);
+    const Axes left = without(all_axes(g_, left_), {order_.t}), right = without(all_axes(g_, right_), {order_.s});
     Axes own;  // axes of the result that the earlier positions have alone
     for (const Axis& a : right) {
       if (!contains(left, a) && !contains(shared_, a)) own.push_back(a);

@@ -16,15 +16,6 @@ using namespace ir;
 
 namespace {
 
-Axes common(const Axes& a, const Axes& b) { return without(a, without(a, b)); }
-bool meets(const Axes& a, const Axes& b) { return !common(a, b).empty(); }
-
-Axes all_axes(const Graph& g, const std::vector<NodeId>& values) {
-  Axes all;
-  for (const NodeId v : values) all = union_of(all, g[v].axes);
-  return all;
-}
-
 /// Conditions on positions alone, element by element.
 class OnPositions {
  public:
@@ -138,7 +129,7 @@ NodeId at_best_position(Graph& g, NodeId condition, const Axes& over) {
 /// Whether all conditions hold anywhere along `over`; kNoNode where they surely do.
 NodeId anywhere(Graph& g, const std::vector<NodeId>& conditions, const Axes& over) {
   if (conditions.empty()) return kNoNode;
-  const Axes along = common(all_axes(g, conditions), over);
+  const Axes axes = all_axes(g, conditions), along = without(axes, without(axes, over));
   if (along.size() == 1 && hold_in_each_row(g, conditions, along[0])) return kNoNode;
   if (conditions.size() == 1) {
     const NodeId best = at_best_position(g, conditions[0], along);

@@ -13,11 +13,17 @@ bool subset(const Axes& a, const Axes& b) {
   return std::all_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
 }
 
-namespace {
-
 bool meets(const Axes& a, const Axes& b) {
   return std::any_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
 }
+
+Axes all_axes(const Graph& g, const std::vector<NodeId>& values) {
+  Axes all;
+  for (const NodeId v : values) all = union_of(all, g[v].axes);
+  return all;
+}
+
+namespace {
 
 /// A product whose factors share all summed axes, one with all axes of the other, is one factor.
 bool elementwise_product(const Graph& g, const Node& m, const Axes& over) {

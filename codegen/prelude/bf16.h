@@ -141,7 +141,7 @@ KERNEL_INLINE vf unit_of_row(const bf16* p) {
 }
 
 struct Pairs {
-  static constexpr int kNumbers = 2;
+  static constexpr int kNumbers = 2;  // along the inner axis
   static KERNEL_INLINE vf splat_at(const float* p) { return bits_as<vf>(splati<vf>(loadi<float>(reinterpret_cast<const int32_t*>(p)))); }
   static KERNEL_INLINE vf multiply_add(vf x, vf y, vf sum) { return dot_units(x, y, sum); }
 };
