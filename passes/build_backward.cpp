@@ -3,11 +3,16 @@
 #include "ir/diagnostics.h"
 #include "ir/op_kit.h"
 #include "ir/schedule.h"
+#include "passes/bounds.h"
+#include "passes/conditions.h"
 #include "passes/restrict_rows.h"
+#include "passes/sum_terms.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <functional>
 #include <map>
 
 namespace cpuflow::passes {
@@ -35,6 +40,21 @@ std::vector<bool> active_nodes(const Graph& g, const std::vector<NodeId>& nodes,
   return active;
 }
 
+/// Values on whose way there is one of some operations.
+std::vector<bool> nodes_behind(const Graph& g, const std::vector<NodeId>& nodes, const std::function<bool(NodeId)>& is_one) {
+  std::vector<bool> behind(g.size());
+  for (bool more = true; more;) {  // once, and again for cycles
+    more = false;
+    for (NodeId n : nodes) {
+      if (behind[n]) continue;
+      const std::vector<NodeId>& inputs = g[n].inputs;
+      behind[n] = is_one(n) || std::any_of(inputs.begin(), inputs.end(), [&](NodeId i) { return behind[i]; });
+      more = more || behind[n];
+    }
+  }
+  return behind;
+}
+
 /// Axes of `node` along which its input `i` is repeated.
 Axes repeated(const Graph& g, const Node& node, size_t i) {
   const Axes& own = g[node.inputs[i]].axes;
@@ -60,15 +80,22 @@ bool take_mask(const Graph& g, NodeId& grad, Mask& mask) {
   return true;
 }
 
+bool is_masked(const Graph& g, NodeId grad) {
+  Mask mask;
+  return take_mask(g, grad, mask);
+}
+
+NodeId condition_of(Graph& g, const Mask& mask) { return mask.holds ? mask.condition : g.unary(Op::Not, mask.condition); }
+
 NodeId masked(Graph& g, const Mask& mask, NodeId grad) {
   const NodeId zero = g.real(0);
   return mask.holds ? g.select(mask.condition, grad, zero) : g.select(mask.condition, zero, grad);
 }
 
 /// Whether masks are to be taken off before the rule of `node` and put back after it.  Where a select does not choose a value, that value
-/// may be undefined, and 0 times its derivative is not 0.  A factor of a sum keeps its mask: sums of products stay recognisable.
-bool moves_masks(const Graph& g, const Node& node, NodeId grad) {
-  if (node.op == Op::Mul) return g[grad].axes == node.axes;
+/// may be undefined, and 0 times its derivative is not 0.  A factor of a sum of products keeps its mask, unless another may be undefined there.
+bool moves_masks(const Graph& g, const Node& node, NodeId grad, const std::vector<bool>& undefined) {
+  if (node.op == Op::Mul) return g[grad].axes == node.axes || undefined[node.inputs[0]] || undefined[node.inputs[1]];
   return node.op == Op::Rename || (is_elementwise(node.op) && node.op != Op::Select && node.op != Op::Add);
 }
 
@@ -78,6 +105,9 @@ class Backward {
     const std::vector<NodeId> nodes = needed_by(g, {loss});
     components_ = components(g, nodes);
     active_ = active_nodes(g, nodes, wrt);
+    Bounds bounds(g);
+    undefined_ = nodes_behind(g, nodes, [&](NodeId n) { return bounds.is_partial(n); });
+    fragile_ = nodes_behind(g, nodes, [&](NodeId n) { return bounds.has_partial_derivative(n); });
     contributions_.resize(g.size());
     slices_.resize(g.size());
     component_of_.assign(g.size(), -1);
@@ -167,7 +197,7 @@ class Backward {
       return;
     }
     std::vector<Mask> masks;
-    if (moves_masks(g_, g_[n], grad)) {
+    if (moves_masks(g_, g_[n], grad, undefined_)) {
       for (Mask m; take_mask(g_, grad, m);) masks.push_back(m);
     }
     vjp.rule(g_, n, grad, [&](size_t input, NodeId gradient) {
@@ -197,9 +227,33 @@ class Backward {
     for (const Axis& a : repeated(g_, g_[n], input)) {
       if (!contains(g_[gradient].axes, a)) times *= a.size;
     }
-    gradient = reduced(gradient, without(g_[gradient].axes, g_[x].axes));
+    const Axes over = without(g_[gradient].axes, g_[x].axes);
+    const NodeId anywhere = fragile_[x] ? let_through_anywhere(gradient, over) : kNoNode;
+    gradient = reduced(gradient, over);
+    if (anywhere != kNoNode) gradient = g_.select(anywhere, gradient, g_.real(0));
+    if (fragile_[x] && g_[n].op == Op::Slice) gradient = g_.select(is_in_slice(n), gradient, g_.real(0));
     if (times != 1) gradient = g_.binary(Op::Mul, gradient, g_.real(times));
     contributions_[x].push_back(gradient);
+  }
+
+  /// Which elements of its input a slice takes.
+  NodeId is_in_slice(NodeId n) {
+    const Node slice = g_[n];
+    const int64_t stride = std::abs(slice.ints[1]), end = slice.ints[0] + slice.ints[1] * (static_cast<int64_t>(slice.to[0].size) - 1);
+    const auto [first, last] = std::minmax(slice.ints[0], end);
+    const NodeId at = g_.iota(slice.from[0]);
+    const NodeId inside = g_.binary(Op::And, g_.binary(Op::Le, g_.integer(first), at), g_.binary(Op::Le, at, g_.integer(last)));
+    if (stride == 1) return inside;
+    return g_.binary(Op::And, inside, g_.binary(Op::Eq, g_.binary(Op::Mod, g_.binary(Op::Sub, at, g_.integer(first)), g_.integer(stride)), g_.integer(0)));
+  }
+
+  /// Where masks by position let anything of a gradient through to its sum along axes; kNoNode where they surely do.
+  NodeId let_through_anywhere(NodeId gradient, const Axes& axes) {
+    std::vector<NodeId> conditions;
+    for (Mask m; take_mask(g_, gradient, m);) {
+      if (is_about_positions(g_, m.condition) && meets(g_[m.condition].axes, axes)) conditions.push_back(condition_of(g_, m));
+    }
+    return anywhere(g_, conditions, axes);
   }
 
   /// The sum along axes; a mask that has none of them stays outside.
@@ -234,13 +288,26 @@ class Backward {
   /// The sum of all contributions, or kNoNode.
   NodeId total(NodeId n) {
     add_slices(n);
-    const NodeId grad = sum(contributions_[n]);
+    NodeId grad = sum(contributions_[n]);
+    if (fragile_[n] && grad != kNoNode && !is_masked(g_, grad)) grad = masked_by_all(contributions_[n], grad);
     call_by_value(grad, n);
     if (std::find(wrt_.begin(), wrt_.end(), n) != wrt_.end()) {
       if (finished_.size() <= n) finished_.resize(n + 1, kNoNode);
       finished_[n] = grad;
     }
     return grad;
+  }
+
+  /// A sum of gradients that are masked each in its own way is 0 where no mask lets its gradient through.
+  NodeId masked_by_all(const std::vector<NodeId>& parts, NodeId sum) {
+    if (parts.empty() || !std::all_of(parts.begin(), parts.end(), [&](NodeId p) { return is_masked(g_, p); })) return sum;
+    NodeId any = kNoNode;
+    for (NodeId part : parts) {
+      NodeId all = kNoNode;
+      for (Mask m; take_mask(g_, part, m);) all = all == kNoNode ? condition_of(g_, m) : g_.binary(Op::And, all, condition_of(g_, m));
+      any = any == kNoNode ? all : g_.binary(Op::Or, any, all);
+    }
+    return g_.select(any, sum, g_.real(0));
   }
 
   /// Names a gradient, unless it is another value's as well.
@@ -285,6 +352,8 @@ class Backward {
   const std::vector<NodeId>& wrt_;
   std::vector<std::vector<NodeId>> components_;
   std::vector<bool> active_;
+  std::vector<bool> undefined_;         // values that may be undefined somewhere
+  std::vector<bool> fragile_;           // values whose gradient must not be 0 times what is undefined
   std::vector<int> component_of_;  // -1: not in a cycle
   std::vector<std::vector<NodeId>> contributions_;
   std::vector<std::vector<std::pair<NodeId, NodeId>>> slices_;  // slices of a value, with their gradients

@@ -63,6 +63,30 @@ TEST_CASE("what a choice leaves out has no gradient, though the sequences of a b
   check_training(by_name(cli::run_compiled(guarded.exe, inputs)), by_name(cli::run_interpreter(guarded, inputs)));
 }
 
+TEST_CASE("what conditions hide has no gradient, though it is no number: as if it were one") {
+  const TemporaryFolder folder;
+  const std::string w = "w = \"vector(d)\"\n";
+  const std::pair<std::string, std::string> pairs[] = {
+      // a factor of a product that is summed
+      {"y[t,i] = x[t,i] * sum(s, j | s < t: log(t - s) * x[s,j] * w[j])", "y[t,i] = x[t,i] * sum(s, j | s < t: log(max(t - s, 1)) * x[s,j] * w[j])"},
+      // hidden from all that sum it; and at few positions, which are a slice
+      {"u[s,i] = log(s) * x[s,i]\ny[t,i] = sum(s | 0 < s, s < t: u[s,i] * w[i]) + x[t,i]", "u[s,i] = log(max(s, 1)) * x[s,i]\ny[t,i] = sum(s | 0 < s, s < t: u[s,i] * w[i]) + x[t,i]"},
+      {"u[s,i] = log(s) * x[s,i]\ny[t,i] = sum(s | s % 4 == 1, s < t: u[s,i] * w[i]) + x[t,i]", "u[s,i] = log(max(s, 1)) * x[s,i]\ny[t,i] = sum(s | s % 4 == 1, s < t: u[s,i] * w[i]) + x[t,i]"},
+      // hidden by each of its readers in a way of its own
+      {"u[s,i] = x[s,i] / s\ny[t,i] = sum(s | 0 < s, s <= t: u[s,i] * w[i]) + sum(s | 1 < s, s <= t: u[s,i] * x[t,i]) + x[t,i]",
+       "u[s,i] = x[s,i] / max(s, 1)\ny[t,i] = sum(s | 0 < s, s <= t: u[s,i] * w[i]) + sum(s | 1 < s, s <= t: u[s,i] * x[t,i]) + x[t,i]"},
+  };
+  for (const auto& [written, defined] : pairs) {
+    INFO(written);
+    const cli::CompiledModel hiding = compiled(folder, model(written, w)), plain = compiled(folder, model(defined, w));
+    const cli::PassInputs inputs = example_inputs(plain.exe.manifest, 3);
+    const Tensors want = by_name(cli::run_interpreter(plain, inputs));
+    for (double g : want.at("grad.w")) CHECK(std::isfinite(g));
+    check_training(by_name(cli::run_interpreter(hiding, inputs)), want);
+    check_training(by_name(cli::run_compiled(hiding.exe, inputs)), want);
+  }
+}
+
 TEST_CASE("a prefix sum stays infinite, and a gate that closes leaves nothing of what was") {
   const TemporaryFolder folder;
   const cli::CompiledModel gated = compiled(folder, model("gate = where(tokens % 4 == 1, 0, sigmoid(x))\nkept = exp(cumsum(log(gate)))\ny = x * (1 + kept)"));

@@ -1,0 +1,98 @@
+#include "passes/conditions.h"
+
+#include "ir/op.h"
+#include "passes/sum_terms.h"
+#include "passes/windows.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+namespace cpuflow::passes {
+using namespace ir;
+
+namespace {
+
+/// Conditions on positions alone, element by element.
+class OnPositions {
+ public:
+  explicit OnPositions(const Graph& g) : g_(g) {}
+
+  /// Whether no row, which is an element of the other axes, is without a position of s for which all hold.
+  bool hold_in_each_row(const std::vector<NodeId>& conditions, const Axis& s) {
+    const Axes rows = without(all_axes(g_, conditions), {s});
+    uint32_t found = 0;  // the next row's is near
+    for (size_t row = 0; row < element_count(rows); ++row) {
+      size_t rest = row;
+      for (const Axis& a : rows) at_[a] = static_cast<double>(rest % a.size), rest /= a.size;
+      uint32_t tries = 0;
+      for (; tries < s.size; ++tries, ++found) {
+        at_[s] = found % s.size;
+        if (std::all_of(conditions.begin(), conditions.end(), [&](NodeId c) { return value(c) != 0; })) break;
+      }
+      if (tries == s.size) return false;
+    }
+    return true;
+  }
+
+ private:
+  double value(NodeId id) {
+    const Node& n = g_[id];
+    if (n.op == Op::Iota) return n.value + at_.at(n.axes[0]);
+    if (n.op == Op::Constant) return n.value;
+    if (n.op == Op::Reshape) {
+      double position = 0;
+      for (const Axis& a : n.to) position = position * a.size + at_.at(a);
+      at_[n.from[0]] = position;
+      return value(n.inputs[0]);
+    }
+    std::array<double, 3> inputs{};
+    for (size_t i = 0; i < n.inputs.size(); ++i) inputs.at(i) = value(n.inputs[i]);
+    return op_def(n.op).scalar(inputs.data());
+  }
+
+  const Graph& g_;
+  std::map<Axis, double> at_;
+};
+
+/// A comparison of a position of `over` with what has none, where that position is the first or the last: it holds there if it holds anywhere.
+NodeId at_best_position(Graph& g, NodeId condition, const Axes& over) {
+  const Node c = g[condition];
+  if (c.op != Op::Lt && c.op != Op::Le) return kNoNode;
+  for (const size_t side : {size_t{0}, size_t{1}}) {
+    const Node& s = g[c.inputs[side]];
+    if (s.op != Op::Iota || !contains(over, s.axes[0]) || meets(g[c.inputs[1 - side]].axes, over)) continue;
+    const NodeId best = g.integer(static_cast<int64_t>(s.value) + (side == 0 ? 0 : static_cast<int64_t>(s.axes[0].size) - 1));
+    return side == 0 ? g.binary(c.op, best, c.inputs[1]) : g.binary(c.op, c.inputs[0], best);
+  }
+  return kNoNode;
+}
+
+}  // namespace
+
+bool is_about_positions(const Graph& g, NodeId condition) {
+  const Node& n = g[condition];
+  const bool known = is_elementwise(n.op) || (n.op == Op::Reshape && n.from.size() == 1);
+  return n.op == Op::Iota || n.op == Op::Constant || (known && std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return is_about_positions(g, i); }));
+}
+
+bool hold_in_each_row(const Graph& g, const std::vector<NodeId>& conditions, const Axis& s) {
+  if (conditions.size() == 1 && holds_at_own_position(g, conditions[0], s)) return true;
+  return std::all_of(conditions.begin(), conditions.end(), [&](NodeId c) { return is_about_positions(g, c); }) && OnPositions(g).hold_in_each_row(conditions, s);
+}
+
+NodeId anywhere(Graph& g, const std::vector<NodeId>& conditions, const Axes& over) {
+  if (conditions.empty()) return kNoNode;
+  const Axes axes = all_axes(g, conditions), along = without(axes, without(axes, over));
+  if (along.size() == 1 && hold_in_each_row(g, conditions, along[0])) return kNoNode;
+  if (conditions.size() == 1) {
+    const NodeId best = at_best_position(g, conditions[0], along);
+    if (best != kNoNode) return best;
+  }
+  NodeId all = conditions[0];
+  for (size_t i = 1; i < conditions.size(); ++i) all = g.binary(Op::And, all, conditions[i]);
+  if (along.empty()) return all;
+  return g.binary(Op::Lt, g.real(0), g.reduce(Op::Max, g.select(all, g.real(1), g.real(0)), along));
+}
+
+}  // namespace cpuflow::passes

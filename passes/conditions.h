@@ -1,0 +1,17 @@
+#pragma once
+#include "ir/graph.h"
+
+#include <vector>
+
+namespace cpuflow::passes {
+
+/// Whether a condition follows from positions alone, element by element.
+bool is_about_positions(const ir::Graph& graph, ir::NodeId condition);
+
+/// Whether conditions are known to leave each row, which is an element of the other axes, a position of `s`.
+bool hold_in_each_row(const ir::Graph& graph, const std::vector<ir::NodeId>& conditions, const ir::Axis& s);
+
+/// The condition that all conditions hold together anywhere along `over`; kNoNode where they surely do.
+ir::NodeId anywhere(ir::Graph& graph, const std::vector<ir::NodeId>& conditions, const ir::Axes& over);
+
+}  // namespace cpuflow::passes
