@@ -52,6 +52,8 @@ class LoopParser : LineScanner {
       program();
     } else if (accept_word("buffer")) {
       buffer();
+    } else if (accept_word("let")) {
+      let();
     } else if (accept_word("function")) {
       function();
     } else if (accept_word("once")) {
@@ -71,7 +73,7 @@ class LoopParser : LineScanner {
       need(!p_.functions.empty() && !p_.functions.back().parts.empty(), begin, "a region belongs to a part: 'once' or 'layers'");
       region();
     } else {
-      need(place_ >= Where::Region, begin, "expected 'program', 'buffer', 'function', 'once', 'layers' or 'region'");
+      need(place_ >= Where::Region, begin, "expected 'program', 'buffer', 'let', 'function', 'once', 'layers' or 'region'");
       in_region();
     }
     if (!at_end()) expected("the end of the line");
@@ -145,6 +147,14 @@ class LoopParser : LineScanner {
   NodeId label() {
     if (!accept('%')) return kNoNode;
     return number<NodeId>("the number of a value");
+  }
+
+  void let() {
+    take('$');
+    const size_t begin = at_;
+    need(number<size_t>("the number of an expression") == named_.size(), begin, fmt::format("expected ${}: expressions are numbered in order", named_.size()));
+    take('=');
+    named_.push_back(expr());
   }
 
   void function() {
@@ -391,6 +401,11 @@ class LoopParser : LineScanner {
       e.value = text_[at_ - 3] == 'r' ? 1 : 0;  // the third letter from the end: t-r-ue, fa-l-se
       return add(e);
     }
+    if (accept('$')) {
+      const size_t begin = at_, n = number<size_t>("the number of an expression");
+      need(n < named_.size(), begin, fmt::format("there is no expression ${} before", n));
+      return named_[n];
+    }
     if (constant_here()) {
       const size_t begin = at_;
       e.value = number<double>("a number");
@@ -438,6 +453,7 @@ class LoopParser : LineScanner {
   enum class Where { Program, Function, Part, Region, Before, Group } place_ = Where::Program;
   LoopProgram p_;
   std::map<Expr, ExprId> known_;
+  std::vector<ExprId> named_;
 };
 
 }  // namespace

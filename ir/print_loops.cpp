@@ -6,18 +6,27 @@
 
 #include <fmt/format.h>
 
+#include <map>
+
 namespace cpuflow::ir {
 namespace {
 
 class Printer {
  public:
-  explicit Printer(const LoopProgram& p) : p_(p) {}
+  explicit Printer(const LoopProgram& p) : p_(p), operations_(p.exprs.size()) {
+    for (ExprId e = 0; e < p.exprs.size(); ++e) {  // parts come first
+      for (const ExprId part : parts_of(p.exprs[e])) operations_[e] += is_named(part) ? 0 : operations_[part];
+      operations_[e] += p.exprs[e].kind == Expr::Kind::Apply;
+    }
+  }
 
   std::string print() {
-    out_ = fmt::format("program {} panel {} shared {} grads {} losses {}\n", quoted(p_.model), p_.panel, p_.shared_floats, p_.grad_floats, p_.loss_floats);
+    const std::string program = fmt::format("program {} panel {} shared {} grads {} losses {}\n", quoted(p_.model), p_.panel, p_.shared_floats, p_.grad_floats, p_.loss_floats);
     for (BufferId id = 0; id < p_.buffers.size(); ++id) buffer(id);
+    const std::string buffers = std::move(out_);
+    out_.clear();
     for (const Function& f : p_.functions) function(f);
-    return std::move(out_);
+    return program + buffers + named_ + out_;
   }
 
  private:
@@ -39,7 +48,7 @@ class Printer {
     out_ += fmt::format("  # {}\n", b.name);
   }
 
-  std::string index(const Index& i) const {
+  std::string index(const Index& i) {
     std::string s;
     for (const auto& [a, c] : i.terms) s += fmt::format("{}{}{}", s.empty() ? "" : " + ", c == 1 ? "" : fmt::format("{}*", c), a.str());
     if (i.computed != kNone) s += fmt::format("{}({})", s.empty() ? "" : " + ", expr(i.computed));
@@ -47,7 +56,7 @@ class Printer {
     return s;
   }
 
-  std::string place(const Place& p) const {
+  std::string place(const Place& p) {
     std::string s = fmt::format("@{}[", p.buffer);
     for (size_t i = 0; i < p.indices.size(); ++i) s += (i ? ", " : "") + index(p.indices[i]);
     return s + "]";
@@ -60,7 +69,21 @@ class Printer {
     return x.dtype == DType::Real && whole ? s + ".0" : s;  // 1.0 is a real number, 1 a whole one
   }
 
-  std::string expr(ExprId e) const {
+  /// Whether an expression stands in a line of its own, so that text does not double with each operation that reads the one before it twice.
+  bool is_named(ExprId e) const { return operations_[e] > kMostOperations; }
+
+  std::string expr(ExprId e) {
+    if (!is_named(e)) return written_out(e);
+    auto known = names_.find(e);
+    if (known == names_.end()) {
+      const std::string text = written_out(e);
+      known = names_.emplace(e, fmt::format("${}", names_.size())).first;
+      named_ += fmt::format("let {} = {}\n", known->second, text);
+    }
+    return known->second;
+  }
+
+  std::string written_out(ExprId e) {
     const Expr& x = p_.exprs[e];
     switch (x.kind) {
       case Expr::Kind::Constant:
@@ -169,8 +192,12 @@ class Printer {
     }
   }
 
+  static constexpr uint64_t kMostOperations = 200;  // more than equations have, fewer than lines of text can bear
+
   const LoopProgram& p_;
-  std::string out_;
+  std::vector<uint64_t> operations_;  // of each expression, as they are written out in one line
+  std::map<ExprId, std::string> names_;
+  std::string out_, named_;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "passes/conditions.h"
 
 #include "ir/op.h"
+#include "ir/schedule.h"
 #include "passes/sum_terms.h"
 #include "passes/windows.h"
 
@@ -13,14 +14,16 @@ using namespace ir;
 
 namespace {
 
+bool is_known(const Node& n) { return n.op == Op::Iota || n.op == Op::Constant || is_elementwise(n.op) || (n.op == Op::Reshape && n.from.size() == 1); }
+
 /// Conditions on positions alone, element by element.
 class OnPositions {
  public:
-  explicit OnPositions(const Graph& g) : g_(g) {}
+  OnPositions(const Graph& g, const std::vector<NodeId>& conditions) : g_(g), conditions_(conditions), order_(needed_by(g, conditions)), values_(g.size()) {}
 
   /// Whether no row, which is an element of the other axes, is without a position of s for which all hold.
-  bool hold_in_each_row(const std::vector<NodeId>& conditions, const Axis& s) {
-    const Axes rows = without(all_axes(g_, conditions), {s});
+  bool hold_in_each_row(const Axis& s) {
+    const Axes rows = without(all_axes(g_, conditions_), {s});
     uint32_t found = 0;  // the next row's is near
     for (size_t row = 0; row < element_count(rows); ++row) {
       size_t rest = row;
@@ -28,7 +31,7 @@ class OnPositions {
       uint32_t tries = 0;
       for (; tries < s.size; ++tries, ++found) {
         at_[s] = found % s.size;
-        if (std::all_of(conditions.begin(), conditions.end(), [&](NodeId c) { return value(c) != 0; })) break;
+        if (all_hold()) break;
       }
       if (tries == s.size) return false;
     }
@@ -36,22 +39,31 @@ class OnPositions {
   }
 
  private:
-  double value(NodeId id) {
-    const Node& n = g_[id];
-    if (n.op == Op::Iota) return n.value + at_.at(n.axes[0]);
-    if (n.op == Op::Constant) return n.value;
-    if (n.op == Op::Reshape) {
+  bool all_hold() {
+    for (auto id = order_.rbegin(); id != order_.rend(); ++id) {  // of an axis that was split, the position follows from those it was split into
+      const Node& n = g_[*id];
+      if (n.op != Op::Reshape) continue;
       double position = 0;
       for (const Axis& a : n.to) position = position * a.size + at_.at(a);
       at_[n.from[0]] = position;
-      return value(n.inputs[0]);
     }
+    for (const NodeId id : order_) values_[id] = value(g_[id]);
+    return std::all_of(conditions_.begin(), conditions_.end(), [&](NodeId c) { return values_[c] != 0; });
+  }
+
+  double value(const Node& n) const {
+    if (n.op == Op::Iota) return n.value + at_.at(n.axes[0]);
+    if (n.op == Op::Constant) return n.value;
+    if (n.op == Op::Reshape) return values_[n.inputs[0]];
     std::array<double, 3> inputs{};
-    for (size_t i = 0; i < n.inputs.size(); ++i) inputs.at(i) = value(n.inputs[i]);
+    for (size_t i = 0; i < n.inputs.size(); ++i) inputs.at(i) = values_[n.inputs[i]];
     return op_def(n.op).scalar(inputs.data());
   }
 
   const Graph& g_;
+  const std::vector<NodeId>& conditions_;
+  std::vector<NodeId> order_;
+  std::vector<double> values_;  // by node
   std::map<Axis, double> at_;
 };
 
@@ -71,14 +83,13 @@ NodeId at_best_position(Graph& g, NodeId condition, const Axes& over) {
 }  // namespace
 
 bool is_about_positions(const Graph& g, NodeId condition) {
-  const Node& n = g[condition];
-  const bool known = is_elementwise(n.op) || (n.op == Op::Reshape && n.from.size() == 1);
-  return n.op == Op::Iota || n.op == Op::Constant || (known && std::all_of(n.inputs.begin(), n.inputs.end(), [&](NodeId i) { return is_about_positions(g, i); }));
+  const std::vector<NodeId> nodes = needed_by(g, {condition});
+  return std::all_of(nodes.begin(), nodes.end(), [&](NodeId n) { return is_known(g[n]); });
 }
 
 bool hold_in_each_row(const Graph& g, const std::vector<NodeId>& conditions, const Axis& s) {
   if (conditions.size() == 1 && holds_at_own_position(g, conditions[0], s)) return true;
-  return std::all_of(conditions.begin(), conditions.end(), [&](NodeId c) { return is_about_positions(g, c); }) && OnPositions(g).hold_in_each_row(conditions, s);
+  return std::all_of(conditions.begin(), conditions.end(), [&](NodeId c) { return is_about_positions(g, c); }) && OnPositions(g, conditions).hold_in_each_row(s);
 }
 
 NodeId anywhere(Graph& g, const std::vector<NodeId>& conditions, const Axes& over) {

@@ -1,8 +1,10 @@
 #include "passes/restrict_rows.h"
 
 #include "ir/op.h"
+#include "ir/schedule.h"
 #include "passes/rewrite.h"
 
+#include <array>
 #include <map>
 #include <optional>
 
@@ -22,19 +24,23 @@ std::vector<NodeId> conjuncts(const Graph& g, NodeId condition) {
 
 namespace {
 
-/// The value of a node that depends on the counter of one axis only.
-std::optional<double> evaluate_at(const Graph& g, NodeId id, const Axis& axis, int64_t at) {
-  const Node& n = g[id];
-  if (n.op == Op::Constant) return n.value;
-  if (n.op == Op::Iota && n.axes[0] == axis) return n.value + static_cast<double>(at);
-  if (!is_elementwise(n.op)) return std::nullopt;
-  double in[3] = {};
-  for (size_t i = 0; i < n.inputs.size(); ++i) {
-    std::optional<double> v = evaluate_at(g, n.inputs[i], axis, at);
-    if (!v) return std::nullopt;
-    in[i] = *v;
+/// The values of a node that depends on the counter of one axis only, by its index.
+std::optional<std::vector<double>> values_along(const Graph& g, NodeId id, const Axis& axis) {
+  const std::vector<NodeId> order = needed_by(g, {id});
+  for (const NodeId n : order) {
+    if (g[n].op != Op::Constant && !is_elementwise(g[n].op) && !(g[n].op == Op::Iota && g[n].axes[0] == axis)) return std::nullopt;
   }
-  return op_def(n.op).scalar(in);
+  std::map<NodeId, std::vector<double>> values;
+  for (const NodeId id : order) {
+    const Node& n = g[id];
+    std::vector<double>& out = values[id];
+    for (uint32_t at = 0; at < axis.size; ++at) {
+      std::array<double, 3> in{};
+      for (size_t i = 0; i < n.inputs.size(); ++i) in.at(i) = values.at(n.inputs[i])[at];
+      out.push_back(n.op == Op::Constant ? n.value : n.op == Op::Iota ? n.value + at : op_def(n.op).scalar(in.data()));
+    }
+  }
+  return values.at(id);
 }
 
 struct Progression {
@@ -43,15 +49,15 @@ struct Progression {
 
 /// The indices of `axis` that all conditions allow, if they are known and evenly spaced.
 std::optional<Progression> allowed(const Graph& g, const std::vector<NodeId>& conditions, const Axis& axis) {
+  std::vector<bool> holds(axis.size, true);
+  for (const NodeId c : conditions) {
+    const std::optional<std::vector<double>> values = values_along(g, c, axis);
+    if (!values) return std::nullopt;
+    for (uint32_t i = 0; i < axis.size; ++i) holds[i] = holds[i] && (*values)[i] != 0;
+  }
   std::vector<int64_t> found;
-  for (int64_t i = 0; i < axis.size; ++i) {
-    bool all = true;
-    for (NodeId c : conditions) {
-      std::optional<double> v = evaluate_at(g, c, axis, i);
-      if (!v) return std::nullopt;
-      all = all && *v != 0;
-    }
-    if (all) found.push_back(i);
+  for (uint32_t i = 0; i < axis.size; ++i) {
+    if (holds[i]) found.push_back(i);
   }
   Progression p;
   p.count = static_cast<int64_t>(found.size());

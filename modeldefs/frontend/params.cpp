@@ -3,6 +3,8 @@
 #include "codegen/abi/cache_lines.h"
 #include "modeldefs/frontend/fault.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <set>
@@ -319,9 +321,9 @@ void Params::structure_of(const std::vector<ParamEntry>& entries, const SizeMap&
     out += entry.key + ";";
     ParamOptions options = options_of(entry, sizes, nullptr);
     for (const auto& [name, init] : options.init) {
-      out += name + "=" + std::to_string(static_cast<int>(init.init)) + "," + std::to_string(init.init_a) + "," +
-             std::to_string(init.init_b) + ";";
+      out += fmt::format("{}={},{},{};", name, static_cast<int>(init.init), init.init_a, init.init_b);
     }
+    if (options.range) out += fmt::format("{}..{};", options.range->first, options.range->second);
     if (!entry.kind) {
       structure_of(entry.inner, sizes, out, depth + 1);
       continue;

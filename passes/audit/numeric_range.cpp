@@ -88,6 +88,12 @@ NodeId read_where(const Graph& g, const std::vector<std::vector<NodeId>>& users,
   }
 }
 
+/// Where the numbers of a doubt are: its argument, and the condition under which the operation's value is read (kNoNode: always).
+struct Question {
+  const Doubt* doubt;
+  NodeId argument, condition;
+};
+
 /// An element of `arguments` that leaves the operation's domain where `condition` holds (null: everywhere), or null.
 const double* found(const Tensor& arguments, const Tensor* condition, bool (*leaves)(double)) {
   for (const double& x : arguments.data) {
@@ -119,30 +125,27 @@ Finding numeric_range(const Graph& g, const Graph* numbers, const ParamRanges& r
   }
   const std::vector<Doubt> all = doubts(g, ranges);
   out.verdict = all.empty() ? Verdict::Proved : Verdict::Unknown;
-  std::map<NodeId, size_t> wanted;      // argument in `numbers`: which doubt
-  std::map<NodeId, NodeId> conditions;  // argument: where the operation's value is read
+  std::vector<Question> questions;
   const std::vector<std::vector<NodeId>> users = numbers && !all.empty() ? users_of(*numbers) : std::vector<std::vector<NodeId>>{};
-  for (size_t i = 0; i < all.size(); ++i) {
-    const Node& n = g[all[i].node];
-    const std::string where = fmt::format("{}: {}", n.loc.str(), all[i].what);
+  for (const Doubt& doubt : all) {
+    const Node& n = g[doubt.node];
+    const std::string where = fmt::format("{}: {}", n.loc.str(), doubt.what);
     if (out.details.empty() || out.details.back() != where) {
       out.details.push_back(where);
       out.chain.push_back({n.loc, -1});
     }
-    const NodeId there = numbers ? counterpart(g, all[i].node, *numbers) : kNoNode;
+    const NodeId there = numbers ? counterpart(g, doubt.node, *numbers) : kNoNode;
     if (there == kNoNode) continue;
-    const NodeId argument = (*numbers)[there].inputs[divides(n.op) ? 1 : 0];
-    wanted[argument] = i;
-    conditions[argument] = read_where(*numbers, users, there);
+    questions.push_back({&doubt, (*numbers)[there].inputs[divides(n.op) ? 1 : 0], read_where(*numbers, users, there)});
   }
   if (!all.empty()) out.reason = all[0].what + std::string(all.size() > 1 ? fmt::format(", and {} more places", out.details.size() - 1) : "");
   if (out.details.size() == 1 && !all.empty()) out.reason = all[0].what;
-  if (wanted.empty()) return out;
+  if (questions.empty()) return out;
   const NodeId logits = output_node(*numbers, "logits"), total = output_node(*numbers, "loss.total");
   std::vector<NodeId> nodes{logits, total};
-  for (const auto& [node, i] : wanted) nodes.push_back(node);
-  for (const auto& [node, condition] : conditions) {
-    if (condition != kNoNode) nodes.push_back(condition);
+  for (const Question& q : questions) {
+    nodes.push_back(q.argument);
+    if (q.condition != kNoNode) nodes.push_back(q.condition);
   }
   const int64_t V = vocabulary_of(*numbers);
   for (const double deviation : {0.0, 0.3, 3.0, 100.0}) {
@@ -154,15 +157,13 @@ Finding numeric_range(const Graph& g, const Graph* numbers, const ParamRanges& r
     }
     const std::map<NodeId, Tensor> values = values_of(*numbers, nodes, parameters, drawn_text(*numbers, V, 1));
     const bool finite = all_finite(values.at(logits)) && all_finite(values.at(total));
-    for (const auto& [node, i] : wanted) {
-      const Doubt& doubt = all[i];
-      if (finite && !doubt.overflows) continue;  // a choice left it out
-      const NodeId condition = conditions.at(node);
-      const double* x = found(values.at(node), condition == kNoNode ? nullptr : &values.at(condition), doubt.leaves);
+    for (const auto& [doubt, argument, condition] : questions) {
+      if (finite && !doubt->overflows) continue;  // a choice left it out
+      const double* x = found(values.at(argument), condition == kNoNode ? nullptr : &values.at(condition), doubt->leaves);
       if (!x) continue;
       out.verdict = Verdict::Refuted;
-      out.reason = doubt.what;
-      out.witness = fmt::format("{}: the argument is {:.6g} with {}", g[doubt.node].loc.str(), *x, deviation == 0 ? "all parameters 0" : fmt::format("parameters drawn from normal(0, {:g})", deviation));
+      out.reason = doubt->what;
+      out.witness = fmt::format("{}: the argument is {:.6g} with {}", g[doubt->node].loc.str(), *x, deviation == 0 ? "all parameters 0" : fmt::format("parameters drawn from normal(0, {:g})", deviation));
       return out;
     }
   }

@@ -33,6 +33,7 @@ bool matches(const Node& a, const Node& b) {
 }
 
 using Indices = std::vector<int64_t>;
+using Pair = std::pair<Element, Element>;  // of each Graph
 
 /// Follows two Graphs from their logits, element by element.
 class SideBySide {
@@ -45,12 +46,12 @@ class SideBySide {
       const Element x{a, at};
       const Element y = same_place(x, b);
       if (a_.index(x, a_.graph()[a].axes.empty() ? Axis{} : time_axis(a_.graph())) >= positions) continue;
-      visit(x, y, x);
+      visit({x, y}, {x, y});
     }
     while (!open_.empty()) {
-      const auto [x, y] = open_.front();
+      const Pair pair = open_.front();
       open_.pop_front();
-      if (!alike(x, y)) return chain(x);
+      if (!alike(pair)) return chain(pair);
     }
     return {};
   }
@@ -69,17 +70,19 @@ class SideBySide {
     return y;
   }
 
-  void visit(const Element& x, const Element& y, const Element& from) {
+  void visit(const Pair& pair, const Pair& from) {
+    const auto& [x, y] = pair;
     if (x.at == Element::kMixed && !a_.known(x.node)) return;
-    std::vector<Element>& seen = seen_[x.node];
+    std::vector<Pair>& seen = seen_[{x.node, y.node}];
     if (seen.empty()) seen.resize(static_cast<size_t>(a_.count(x.node)) + 1);
-    Element& way = seen[static_cast<size_t>(x.at + 1)];
-    if (way.node != kNoNode) return;
+    Pair& way = seen[static_cast<size_t>(x.at + 1)];
+    if (way.first.node != kNoNode) return;
     way = from;
-    open_.push_back({x, y});
+    open_.push_back(pair);
   }
 
-  bool alike(const Element& x, const Element& y) {
+  bool alike(const Pair& pair) {
+    const auto& [x, y] = pair;
     const Node &m = a_.graph()[x.node], &n = b_.graph()[y.node];
     if (a_.known(x.node) || b_.known(y.node)) return a_.known(x.node) && b_.known(y.node) && same_value(x, y);
     if (!matches(m, n) || a_.indices(x) != b_.indices(y)) return false;
@@ -95,7 +98,7 @@ class SideBySide {
     if (m.op == Op::Mul && left.size() < 2 && right.size() < 2) return true;  // zero, whatever the other factor is
     if (differ()) drop_neutral(a_, m, left), drop_neutral(b_, n, right);
     if (differ()) return false;
-    for (size_t i = 0; i < left.size(); ++i) visit(left[i].second, right[i].second, x);
+    for (size_t i = 0; i < left.size(); ++i) visit({left[i].second, right[i].second}, pair);
     return true;
   }
 
@@ -114,7 +117,7 @@ class SideBySide {
   bool same_value(const Element& x, const Element& y) {
     double v = 0, w = 0;
     if (x.at != Element::kMixed && y.at != Element::kMixed) return a_.value(x, v) && b_.value(y, w) && v == w;
-    const auto [it, fresh] = same_.try_emplace(x.node, matches(a_.graph()[x.node].axes, b_.graph()[y.node].axes));
+    const auto [it, fresh] = same_.try_emplace({x.node, y.node}, matches(a_.graph()[x.node].axes, b_.graph()[y.node].axes));
     if (!fresh) return it->second;
     for (int64_t at = 0; at < a_.count(x.node) && it->second; ++at) {
       const Element there = same_place({x.node, at}, y.node);
@@ -156,19 +159,22 @@ class SideBySide {
     return n.op == Op::Mul || n.op == Op::And ? any : all;
   }
 
-  std::vector<Element> chain(Element x) const {
-    std::vector<Element> out{x};
-    while (way_to(x) != x) out.push_back(x = way_to(x));
+  std::vector<Element> chain(Pair pair) const {
+    std::vector<Element> out{pair.first};
+    while (way_to(pair) != pair) {
+      pair = way_to(pair);
+      out.push_back(pair.first);
+    }
     std::reverse(out.begin(), out.end());
     return out;
   }
 
-  const Element& way_to(const Element& x) const { return seen_.at(x.node)[static_cast<size_t>(x.at + 1)]; }
+  const Pair& way_to(const Pair& pair) const { return seen_.at({pair.first.node, pair.second.node})[static_cast<size_t>(pair.first.at + 1)]; }
 
   const Elements &a_, &b_;
-  std::map<NodeId, std::vector<Element>> seen_;  // for each element, mixed first: from where it was reached
-  std::map<NodeId, bool> same_;
-  std::deque<std::pair<Element, Element>> open_;
+  std::map<std::pair<NodeId, NodeId>, std::vector<Pair>> seen_;  // for each element, mixed first: from where it was reached
+  std::map<std::pair<NodeId, NodeId>, bool> same_;
+  std::deque<Pair> open_;
 };
 
 /// The first logit that differs, as a sentence.

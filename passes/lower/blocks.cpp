@@ -41,12 +41,14 @@ bool FunctionLowering::runs_on_blocks(const Nest& nest, const Product& product, 
     }
     return true;
   };
-  std::function<bool(ExprId)> fits = [&](ExprId e) {
-    const Expr& x = b_[e];
-    if (x.kind == Expr::Kind::Random) return false;
-    if (x.kind == Expr::Kind::Load && (x.place.buffer == product.c.buffer ? !here(x.place) : made.count(x.place.buffer) && !own.count(x.place.buffer))) return false;
-    const std::vector<ExprId> parts = parts_of(x);
-    return std::all_of(parts.begin(), parts.end(), fits);
+  auto fits = [&](ExprId value) {
+    bool all = true;
+    std::set<ExprId> seen;
+    for_each_expr(b_.program, value, seen, [&](const Expr& x) {
+      all = all && x.kind != Expr::Kind::Random;
+      if (x.kind == Expr::Kind::Load) all = all && (x.place.buffer == product.c.buffer ? here(x.place) : !made.count(x.place.buffer) || own.count(x.place.buffer));
+    });
+    return all;
   };
   for (const Store& s : nest.stores) {
     if (s.accumulate || !fits(s.value)) return false;

@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
 
 namespace cpuflow::passes::lower {
 using namespace ir;
@@ -116,7 +115,12 @@ void FunctionLowering::shorten_exponentials(Nest& nest, const std::map<BufferId,
     if (s.how != Store::How::Set || !applies(exponential, Op::Exp)) continue;
     const auto is_it = [&](ExprId e) { return e == s.value || (b_[e].kind == Expr::Kind::Load && b_[e].place == s.place); };
     const auto is_copy = [&](ExprId e) { return is_it(e) || (applies(e, Op::Saved) && is_it(b_[e].args[0])); };
-    std::function<bool(ExprId)> computes_with_it = [&](ExprId e) { return is_it(e) || e == exponential || std::any_of(b_[e].args.begin(), b_[e].args.end(), computes_with_it); };
+    const auto computes_with_it = [&](ExprId e) {
+      bool loads = false;
+      std::set<ExprId> seen;
+      for_each_expr(b_.program, e, seen, [&](const Expr& x) { loads = loads || (x.kind == Expr::Kind::Load && x.place == s.place); });
+      return loads || seen.count(s.value) || seen.count(exponential);
+    };
     // what another step reads is exact, unless it is stored in bf16
     const bool here = std::any_of(nest.stores.begin(), nest.stores.end(), [&](const Store& other) { return other.value != s.value && computes_with_it(other.value); });
     const auto read = readers.find(s.place.buffer);

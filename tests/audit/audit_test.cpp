@@ -198,6 +198,10 @@ TEST_CASE("sequence end: what changes in a longer sequence") {
     const std::string expected = cut.count(model.name) || whole.count(model.name) ? "refuted" : open.count(model.name) ? "unknown" : "proved";
     if (whole.count(model.name) || std::string(model.verdict) != "refuted") CHECK(verdict(model, "sequence_end") == expected);
   }
+  // the number of positions, and a constant that is as large: one value in one Graph, two in the longer one
+  AuditModel model = honest();
+  model.block = "a[t,s] = softmax(s | s <= t: sum(i: x[t,i] * x[s,i]))\nx = x * 16 + size(a) * x";
+  CHECK(verdict(model, "sequence_end") == "refuted");
 }
 
 TEST_CASE("gradient paths: dead terms and dead parameters are named") {
@@ -231,6 +235,7 @@ TEST_CASE("range: divisions by zero and arguments outside of the domain are name
       {"m[t,i,j] = x[t,i] * x[t,j]\nr[t,i] = sum(j: sqrt(m[t,i,j]))\nx = x + W(r)", "refuted"},  // no square: i and j are two
       {"x = x * mean(x * x) ^ -0.5", "refuted"},
       {"f[t,i] = sum(s | s <= t: exp(-softplus(x[0,i]) * (t - s)) * x[s,i])\nx = x + W(f)", "unknown"},  // what comes later would overflow
+      {"y = U(x)\nx = x + 1 / y + where(t > 100, log(y), 0)", "refuted"},  // two questions about one value
       {"x = x + where(x > 0, log(x), 0)", "unknown"},  // what is not chosen is not read
       {"x = x / scale", "proved"},
       {"x = x / (scale - 1)", "unknown"},

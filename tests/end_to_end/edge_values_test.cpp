@@ -1,6 +1,7 @@
 // Values at the ends of what equations may say: powers of 0, conditions that nothing meets, values that are read twice by what is read twice.
 #include <cmath>
 
+#include "ir/loops.h"
 #include "runtime/cli/compile.h"
 #include "tests/catch.h"
 #include "tests/end_to_end/compiled_pass.h"
@@ -113,7 +114,11 @@ TEST_CASE("code does not double with each statement that reads the one before it
   const TemporaryFolder folder;
   std::string forward = "k0[t] = tokens[t]\n";
   for (int i = 1; i <= 60; ++i) forward += "k" + std::to_string(i) + "[t] = (k" + std::to_string(i - 1) + "[t] * (k" + std::to_string(i - 1) + "[t] + 1)) % 7\n";
-  CHECK(compiled(folder, model(forward + "y[t,j] = x[t,j] * k60[t]")).cpp.size() < 200000);
+  const cli::CompiledModel deep = compiled(folder, model(forward + "y[t,j] = x[t,j] * k60[t]"));
+  CHECK(deep.cpp.size() < 200000);
+  const std::string text = ir::print(deep.program);
+  CHECK(text.size() < 100000);
+  CHECK((ir::print(ir::parse_loops(text)) == text));
 }
 
 TEST_CASE("what the model makes no number of is no fault of a pass, and a model may have any name") {

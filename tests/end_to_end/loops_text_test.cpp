@@ -212,5 +212,7 @@ TEST_CASE("errors in a loop program have a place") {
   CHECK(error_of(nest + "          @0[f0:4, 1] = 1.0") == "x.loops:8:11: error: expected 1 indices, found 2");
   CHECK(error_of(nest + "          @7[f0:4] = 1.0") == "x.loops:8:11: error: there is no buffer @7");
   CHECK(error_of(nest + "          @0[f0:4] = expp(1.0)") == "x.loops:8:22: error: unknown operation 'expp'");
+  CHECK(error_of(nest + "          @0[f0:4] = $0") == "x.loops:8:23: error: there is no expression $0 before");
+  CHECK(error_of(start + "let $1 = 1.0") == "x.loops:3:6: error: expected $0: expressions are numbered in order");
   CHECK(error_of(nest + "          @0[f0:4] = 1.0 2.0") == "x.loops:8:26: error: expected the end of the line, found '2'");
 }

@@ -326,6 +326,12 @@ TEST_CASE("values that are reached in very many ways are looked at once") {
     for (int i = 0; i < 40; ++i) body += std::string("x = ") + again + "\n";
     check_against_interpreter(model(body + "logits = mix(x + embed[tokens]) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
   }
+  for (const char* condition : {"m[t] % 4 == 0", "s <= m[t]"}) {  // a condition on positions
+    std::string body = "x = embed[tokens]\nm[t] = t\n";
+    for (int i = 0; i < 40; ++i) body += "m[t] = max(m[t], m[t] % 31)\n";
+    body += std::string("y[t,i] = sum(s | ") + condition + ", s <= t: x[s,i] / (1 + s))\n";
+    check_against_interpreter(model(body + "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'mean(b, t | t % 2 == 0: nll(logits, targets))'\ntotal = 'ce'\n"));
+  }
 }
 
 TEST_CASE("loops over earlier and later positions end with the tile") {

@@ -105,6 +105,16 @@ TEST_CASE("layers: one body for equal ones, `layer` is a number") {
   CHECK(names == std::vector<std::string>{"embed.weight", "odd", "blocks.0.g", "blocks.1.W.weight", "blocks.1.g"});
   CHECK(model.params[2].init == codegen::ParamInfo::Init::Uniform);
   CHECK(model.params[2].init_b == Approx(0.25));
+
+  text.block = "x = x * g";
+  text.params = "g = { kind = \"vector(d)\", init = \"constant(1e-7 * (layer + 1))\" }\n";
+  model = load(text);
+  CHECK(model.params[2].init_a == 1e-7);
+  CHECK(model.params[3].init_a == 2e-7);
+  text.params = "g = { kind = \"vector(d)\", range = [\"1 + layer\", \"2 + layer\"] }\n";
+  model = load(text);
+  CHECK(model.params[2].high == 2);
+  CHECK(model.params[3].high == 3);
 }
 
 TEST_CASE("names and bound indices leave no trace in the graph") {
