@@ -158,6 +158,27 @@ class FunctionLowering {
   };
   void find_layer_homes();
   void assign_parts();
+  /// Calls visit(read, other) for each statement that computes what a statement reads of its own part; not of another layer.
+  template <class Visit>
+  void each_dependency(size_t statement, const Visit& visit) const {
+    for (const Read& r : statements_[statement].reads) {
+      const auto from = statements_of_.find(r.node);
+      if (from == statements_of_.end() || (!r.same_layer && layer_home_[r.node] >= 0)) continue;
+      for (size_t other : from->second) {
+        if (statements_[other].part == statements_[statement].part) visit(r, other);
+      }
+    }
+  }
+  int64_t held_bytes(const RegionPlan& region) const;
+  bool is_full(const PartPlan& plan, int region, const std::vector<size_t>& unit) const;
+  std::vector<std::vector<size_t>> units() const;
+  struct Earliest {
+    int region = 0;
+    std::map<int, int> directions;  // region: in which order its rows must run
+    std::string obstacle = "nothing before it in this part runs over the same rows";
+  };
+  Earliest earliest_region(const std::vector<size_t>& unit) const;
+  void place_in_region(const std::vector<size_t>& unit);
   void assign_regions();
 
   // groups (groups.cpp)
@@ -223,6 +244,7 @@ class FunctionLowering {
   std::map<ir::BufferId, Life> find_lives(const ir::Function& f) const;
   void plan_memory(ir::Function& f);
 
+  // what `compile --explain` says
   void decline(ir::NodeId id, const std::string& why);
   void explain(const std::string& line);
 
@@ -250,8 +272,6 @@ class FunctionLowering {
   std::vector<int> layer_home_;           // the layer cycle whose loop a value is computed in, or -1
   std::map<int, ir::Axis> cycle_axis_;    // layer axis of each layer cycle
   std::map<int, int> cycle_direction_;
-  int64_t held_bytes(const RegionPlan& region) const;
-  bool is_full(const PartPlan& plan, int region, const std::vector<size_t>& unit) const;
   std::vector<PartPlan> parts_;
   std::set<ir::NodeId> read_whole_;  // by products over all rows
   ir::Function function_;

@@ -9,17 +9,6 @@
 namespace cpuflow::passes::lower {
 using namespace ir;
 
-FunctionLowering::FunctionLowering(ProgramBuilder& builder, std::string name, Rate rate, Explanation* explanation)
-    : b_(builder), g_(builder.graph), name_(std::move(name)), rate_(rate), explanation_(explanation) {}
-
-void FunctionLowering::explain(const std::string& line) {
-  if (explanation_) explanation_->lines.push_back(name_ + ": " + line);
-}
-
-void FunctionLowering::decline(NodeId id, const std::string& why) {
-  explain(fmt::format("'{}' ({}): {}", b_.name_of(id), g_[id].loc.known() ? g_[id].loc.str() : op_name(g_[id].op), why));
-}
-
 /// A value with a layer axis is computed in the loop over layers that its inputs come from, unless it waits for that loop's end.
 void FunctionLowering::find_layer_homes() {
   layer_home_.assign(g_.size(), -1);
@@ -164,150 +153,129 @@ bool FunctionLowering::is_full(const PartPlan& plan, int number, const std::vect
   return held_bytes(plan.regions[number]) * kShare > b_.options.second_cache_floats * static_cast<int64_t>(sizeof(float));
 }
 
+/// Statements that are placed together: those of one recurrence, or one.
+std::vector<std::vector<size_t>> FunctionLowering::units() const {
+  std::vector<std::vector<size_t>> out;
+  std::map<int, size_t> of_cycle;
+  for (size_t i = 0; i < statements_.size(); ++i) {
+    const int cycle = statements_[i].cycle;
+    if (cycle >= 0 && of_cycle.count(cycle)) {
+      out[of_cycle[cycle]].push_back(i);
+    } else {
+      if (cycle >= 0) of_cycle[cycle] = out.size();
+      out.push_back({i});
+    }
+  }
+  return out;
+}
+
+/// The first region of its part in which all that a unit reads is there.
+FunctionLowering::Earliest FunctionLowering::earliest_region(const std::vector<size_t>& unit) const {
+  const std::optional<Axis>& row = statements_[unit[0]].row;
+  const PartPlan& plan = parts_[static_cast<size_t>(statements_[unit[0]].part)];
+  Earliest out;
+  for (size_t i : unit) {
+    each_dependency(i, [&](const Read& r, size_t j) {
+      if (std::find(unit.begin(), unit.end(), j) != unit.end()) return;
+      const Statement& d = statements_[j];
+      const bool rows = row && plan.regions[static_cast<size_t>(d.region)].row == row && !d.reduces_rows;
+      if (rows && r.how == Read::How::SameRow) {
+        out.region = std::max(out.region, d.region);
+      } else if (rows && (r.how == Read::How::EarlierRow || r.how == Read::How::LaterRow)) {
+        const int order = r.how == Read::How::EarlierRow ? 1 : -1;
+        const bool both = out.directions.try_emplace(d.region, order).first->second != order;
+        out.region = std::max(out.region, d.region + (both ? 1 : 0));
+        if (both) out.obstacle = fmt::format("'{}' and others are read at earlier and at later rows", b_.name_of(r.node));
+      } else if (d.region + 1 > out.region) {
+        out.region = d.region + 1;
+        out.obstacle = fmt::format("'{}' {}", b_.name_of(r.node), d.reduces_rows ? "is complete only after the last row" : rows ? "is read at rows that are not known to be done" : "runs over other rows, or none");
+      }
+    });
+  }
+  return out;
+}
+
+/// Puts a unit into a region of its part, or opens one.
+void FunctionLowering::place_in_region(const std::vector<size_t>& unit) {
+  const Statement& first = statements_[unit[0]];
+  PartPlan& plan = parts_[static_cast<size_t>(first.part)];
+  Earliest earliest = earliest_region(unit);
+  int own_direction = 0;
+  for (size_t i : unit) {
+    if (statements_[i].direction != 0) own_direction = statements_[i].direction;
+  }
+  int chosen = -1, direction = own_direction;
+  for (int k = earliest.region; b_.options.fuse && k < static_cast<int>(plan.regions.size()) && chosen < 0; ++k) {
+    const RegionPlan& region = plan.regions[static_cast<size_t>(k)];
+    if (region.row != first.row) continue;
+    const auto wanted = earliest.directions.find(k);
+    const int need = wanted == earliest.directions.end() ? own_direction : wanted->second;
+    if (own_direction != 0 && need != own_direction) {
+      earliest.obstacle = "it needs rows in one order, and what it reads of a region in the other";
+    } else if (need != 0 && region.direction != 0 && need != region.direction) {
+      earliest.obstacle = need > 0 ? "it needs rows in order, and the region before it runs backwards" : "it needs rows backwards, and the region before it runs in order";
+    } else if (first.row && is_full(plan, k, unit)) {
+      earliest.obstacle = "what is read here was held for all rows anyway, and its products come first, while it is near";
+    } else {
+      chosen = k;
+      direction = need;
+    }
+  }
+  if (chosen < 0) {
+    chosen = static_cast<int>(plan.regions.size());
+    plan.regions.push_back({first.row, direction, {}});
+    if (b_.options.fuse && first.row && chosen > 0) decline(first.node, "opens a new region: " + earliest.obstacle);
+  } else if (direction != 0) {
+    plan.regions[static_cast<size_t>(chosen)].direction = direction;
+  }
+  for (size_t i : unit) {
+    statements_[i].region = chosen;
+    plan.regions[static_cast<size_t>(chosen)].members.push_back(i);
+  }
+}
+
+/// Places units in topological order, the lowest statement first.
 void FunctionLowering::assign_regions() {
   for (const Statement& s : statements_) {
     if (s.row || s.steps.empty() || s.steps.back().kind != Step::Kind::Product) continue;
     for (const Read& r : s.reads) read_whole_.insert(r.node);
   }
-  // statements of one recurrence are placed together
-  std::vector<std::vector<size_t>> units;
-  std::map<int, size_t> unit_of_cycle;
+  const std::vector<std::vector<size_t>> all = units();
   std::vector<size_t> unit_of(statements_.size());
-  for (size_t i = 0; i < statements_.size(); ++i) {
-    int c = statements_[i].cycle;
-    if (c >= 0 && unit_of_cycle.count(c)) {
-      units[unit_of_cycle[c]].push_back(i);
-    } else {
-      if (c >= 0) unit_of_cycle[c] = units.size();
-      units.push_back({i});
-    }
-    unit_of[i] = c >= 0 ? unit_of_cycle[c] : units.size() - 1;
+  for (size_t u = 0; u < all.size(); ++u) {
+    for (size_t i : all[u]) unit_of[i] = u;
   }
-  // topological order, lowest statement first
-  std::vector<std::set<size_t>> waits(units.size()), frees(units.size());
-  for (size_t u = 0; u < units.size(); ++u) {
-    for (size_t i : units[u]) {
-      for (const Read& r : statements_[i].reads) {
-        if (!statements_of_.count(r.node)) continue;
-        for (size_t j : statements_of_[r.node]) {
-          if (unit_of[j] == u || statements_[j].part != statements_[i].part) continue;
-          if (!r.same_layer && layer_home_[r.node] >= 0) continue;  // of the layer before
-          waits[u].insert(unit_of[j]);
-        }
-      }
+  std::vector<std::set<size_t>> waits(all.size()), frees(all.size());
+  for (size_t u = 0; u < all.size(); ++u) {
+    for (size_t i : all[u]) {
+      each_dependency(i, [&](const Read&, size_t j) {
+        if (unit_of[j] != u) waits[u].insert(unit_of[j]);
+      });
     }
     for (size_t v : waits[u]) frees[v].insert(u);
   }
   std::set<std::pair<size_t, size_t>> ready;
-  for (size_t u = 0; u < units.size(); ++u) {
-    if (waits[u].empty()) ready.insert({units[u][0], u});
+  for (size_t u = 0; u < all.size(); ++u) {
+    if (waits[u].empty()) ready.insert({all[u][0], u});
   }
   size_t placed = 0;
-  while (!ready.empty()) {
-    size_t u = ready.begin()->second;
+  for (; !ready.empty(); ++placed) {
+    const size_t u = ready.begin()->second;
     ready.erase(ready.begin());
-    ++placed;
-    std::optional<Axis> row = statements_[units[u][0]].row;
-    int part = statements_[units[u][0]].part, direction = 0;
-    for (size_t i : units[u]) {
-      if (statements_[i].direction != 0) direction = statements_[i].direction;
-    }
-    PartPlan& plan = parts_[part];
-    int lowest = 0;
-    std::map<int, int> wanted;  // region -> direction that reads of earlier or later rows need there
-    std::string obstacle = "nothing before it in this part runs over the same rows";
-    for (size_t i : units[u]) {
-      for (const Read& r : statements_[i].reads) {
-        if (!statements_of_.count(r.node)) continue;
-        for (size_t j : statements_of_[r.node]) {
-          const Statement& d = statements_[j];
-          if (unit_of[j] == u || d.part != part) continue;
-          if (!r.same_layer && layer_home_[r.node] >= 0) continue;
-          const bool rows = row && plan.regions[d.region].row == row && !d.reduces_rows;
-          if (rows && r.how == Read::How::SameRow) {
-            lowest = std::max(lowest, d.region);
-          } else if (rows && (r.how == Read::How::EarlierRow || r.how == Read::How::LaterRow)) {
-            const int order = r.how == Read::How::EarlierRow ? 1 : -1;
-            const bool both = wanted.try_emplace(d.region, order).first->second != order;
-            lowest = std::max(lowest, d.region + (both ? 1 : 0));
-            if (both) obstacle = fmt::format("'{}' and others are read at earlier and at later rows", b_.name_of(r.node));
-          } else if (d.region + 1 > lowest) {
-            lowest = d.region + 1;
-            obstacle = fmt::format("'{}' {}", b_.name_of(r.node), d.reduces_rows ? "is complete only after the last row" : rows ? "is read at rows that are not known to be done" : "runs over other rows, or none");
-          }
-        }
-      }
-    }
-    int chosen = -1, order = direction;
-    if (b_.options.fuse) {
-      for (int k = lowest; k < static_cast<int>(plan.regions.size()) && chosen < 0; ++k) {
-        RegionPlan& region = plan.regions[k];
-        if (region.row != row) continue;
-        int need = direction;
-        if (wanted.count(k)) {
-          if (need != 0 && need != wanted[k]) {
-            obstacle = "it needs rows in one order, and what it reads of a region in the other";
-            continue;
-          }
-          need = wanted[k];
-        }
-        if (need != 0 && region.direction != 0 && need != region.direction) {
-          obstacle = need > 0 ? "it needs rows in order, and the region before it runs backwards" : "it needs rows backwards, and the region before it runs in order";
-          continue;
-        }
-        if (row && is_full(plan, k, units[u])) {
-          obstacle = "what is read here was held for all rows anyway, and its products come first, while it is near";
-          continue;
-        }
-        chosen = k;
-        order = need;
-      }
-    }
-    if (chosen < 0) {
-      chosen = static_cast<int>(plan.regions.size());
-      plan.regions.push_back({row, order, {}});
-      if (b_.options.fuse && row && chosen > 0) decline(statements_[units[u][0]].node, "opens a new region: " + obstacle);
-    } else if (order != 0) {
-      plan.regions[chosen].direction = order;
-    }
-    for (size_t i : units[u]) {
-      statements_[i].region = chosen;
-      plan.regions[chosen].members.push_back(i);
-    }
+    place_in_region(all[u]);
     for (size_t v : frees[u]) {
       waits[v].erase(u);
-      if (waits[v].empty()) ready.insert({units[v][0], v});
+      if (waits[v].empty()) ready.insert({all[v][0], v});
     }
   }
-  if (placed == units.size()) return;
+  if (placed == all.size()) return;
   std::string names;
-  for (size_t u = 0; u < units.size(); ++u) {
+  for (size_t u = 0; u < all.size(); ++u) {
     if (waits[u].empty()) continue;
-    names += fmt::format("\n  '{}' waits for", b_.name_of(statements_[units[u][0]].node));
-    for (size_t v : waits[u]) names += fmt::format(" '{}'", b_.name_of(statements_[units[v][0]].node));
+    names += fmt::format("\n  '{}' waits for", b_.name_of(statements_[all[u][0]].node));
+    for (size_t v : waits[u]) names += fmt::format(" '{}'", b_.name_of(statements_[all[v][0]].node));
   }
   throw InternalError(name_ + ": statements wait for each other:" + names);
-}
-
-Function FunctionLowering::lower() {
-  function_.name = name_;
-  function_.row_range = row_range;
-  buffers_ = given;
-  select_stored();
-  order_features();
-  find_demands();
-  find_layer_homes();
-  build_statements();
-  assign_parts();
-  assign_regions();
-  form_groups();
-  join_products();
-  run_on_blocks();
-  round_operands();
-  cut_loops_to_tiles();
-  assign_storage();
-  plan_memory(function_);
-  return std::move(function_);
 }
 
 }  // namespace cpuflow::passes::lower

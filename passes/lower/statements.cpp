@@ -245,7 +245,7 @@ Place FunctionLowering::pack_operand(Statement& s, const Place& src, NodeId oper
   return step.pack.dst;
 }
 
-/// The same, with the reason where it does not.
+/// Whether a product `rounds` its operands; the reason is explained where it does not.
 bool FunctionLowering::takes_bf16(const Statement& s) {
   if (rounds(s.node)) return true;
   const auto exact = b_.float32.find(s.node);
