@@ -38,4 +38,14 @@ Axes without(const Axes& axes, const Axes& removed) {
   return kept;
 }
 
+bool subset(const Axes& a, const Axes& b) {
+  return std::all_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
+}
+
+bool meets(const Axes& a, const Axes& b) {
+  return std::any_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
+}
+
+bool has_batch(const Axes& axes) { return std::any_of(axes.begin(), axes.end(), is_batch); }
+
 }  // namespace cpuflow::ir

@@ -33,5 +33,11 @@ uint64_t element_count(const Axes& axes);
 /// Batch, then layer, position and feature axes by ordinal: the order in which elementwise results store their axes.
 Axes union_of(const Axes& a, const Axes& b);
 Axes without(const Axes& axes, const Axes& removed);
+/// Whether all axes of `a` are axes of `b`.
+bool subset(const Axes& a, const Axes& b);
+/// Whether two values share an axis.
+bool meets(const Axes& a, const Axes& b);
+inline bool is_batch(const Axis& axis) { return axis.kind == AxisKind::Batch; }
+bool has_batch(const Axes& axes);
 
 }  // namespace cpuflow::ir

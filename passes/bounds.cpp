@@ -2,7 +2,7 @@
 
 #include "ir/op.h"
 #include "passes/conditions.h"
-#include "passes/restrict_rows.h"
+#include "passes/patterns.h"
 
 #include <algorithm>
 #include <vector>

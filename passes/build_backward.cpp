@@ -5,8 +5,7 @@
 #include "ir/schedule.h"
 #include "passes/bounds.h"
 #include "passes/conditions.h"
-#include "passes/restrict_rows.h"
-#include "passes/sum_terms.h"
+#include "passes/patterns.h"
 
 #include <fmt/format.h>
 

@@ -1,6 +1,7 @@
 #include "passes/chunk_sums.h"
 
 #include "passes/empty_sums.h"
+#include "passes/patterns.h"
 #include "passes/rewrite.h"
 #include "passes/sum_terms.h"
 
@@ -30,7 +31,7 @@ std::optional<Order> order_of(const Graph& g, NodeId condition, const Axes& over
   const Node& c = g[condition];
   if (c.op != Op::Le && c.op != Op::Lt) return std::nullopt;
   for (NodeId i : c.inputs) {
-    if (g[i].op != Op::Iota || g[i].value != 0 || g[i].axes[0].kind != AxisKind::Position) return std::nullopt;
+    if (!is_counter(g[i]) || g[i].axes[0].kind != AxisKind::Position) return std::nullopt;
   }
   const Axis a = g[c.inputs[0]].axes[0], b = g[c.inputs[1]].axes[0];
   if (a.size != b.size || contains(over, a) == contains(over, b)) return std::nullopt;

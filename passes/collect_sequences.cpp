@@ -14,8 +14,6 @@ constexpr uint16_t kSequencesOrdinal = 0x4000;
 
 Axis all_of(const Axis& batch) { return {AxisKind::Feature, kSequencesOrdinal, batch.size}; }
 
-bool is_batch(const Axis& a) { return a.kind == AxisKind::Batch; }
-
 /// x with an element of each sequence along another axis: sum(b | b == all: x).
 NodeId collected(Graph& g, NodeId x, const Axis& batch) {
   const Axis all = all_of(batch);

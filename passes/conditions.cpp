@@ -2,7 +2,7 @@
 
 #include "ir/op.h"
 #include "ir/schedule.h"
-#include "passes/sum_terms.h"
+#include "passes/patterns.h"
 #include "passes/windows.h"
 
 #include <algorithm>

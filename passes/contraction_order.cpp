@@ -1,7 +1,5 @@
 #include "passes/contraction_order.h"
 
-#include "passes/sum_terms.h"
-
 #include <algorithm>
 
 namespace cpuflow::passes {

@@ -1,8 +1,7 @@
 #include "passes/count_matches.h"
 
-#include "passes/match.h"
+#include "passes/patterns.h"
 #include "passes/rewrite.h"
-#include "passes/sum_terms.h"
 
 namespace cpuflow::passes {
 using namespace ir;

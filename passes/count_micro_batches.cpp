@@ -1,7 +1,7 @@
 #include "passes/count_micro_batches.h"
 
 #include "passes/op_inputs.h"
-#include "passes/restrict_rows.h"
+#include "passes/patterns.h"
 #include "passes/rewrite.h"
 
 #include <algorithm>
@@ -13,14 +13,12 @@ using namespace ir;
 
 namespace {
 
-bool over_batch(const Axis& a) { return a.kind == AxisKind::Batch; }
-
 /// Whether it reads the sequences of a micro-batch, or sums over them what is the same for all.
 bool takes_sequences(const Graph& g, NodeId root) {
   const std::vector<bool> below = reachable(g, {root});
   for (NodeId id = 0; id < g.size(); ++id) {
     const Node& n = g[id];
-    if (below[id] && (n.op == Op::Input || n.op == Op::Random || std::ranges::any_of(n.from, over_batch))) return true;
+    if (below[id] && (n.op == Op::Input || n.op == Op::Random || has_batch(n.from))) return true;
   }
   return false;
 }
@@ -50,7 +48,7 @@ class Counting {
     Node n = g_[id];
     if (is_zero(g_, id)) return id;
     if (!takes_sequences(g_, id)) return g_.binary(Op::Mul, id, one_);
-    if (std::ranges::any_of(n.from, over_batch) || std::ranges::any_of(n.axes, over_batch)) return id;  // of each sequence, or their sum
+    if (has_batch(n.from) || has_batch(n.axes)) return id;  // of each sequence, or their sum
     const std::optional<std::vector<size_t>> inputs = linear_inputs(n, [&](NodeId i) { return takes_sequences(g_, i); });
     if (!inputs) return id;
     bool changed = false;

@@ -1,7 +1,7 @@
 #include "passes/derive_rows.h"
 
 #include "passes/normalise_sums.h"
-#include "passes/restrict_rows.h"
+#include "passes/patterns.h"
 #include "passes/rewrite.h"
 
 #include <algorithm>
@@ -11,23 +11,19 @@ using namespace ir;
 
 namespace {
 
-bool counts(const Graph& g, NodeId id) { return g[id].op == Op::Iota && g[id].value == 0; }
-
 /// sum(t | f(t) == n: x) where f(t) = t // C: every position adds to the one element that it belongs to.
 NodeId collected(Graph& g, const Node& sum) {
   if (sum.from.size() != 1 || sum.from[0].kind != AxisKind::Position) return kNoNode;
   const Axis t = sum.from[0];
   const Node x = g[sum.inputs[0]];
   if (!is_zero_else(g, sum.inputs[0])) return kNoNode;
-  for (NodeId c : conjuncts(g, x.inputs[0])) {
-    const Node& condition = g[c];
-    if (condition.op != Op::Eq || conjuncts(g, x.inputs[0]).size() != 1) continue;
-    for (size_t side = 0; side < 2; ++side) {
-      const NodeId index = condition.inputs[side], n = condition.inputs[1 - side];
-      if (!counts(g, n) || g[n].axes[0] == t || g[index].axes != Axes{t} || g[index].op != Op::FloorDiv || !counts(g, g[index].inputs[0])) continue;
-      if (contains(g[x.inputs[1]].axes, g[n].axes[0])) continue;
-      return g.scatter(x.inputs[1], index, {t}, g[n].axes[0]);
-    }
+  const Node& condition = g[x.inputs[0]];
+  if (condition.op != Op::Eq) return kNoNode;
+  for (size_t side = 0; side < 2; ++side) {
+    const NodeId index = condition.inputs[side], n = condition.inputs[1 - side];
+    if (!is_counter(g[n]) || g[n].axes[0] == t || g[index].axes != Axes{t} || g[index].op != Op::FloorDiv || !is_counter(g[g[index].inputs[0]])) continue;
+    if (contains(g[x.inputs[1]].axes, g[n].axes[0])) continue;
+    return g.scatter(x.inputs[1], index, {t}, g[n].axes[0]);
   }
   return kNoNode;
 }

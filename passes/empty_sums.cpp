@@ -2,6 +2,7 @@
 
 #include "passes/bounds.h"
 #include "passes/conditions.h"
+#include "passes/patterns.h"
 
 #include <algorithm>
 #include <set>

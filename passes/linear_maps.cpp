@@ -1,7 +1,6 @@
 #include "passes/linear_maps.h"
 
 #include "passes/rewrite.h"
-#include "passes/sum_terms.h"
 
 #include <algorithm>
 

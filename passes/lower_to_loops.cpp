@@ -5,7 +5,7 @@
 #include "passes/build_backward.h"
 #include "passes/lower/function_lowering.h"
 #include "passes/op_inputs.h"
-#include "passes/restrict_rows.h"
+#include "passes/patterns.h"
 #include "passes/rewrite.h"
 
 #include <fmt/format.h>

@@ -1,7 +1,7 @@
 #include "passes/nonzeros.h"
 
 #include "passes/op_inputs.h"
-#include "passes/restrict_rows.h"
+#include "passes/patterns.h"
 
 #include <algorithm>
 #include <map>

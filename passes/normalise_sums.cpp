@@ -3,6 +3,7 @@
 #include "passes/collect_sequences.h"
 #include "passes/contraction_order.h"
 #include "passes/empty_sums.h"
+#include "passes/patterns.h"
 #include "passes/rewrite.h"
 #include "passes/sum_terms.h"
 
@@ -113,8 +114,7 @@ class SumBuilder {
     for (NodeId f : t_.factors) c.factors.push_back(g_[f].axes);
     for (NodeId id : t_.conditions) {
       const Node& n = g_[id];
-      auto counts = [&](NodeId i) { return g_[i].op == Op::Iota && g_[i].value == 0; };
-      c.conditions.push_back({n.axes, (n.op == Op::Le || n.op == Op::Lt) && counts(n.inputs[0]) && counts(n.inputs[1])});
+      c.conditions.push_back({n.axes, (n.op == Op::Le || n.op == Op::Lt) && is_counter(g_[n.inputs[0]]) && is_counter(g_[n.inputs[1]])});
     }
     return c;
   }

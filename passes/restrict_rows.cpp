@@ -2,6 +2,7 @@
 
 #include "ir/op.h"
 #include "ir/schedule.h"
+#include "passes/patterns.h"
 #include "passes/rewrite.h"
 
 #include <array>
@@ -10,17 +11,6 @@
 
 namespace cpuflow::passes {
 using namespace ir;
-
-bool is_zero(const Graph& g, NodeId id) { return g[id].op == Op::Constant && g[id].value == 0; }
-
-bool is_zero_else(const Graph& g, NodeId id) { return g[id].op == Op::Select && is_zero(g, g[id].inputs[2]); }
-
-std::vector<NodeId> conjuncts(const Graph& g, NodeId condition) {
-  if (g[condition].op != Op::And) return {condition};
-  std::vector<NodeId> out = conjuncts(g, g[condition].inputs[0]);
-  for (NodeId c : conjuncts(g, g[condition].inputs[1])) out.push_back(c);
-  return out;
-}
 
 namespace {
 

@@ -9,13 +9,4 @@ namespace cpuflow::passes {
 /// Does not: restrict a value that is needed in full elsewhere; it is read at the chosen positions.
 ir::Graph restrict_rows(const ir::Graph& in);
 
-/// The constant 0.
-bool is_zero(const ir::Graph& graph, ir::NodeId id);
-
-/// Whether a value is what a condition lets through, and 0 elsewhere.
-bool is_zero_else(const ir::Graph& graph, ir::NodeId id);
-
-/// The conditions that `condition` is the conjunction of.
-std::vector<ir::NodeId> conjuncts(const ir::Graph& graph, ir::NodeId condition);
-
 }  // namespace cpuflow::passes

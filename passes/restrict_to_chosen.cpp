@@ -3,7 +3,6 @@
 #include "passes/nonzeros.h"
 #include "passes/op_inputs.h"
 #include "passes/rewrite.h"
-#include "passes/sum_terms.h"
 
 #include <algorithm>
 #include <map>

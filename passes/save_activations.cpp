@@ -1,6 +1,6 @@
 #include "passes/save_activations.h"
 
-#include "passes/restrict_rows.h"
+#include "passes/patterns.h"
 #include "passes/rewrite.h"
 
 #include <algorithm>
@@ -186,7 +186,7 @@ class Saver {
   /// Whether a node reads its input as it is when it is computed once more: a number of a row, or a condition that all sequences share.
   bool stays(NodeId user, NodeId input) const {
     const Node &n = in_[user], &i = in_[input];
-    const bool shared = std::none_of(i.axes.begin(), i.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; });
+    const bool shared = !has_batch(i.axes);
     return i.op == Op::Constant || (n.op != Op::Select && is_few(input, user)) || (i.dtype == DType::Bool && shared);
   }
 

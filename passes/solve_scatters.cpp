@@ -2,6 +2,7 @@
 
 #include "ir/affine.h"
 #include "ir/schedule.h"
+#include "passes/patterns.h"
 #include "passes/rewrite.h"
 
 #include <algorithm>
@@ -85,7 +86,7 @@ Graph solve_scatters(const Graph& in) {
       }
     }
     // i // C finds its target by itself
-    if (sum.op == Op::FloorDiv && out[sum.inputs[0]].op == Op::Iota && out[sum.inputs[0]].value == 0 && out[sum.inputs[1]].op == Op::Constant &&
+    if (sum.op == Op::FloorDiv && is_counter(out[sum.inputs[0]]) && out[sum.inputs[1]].op == Op::Constant &&
         out[sum.inputs[1]].value * to.size >= over[0].size) {
       return kNoNode;
     }

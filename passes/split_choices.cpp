@@ -1,7 +1,6 @@
 #include "passes/split_choices.h"
 
-#include "passes/match.h"
-#include "passes/restrict_rows.h"
+#include "passes/patterns.h"
 #include "passes/rewrite.h"
 #include "passes/sum_terms.h"
 

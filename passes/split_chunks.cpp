@@ -1,8 +1,7 @@
 #include "passes/split_chunks.h"
 
-#include "passes/restrict_rows.h"
+#include "passes/patterns.h"
 #include "passes/rewrite.h"
-#include "passes/sum_terms.h"
 
 #include <algorithm>
 #include <map>
@@ -22,7 +21,7 @@ struct Chunks {
 /// t // C, if the node is that.
 bool chunk_of(const Graph& g, NodeId id, Axis& t, int64_t& size) {
   const Node& n = g[id];
-  if (n.op != Op::FloorDiv || g[n.inputs[0]].op != Op::Iota || g[n.inputs[0]].value != 0 || g[n.inputs[1]].op != Op::Constant) return false;
+  if (n.op != Op::FloorDiv || !is_counter(g[n.inputs[0]]) || g[n.inputs[1]].op != Op::Constant) return false;
   t = g[n.inputs[0]].axes[0];
   size = static_cast<int64_t>(g[n.inputs[1]].value);
   return t.kind == AxisKind::Position && size > 1 && t.size % size == 0 && t.size > size;
@@ -108,7 +107,7 @@ NodeId sum_of_chunk(Graph& g, const Node& sum) {
       Axis t;
       int64_t size = 0;
       const Node& n = g[c.inputs[1 - side]];
-      if (!chunk_of(g, c.inputs[side], t, size) || n.op != Op::Iota || n.value != 0 || !contains(sum.from, t)) continue;
+      if (!chunk_of(g, c.inputs[side], t, size) || !is_counter(n) || !contains(sum.from, t)) continue;
       const Axis chunk = n.axes[0], within = within_axis(t, size);
       if (chunk.size * size != t.size || contains(g[value].axes, chunk)) continue;
       conditions.erase(conditions.begin() + static_cast<long>(k));

@@ -1,27 +1,13 @@
 #include "passes/sum_terms.h"
 
 #include "ir/schedule.h"
-#include "passes/restrict_rows.h"
+#include "passes/patterns.h"
 #include "passes/windows.h"
 
 #include <algorithm>
 
 namespace cpuflow::passes {
 using namespace ir;
-
-bool subset(const Axes& a, const Axes& b) {
-  return std::all_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
-}
-
-bool meets(const Axes& a, const Axes& b) {
-  return std::any_of(a.begin(), a.end(), [&](const Axis& x) { return contains(b, x); });
-}
-
-Axes all_axes(const Graph& g, const std::vector<NodeId>& values) {
-  Axes all;
-  for (const NodeId v : values) all = union_of(all, g[v].axes);
-  return all;
-}
 
 namespace {
 
@@ -31,10 +17,6 @@ bool elementwise_product(const Graph& g, const Node& m, const Axes& over) {
   const Axes& small = subset(a, b) ? a : b;
   if (!subset(a, b) && !subset(b, a)) return false;
   return std::all_of(m.axes.begin(), m.axes.end(), [&](const Axis& x) { return !contains(over, x) || contains(small, x); });
-}
-
-bool has_batch(const Axes& axes) {
-  return std::any_of(axes.begin(), axes.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; });
 }
 
 /// Whether a value is made from a sum over all sequences of a micro-batch.

@@ -21,10 +21,4 @@ bool may_leave(const ir::Graph& graph, ir::NodeId factor, const ir::Axes& over);
 /// x with the names that a renaming gives to axes; x may lack some of them.
 ir::NodeId renamed_as(ir::Graph& graph, ir::NodeId x, const ir::Node& rename);
 
-bool subset(const ir::Axes& a, const ir::Axes& b);
-bool meets(const ir::Axes& a, const ir::Axes& b);
-
-/// The axes that any of the values has.
-ir::Axes all_axes(const ir::Graph& graph, const std::vector<ir::NodeId>& values);
-
 }  // namespace cpuflow::passes

@@ -16,7 +16,7 @@ namespace {
 
 double count(const Axes& axes) {
   double n = 1;
-  for (const Axis& a : axes) n *= a.kind == AxisKind::Batch ? 1 : a.size;
+  for (const Axis& a : axes) n *= is_batch(a) ? 1 : a.size;
   return n;
 }
 

@@ -3,7 +3,7 @@
 #include "ir/affine.h"
 #include "ir/op.h"
 #include "passes/op_inputs.h"
-#include "passes/restrict_rows.h"
+#include "passes/patterns.h"
 
 #include <algorithm>
 #include <tuple>

@@ -2,7 +2,7 @@
 // zeros.  Loops that visit the nonzeros alone read 8 of its rows; the sums are the same.
 #include "passes/lower/function_lowering.h"
 #include "passes/nonzeros.h"
-#include "passes/restrict_rows.h"
+#include "passes/patterns.h"
 
 #include <algorithm>
 

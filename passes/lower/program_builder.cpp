@@ -33,7 +33,7 @@ void lay_out(Buffer& b) {
 
 Axes without_batch(const Axes& axes) {
   Axes out = axes;
-  std::erase_if(out, [](const Axis& a) { return a.kind == AxisKind::Batch; });
+  std::erase_if(out, is_batch);
   return out;
 }
 
@@ -87,7 +87,7 @@ ProgramBuilder::ProgramBuilder(const Graph& g, const LowerOptions& o) : graph(g)
 bool ProgramBuilder::is_accumulator(NodeId id) const {
   const Node& n = graph[id];
   if (n.from.empty() || (!is_reduction(n.op) && n.op != Op::Scatter)) return false;
-  return std::any_of(n.from.begin(), n.from.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; });
+  return has_batch(n.from);
 }
 
 /// A rank orders what must be known first: static and step values, then sequences, a sum over them, sequences that read it, and so on.
@@ -106,9 +106,9 @@ void ProgramBuilder::find_rates() {
       if (is_accumulator(id)) {
         if (n.op != Op::Sum && n.op != Op::Scatter) throw ModelError(n.loc.str() + ": error: only sums and means may run over the sequences of a micro-batch");
         r = std::max(r, kSequence) + (sums ? 0 : 1);
-      } else if (std::any_of(n.from.begin(), n.from.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; })) {
+      } else if (has_batch(n.from)) {
         throw ModelError(n.loc.str() + ": error: this reads another sequence of the batch; only sums and means may run over sequences");
-      } else if (sums && std::any_of(n.axes.begin(), n.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Batch; })) {
+      } else if (sums && has_batch(n.axes)) {
         ++r;
       }
       if (r > rank[id]) rank[id] = r, changed = true;

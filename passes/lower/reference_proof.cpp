@@ -1,6 +1,6 @@
 #include "passes/lower/reference_proof.h"
 
-#include "passes/restrict_rows.h"
+#include "passes/patterns.h"
 
 #include <algorithm>
 #include <cstdlib>

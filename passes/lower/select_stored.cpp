@@ -1,6 +1,6 @@
 // Which values have loops and a buffer of their own; the others are computed where they are read.
 #include "passes/lower/function_lowering.h"
-#include "passes/restrict_rows.h"
+#include "passes/patterns.h"
 #include "passes/rewrite.h"
 
 #include <algorithm>

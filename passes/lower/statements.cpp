@@ -12,8 +12,6 @@ using namespace ir;
 
 namespace {
 
-bool is_batch(const Axis& a) { return a.kind == AxisKind::Batch; }
-
 /// The affine index below clamps to the range of an axis.
 const Index* unclamped(const LoopProgram& p, const Index& index) {
   const Index* i = &index;

@@ -1,6 +1,7 @@
 // How much of each value is held, for how long, and where.
 #include "codegen/abi/cache_lines.h"
 #include "passes/lower/function_lowering.h"
+#include "passes/patterns.h"
 
 #include <algorithm>
 
@@ -80,7 +81,7 @@ bool FunctionLowering::is_read_behind(const Axis& chunk, int64_t positions) cons
     const Node& n = g_[index];
     if (n.op != Op::Sub || g_[n.inputs[0]].op != Op::FloorDiv || !is_constant(n.inputs[1], [](double v) { return v >= 1; })) return false;
     const Node &of_position = g_[n.inputs[0]], &t = g_[of_position.inputs[0]];
-    return t.op == Op::Iota && t.value == 0 && ranged(t.axes[0]) && is_constant(of_position.inputs[1], [&](double v) { return v == static_cast<double>(positions); });
+    return is_counter(t) && ranged(t.axes[0]) && is_constant(of_position.inputs[1], [&](double v) { return v == static_cast<double>(positions); });
   };
   std::set<NodeId> seen;  // what the rows hold
   std::vector<NodeId> open;
@@ -108,7 +109,7 @@ void FunctionLowering::find_chunk_rows() {
     const Node& n = g_[id];
     if (n.op != Op::Scatter || !needed_[id] || g_[n.inputs[1]].op != Op::FloorDiv) continue;
     const Node &t = g_[g_[n.inputs[1]].inputs[0]], &size = g_[g_[n.inputs[1]].inputs[1]];
-    if (t.op != Op::Iota || t.value != 0 || !ranged(t.axes[0]) || size.op != Op::Constant) continue;
+    if (!is_counter(t) || !ranged(t.axes[0]) || size.op != Op::Constant) continue;
     const auto [it, fresh] = chunk_rows_.try_emplace(n.to[0], static_cast<int64_t>(size.value));
     if (!fresh && it->second != static_cast<int64_t>(size.value)) it->second = 0;
   }

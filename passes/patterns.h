@@ -2,8 +2,26 @@
 #include "ir/graph.h"
 
 #include <optional>
+#include <vector>
 
 namespace cpuflow::passes {
+
+// What many passes look for in a Graph.
+
+/// The constant 0.
+bool is_zero(const ir::Graph& graph, ir::NodeId id);
+
+/// Whether a value is what a condition lets through, and 0 elsewhere.
+bool is_zero_else(const ir::Graph& graph, ir::NodeId id);
+
+/// Whether a value is the index along its axis.
+bool is_counter(const ir::Node& node);
+
+/// The conditions that `condition` is the conjunction of.
+std::vector<ir::NodeId> conjuncts(const ir::Graph& graph, ir::NodeId condition);
+
+/// The axes that any of the values has.
+ir::Axes all_axes(const ir::Graph& graph, const std::vector<ir::NodeId>& values);
 
 /// Whether an index is v, asked for every v along an axis: of an embedding, or a vocabulary.
 struct Match {
