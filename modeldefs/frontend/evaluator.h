@@ -135,6 +135,8 @@ class Evaluator {
   void run_group(const std::vector<const Statement*>& group, Frame& f, Recurrence& r);
   Value read_recurring(const Expr& e, Recurring& r, Frame& f);
   ir::NodeId step_before(const std::string& name, Recurring& r, int64_t steps, Frame& f);
+  /// The start of a recurrence, with the axes that its values have without the first: throws a Fault where it has others.
+  ir::NodeId aligned_start(const std::string& name, const Value& start, const std::vector<Dim>& dims, const Value& values, const ir::SourceLoc& at);
   void close_group(Recurrence& r);
 
   // statements.cpp

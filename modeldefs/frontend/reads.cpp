@@ -17,6 +17,12 @@ using Kind = Expr::Kind;
 
 namespace {
 
+/// Whether axes have the name of one, of whatever size: an equation means the same nodes at every size.
+bool has_name_of(const Axes& axes, const Axis& axis) {
+  return std::any_of(axes.begin(), axes.end(), [&](const Axis& a) { return a.kind == axis.kind && a.ordinal == axis.ordinal; });
+}
+
+
 // Longer steps back are gathered.
 constexpr int64_t kMostCarries = 16;
 // Ordinals of axes that have another name for the length of a read.
@@ -184,19 +190,9 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
     if (has && k == 0 && steps_back) {
       NodeId init = kNoNode;
       if (start != nullptr) {
-        init = start->node;
-        Axes from, to;
-        size_t rest = dims.size() - 1;
-        bool fits = start->features.size() == rest;
-        for (size_t i = 0; fits && i < rest; ++i) {
-          fits = start->features[i].size == dims[i + 1].size;
-          if (fits && dims[i + 1].size > 1) {
-            from.push_back(start->features[i].axis);
-            to.push_back(dims[i + 1].axis);
-          }
-        }
-        if (!fits) throw Fault{e.at, "the start of '" + name + "' is " + shape_text(*start) + ", its values are " + shape_text(v)};
-        init = nodes_.rename(init, from, to);
+        std::vector<Dim> rest;
+        for (size_t i = 1; i < dims.size(); ++i) rest.push_back({static_cast<uint32_t>(dims[i].size), dims[i].axis});
+        init = aligned_start(name, *start, rest, v, e.at);
         if (nodes_[init].dtype != nodes_[node].dtype) {
           init = nodes_.to_real(init);
           node = nodes_.to_real(node);
@@ -234,7 +230,7 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
     if (plan.way == Way::Rename) {
       from.push_back(plan.from);
       to.push_back(plan.to);
-    } else if (plan.way != Way::None && ir::contains(busy, plan.from)) {
+    } else if (plan.way != Way::None && has_name_of(busy, plan.from)) {
       Axis temporary{plan.from.kind, static_cast<uint16_t>(kTemporary + k), plan.from.size};
       from.push_back(plan.from);
       to.push_back(temporary);
@@ -250,7 +246,7 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
       continue;
     }
     Dim dim{static_cast<uint32_t>(dims[k].size), dims[k].axis};
-    if (dim.size > 1 && ir::contains(busy, dim.axis)) {
+    if (dim.size > 1 && has_name_of(busy, dim.axis)) {
       Axis temporary{dim.axis.kind, static_cast<uint16_t>(kTemporary + 64 + k), dim.size};
       from.push_back(dim.axis);
       to.push_back(temporary);

@@ -114,7 +114,7 @@ void Evaluator::recur(const std::vector<const Statement*>& group, Frame& f) {
       known.shape = n.now;
       known.type = nodes_[n.now->node].dtype;
       auto start = f.starts.find(name);
-      if (start != f.starts.end() && nodes_.is(start->second.node, DType::Real)) known.type = DType::Real;
+      if (start != f.starts.end() && nodes_[start->second.node].dtype != known.type) known.type = DType::Real;
       known.axes = ir::union_of(n.axes, nodes_[n.now->node].axes);
       if (r.index.has_axis) known.axes = ir::union_of(known.axes, {r.index.axis});
       bool read = !n.steps.empty() || n.history != kNoNode || !n.shape;
@@ -146,6 +146,19 @@ void Evaluator::run_group(const std::vector<const Statement*>& group, Frame& f, 
   }
 }
 
+NodeId Evaluator::aligned_start(const std::string& name, const Value& start, const std::vector<Dim>& dims, const Value& values, const ir::SourceLoc& at) {
+  bool fits = dims.size() == start.features.size();
+  Axes from, to;
+  for (size_t k = 0; fits && k < dims.size(); ++k) {
+    fits = dims[k].size == start.features[k].size;
+    if (!fits || dims[k].size == 1) continue;
+    from.push_back(start.features[k].axis);
+    to.push_back(dims[k].axis);
+  }
+  if (!fits) throw Fault{at, "the start of '" + name + "' is " + shape_text(start) + ", its values are " + shape_text(values)};
+  return nodes_.rename(start.node, from, to);
+}
+
 /// A carry: the value of a name some steps earlier.
 NodeId Evaluator::step_before(const std::string& name, Recurring& r, int64_t steps, Frame& f) {
   const Axis& over = f.recurrence->index.axis;
@@ -155,19 +168,7 @@ NodeId Evaluator::step_before(const std::string& name, Recurring& r, int64_t ste
     for (const Dim& d : r.shape->features) {
       if (!(d.size > 1 && d.axis == over)) dims.push_back(d);
     }
-    const Value& start = it->second;
-    bool fits = dims.size() == start.features.size();
-    Axes from, to;
-    for (size_t k = 0; fits && k < dims.size(); ++k) {
-      fits = dims[k].size == start.features[k].size;
-      if (!fits || dims[k].size == 1) continue;
-      from.push_back(start.features[k].axis);
-      to.push_back(dims[k].axis);
-    }
-    if (!fits)
-      throw Fault{f.recurrence->names.at(name).shape ? nodes_[start.node].loc : ir::SourceLoc{},
-                  "the start of '" + name + "' is " + shape_text(start) + ", its values are " + shape_text(*r.shape)};
-    init = nodes_.rename(start.node, from, to);
+    init = aligned_start(name, it->second, dims, *r.shape, nodes_[it->second.node].loc);
     if (nodes_[init].dtype != r.type) init = nodes_.to_real(init);
   }
   while (static_cast<int64_t>(r.steps.size()) < steps) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <set>
 #include <utility>
@@ -327,9 +328,9 @@ class Pairs {
   }
 
  private:
-  bool alike(const Node& x, const Node& y) const {
+  bool alike(const Node& x, const Node& y) {
     return x.op == y.op && x.dtype == y.dtype && x.inputs.size() == y.inputs.size() && x.text == y.text && x.ints == y.ints && x.values == y.values && x.axes.size() == y.axes.size() &&
-           alike(x.value, y.value, x.op == Op::Iota ? DType::Int : x.dtype);
+           std::equal(x.axes.begin(), x.axes.end(), y.axes.begin(), [&](const Axis& a, const Axis& b) { return alike(a, b); }) && alike(x.value, y.value, x.op == Op::Iota ? DType::Int : x.dtype);
   }
 
   /// Whether a number is the same, or says the same of both sizes: something of both ends of the shorter one, or of the number of sequences.
@@ -339,7 +340,18 @@ class Pairs {
     return (a - A_ == b - B_ && std::abs(b - B_) <= B_ / 2) || (batch_a_ != batch_b_ && a - batch_a_ == b - batch_b_ && std::abs(a - batch_a_) <= 2);
   }
 
+  /// Whether an axis is as long, or says the same of both sizes: it grows by as much as the positions do, or counts chunks of them.
+  bool alike(const Axis& a, const Axis& b) {
+    if (a.size == b.size || (is_batch(a) && is_batch(b)) || a.size - A_ == b.size - B_) return true;
+    const auto [known, fresh] = chunks_.try_emplace({a.size, b.size});
+    for (double chunk = 2; fresh && !known->second && chunk <= std::max(A_, B_); ++chunk) {
+      known->second = (std::ceil(A_ / chunk) == a.size && std::ceil(B_ / chunk) == b.size) || (std::floor(A_ / chunk) == a.size && std::floor(B_ / chunk) == b.size);
+    }
+    return known->second;
+  }
+
   const Graph &a_, &b_;
+  std::map<std::pair<uint32_t, uint32_t>, bool> chunks_;  // sizes of axes: whether they count chunks of both
   const double A_, B_, batch_a_, batch_b_;
   std::vector<NodeId> partner_;
   std::vector<std::pair<NodeId, NodeId>> open_;

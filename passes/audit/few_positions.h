@@ -12,7 +12,7 @@ namespace cpuflow::passes::audit {
 /// may do something else later.
 std::optional<int64_t> positions_that_show(const ir::Graph& model, const ir::Graph& fewer);
 
-/// Whether two Graphs of a model at other sizes have the same operations, and numbers that differ by these sizes only: T or B.
+/// Whether two Graphs of a model at other sizes have the same operations, and axes and numbers that differ by these sizes only: T, its chunks, or B.
 bool same_but_for_size(const ir::Graph& a, const ir::Graph& b);
 
 }  // namespace cpuflow::passes::audit

@@ -118,7 +118,7 @@ Sizes load_sizes(Source source, const Overrides& overrides, int64_t longest = 0)
   out.drops = drops;
   if (!diagnostics.all().empty()) out.warnings = diagnostics.format();
   const int64_t T = out.full.T;
-  source.is_long = frontend::is_long(T);
+  source.is_long = source.is_long || frontend::is_long(T);
   Overrides sized = with(overrides, "B", 2);
   std::optional<Model> pair = try_load(source, sized);
   if (!pair || (out.full.B > 2 && !passes::audit::same_but_for_size(out.full.graph, pair->graph))) {
@@ -254,13 +254,21 @@ void take_worse(AuditReport& report, const AuditReport& other, const std::set<st
 
 }  // namespace
 
-bool extends(const std::string& path, const Overrides& overrides, int64_t positions) {
-  try {
-    const Sizes sizes = load_sizes({path}, overrides, positions);
+std::string why_no_longer(const std::string& path, const Overrides& overrides, int64_t positions) {
+  const auto proved = [](const Sizes& sizes) {
     return sizes.model_shows && sizes.longer && passes::audit::sequence_end(sizes.model->graph, sizes.longer->graph, nullptr, nullptr).verdict == Verdict::Proved;
+  };
+  std::string why = fmt::format("with T = {} its equations are others", positions);
+  try {
+    const Sizes own = load_sizes({path, false, frontend::is_long(positions)}, overrides), more = load_sizes({path}, with(overrides, "T", positions));
+    if (passes::audit::same_but_for_size(logits_of(own.full).graph, logits_of(more.full).graph)) {
+      if (more.model->T <= own.full.T && proved(more)) return "";
+      why = fmt::format("that its equations are the same with T = {} is not proved", positions);
+    }
+    if (proved(load_sizes({path}, overrides, positions))) return "";  // where few positions do not show it, all of them may
   } catch (const ir::ModelError&) {
-    return false;
   }
+  return why;
 }
 
 AuditReport audit_model(const std::string& path, const Overrides& overrides) {

@@ -21,9 +21,9 @@ struct AuditReport {
 /// Audits a model file.  Its equations are looked at with as few positions as show every chunk and window twice.  Throws ir::ModelError.
 AuditReport audit_model(const std::string& path, const std::map<std::string, std::string>& overrides);
 
-/// Whether it is proved that logits are computed in the same way in a sequence of so many positions, which is more than the model has: a size or a number
-/// that grows with T need not do so at once, as max(4, T // 8).
-bool extends(const std::string& path, const std::map<std::string, std::string>& overrides, int64_t positions);
+/// Why it is not proved that logits are computed in the same way in a sequence of so many positions, which is more than the model has; empty where it is.
+/// A size or a number that grows with T need not do so at once, as max(4, T // 8).
+std::string why_no_longer(const std::string& path, const std::map<std::string, std::string>& overrides, int64_t positions);
 
 /// The verdict of the audit of this name; unknown where the report has none.
 passes::audit::Verdict verdict_of(const AuditReport& report, std::string_view name);

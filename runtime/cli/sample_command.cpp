@@ -75,10 +75,8 @@ std::optional<CompileOptions> longer(const CompileOptions& compile, const Compil
     why = "it does not exist with more";
     return std::nullopt;
   }
-  if (const int64_t positions = 2 * model.exe.manifest.T; !extends(model.path, compile.overrides, positions)) {
-    why = fmt::format("with T = {} its equations are others", positions);
-    return std::nullopt;
-  }
+  why = why_no_longer(model.path, compile.overrides, 2 * model.exe.manifest.T);
+  if (!why.empty()) return std::nullopt;
   return out;
 }
 

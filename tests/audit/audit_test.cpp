@@ -198,10 +198,24 @@ TEST_CASE("sequence end: what changes in a longer sequence") {
     const std::string expected = cut.count(model.name) || whole.count(model.name) ? "refuted" : open.count(model.name) ? "unknown" : "proved";
     if (whole.count(model.name) || std::string(model.verdict) != "refuted") CHECK(verdict(model, "sequence_end") == expected);
   }
+  // as many chunks as heads, at one of the two lengths
+  AuditModel chunks = honest();
+  chunks.block = "r = reshape(x, 4, 1)\nm[n in 0..ceil(T/4),h,i] = 0.9 * m[n-1,h,i] + sum(s | s // 4 == n: r[s,h,i])\ny[t,h,i] = m[t // 4 - 1,h,i]\nx = x + reshape(y, 4)";
+  std::string text = chunks.text();
+  text.replace(text.find("d = 6"), 5, "d = 4");
+  CHECK(passes::audit::verdict_name(finding(audited(text), "sequence_end").verdict) == std::string("proved"));
   // the number of positions, and a constant that is as large: one value in one Graph, two in the longer one
   AuditModel model = honest();
   model.block = "a[t,s] = softmax(s | s <= t: sum(i: x[t,i] * x[s,i]))\nx = x * 16 + size(a) * x";
   CHECK(verdict(model, "sequence_end") == "refuted");
+}
+
+TEST_CASE("a model of few positions is the beginning of one of many") {
+  const TemporaryFolder folder;
+  AuditModel model = honest();
+  model.block = "a[t,s] = softmax(s | s <= t, s > t - 4: sum(i: x[t,i] * x[s,i]))\no[t,i] = sum(s: a[t,s] * x[s,i])\nx = x + W(o)";
+  folder.write("model.toml", model.text());
+  for (const char* positions : {"16", "1024", "2048", "4096"}) CHECK(cli::why_no_longer(folder / "model.toml", {{"T", positions}}, 2 * std::stoll(positions)).empty());
 }
 
 TEST_CASE("gradient paths: dead terms and dead parameters are named") {

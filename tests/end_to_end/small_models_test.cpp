@@ -118,6 +118,13 @@ TEST_CASE("a model whose scores do not depend on the position, or on the sequenc
   check_against_interpreter(model("logits[t,i] = sin(t) * start[i]\n" + rest));
 }
 
+TEST_CASE("recurrences of integers and of truth values, of constants as well") {
+  const std::string rest = "logits = mix(embed[tokens] * k) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  for (const char* k : {"k[start] = 0\nk[t] = 1 - k[t-1]\n", "k[t] = k[t-1] == 0\n", "k[t] = k[t-1] < 1\n", "k[t] = where(k[t-1] == 0, 1, 0)\n", "k[start] = 0\nk[t] = k[t-1] <= tokens[t] % 2\n",
+                        "k[start] = 3\nk[t] = (k[t-1] * 5 + tokens[t]) % 7\n", "k[start] = 1\nk[t] = k[t-1] == k[t-2]\n"})
+    check_against_interpreter(model(k + rest));
+}
+
 TEST_CASE("a table read where a recurrence says") {
   check_against_interpreter(replaced(model("x = embed[tokens]\nhigh[t] = max(sum(i: 20 * x[t,i] * start[i]), high[t-1])\ny[t,i] = near[floor(clamp(high[t], 0, 7)),i]\nlogits = mix(x + y + high) @ transpose(embed)\n"
                                            "'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "[params]", "[params]\nnear = \"table(8, d)\""));
