@@ -29,14 +29,14 @@ struct Finding {
 /// Do the logits of position t depend on tokens up to t of their own sequence only?  Refuted where, beside a chain of equations, a changed
 /// token changes an earlier logit; a chain without such numbers is unknown.
 /// `numbers`: the same model at sizes that are quick to evaluate, with two sequences at least; null: no witness is looked for.
-Finding causality(const ir::Graph& model, const ir::Graph* numbers);
+Finding causality(const ir::Graph& model, const ir::Graph* numbers, const ParamRanges& ranges);
 
 /// Do losses compare the logits of position t with token t + 1?  Found are logits that are read at, or multiplied with the one-hot form of, a token's number.
 Finding horizon(const ir::Graph& model);
 
 /// Are the logits the same in a longer sequence?  `longer`: the same model with more positions.  Proved by following both Graphs side by
 /// side; refuted where the values differ too (`numbers`, `longer_numbers`: at sizes that are quick to evaluate, or null).
-Finding sequence_end(const ir::Graph& model, const ir::Graph& longer, const ir::Graph* numbers, const ir::Graph* longer_numbers);
+Finding sequence_end(const ir::Graph& model, const ir::Graph& longer, const ir::Graph* numbers, const ir::Graph* longer_numbers, const ParamRanges& ranges);
 
 /// Does every loss term reach a parameter, and is every parameter reached by the total?  `trained`: names of the parameters that training changes.
 Finding gradient_paths(const ir::Graph& model, const std::vector<std::string>& trained);

@@ -18,7 +18,7 @@ struct Witness {
 };
 
 /// Whether changing a token of `sequence` changes a logit of sequence 0 at a position before `before`.
-Witness witness(const Graph& g, int64_t sequence, int64_t place, int64_t before) {
+Witness witness(const Graph& g, const ParamRanges& ranges, int64_t sequence, int64_t place, int64_t before) {
   const NodeId logits = output_node(g, "logits");
   const int64_t vocabulary = vocabulary_of(g);
   const Axes& axes = g[logits].axes;
@@ -28,7 +28,7 @@ Witness witness(const Graph& g, int64_t sequence, int64_t place, int64_t before)
     for (const uint64_t step : {1, 2}) texts.push_back(with_frequent_token(texts[0], token, step));
   }
   for (unsigned draw = 0; draw < texts.size(); ++draw) {
-    const Tensors parameters = drawn_parameters(g, draw == 1 ? 1.0 : 0.3, draw);
+    const Tensors parameters = drawn_parameters(g, draw == 1 ? 1.0 : 0.3, draw, ranges);
     const Tensors& text = texts[draw];
     const Tensors other = with_changed_token(text, sequence, place, vocabulary);
     const Tensor a = values_of(g, {logits}, parameters, text)[logits], b = values_of(g, {logits}, parameters, other)[logits];
@@ -45,7 +45,7 @@ Witness witness(const Graph& g, int64_t sequence, int64_t place, int64_t before)
 
 }  // namespace
 
-Finding causality(const Graph& g, const Graph* numbers) {
+Finding causality(const Graph& g, const Graph* numbers, const ParamRanges& ranges) {
   const Elements elements(g, Elements::Apart::Positions);
   const NodeId logits = output_node(g, "logits");
   const Axis time = time_axis(g);
@@ -75,7 +75,7 @@ Finding causality(const Graph& g, const Graph* numbers) {
       if (!numbers || out.witness != "") continue;
       const int64_t there = time_axis(*numbers).size;
       if (t >= there || (s != others && s > there)) continue;
-      const Witness shown = s == others ? witness(*numbers, 1, std::min<int64_t>(t, there - 1), there) : witness(*numbers, 0, s, s);
+      const Witness shown = s == others ? witness(*numbers, ranges, 1, std::min<int64_t>(t, there - 1), there) : witness(*numbers, ranges, 0, s, s);
       out.witness = shown.sentence;
       if (out.witness != "") {  // what is shown is what is explained
         for (int64_t other = 0; other < elements.count(logits); ++other) {

@@ -2,6 +2,7 @@
 
 #include "passes/audit/audits.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <set>
@@ -36,7 +37,7 @@ void for_each_key(const Axes& axes, uint64_t seed, const std::function<void(size
 
 }  // namespace
 
-Tensors drawn_parameters(const Graph& g, double deviation, unsigned seed) {
+Tensors drawn_parameters(const Graph& g, double deviation, unsigned seed, const ParamRanges& ranges) {
   Tensors out;
   for (NodeId id = 0; id < g.size(); ++id) {
     const Node& n = g[id];
@@ -45,6 +46,9 @@ Tensors drawn_parameters(const Graph& g, double deviation, unsigned seed) {
     for_each_key(n.axes, std::hash<std::string>{}(n.text) + seed, [&](size_t i, uint64_t key) {
       t.data[i] = deviation * std::sqrt(-2 * std::log(uniform(key))) * std::cos(2 * M_PI * uniform(key ^ 0x5555));
     });
+    if (const auto range = ranges.find(n.text); range != ranges.end()) {
+      for (double& x : t.data) x = std::clamp(x, range->second.first, range->second.second);
+    }
     out[n.text] = std::move(t);
   }
   return out;

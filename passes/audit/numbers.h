@@ -4,15 +4,19 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cpuflow::passes::audit {
 
 using Tensors = std::map<std::string, ir::Tensor>;
 
-/// Parameters, drawn from normal(0, deviation) (0: all are 0), by a fixed rule of name and index: a tensor that is longer along an axis
-/// begins with the same values.
-Tensors drawn_parameters(const ir::Graph& graph, double deviation, unsigned seed);
+/// The lowest and highest value that training leaves to parameters, by the text of their nodes; those that are missing may be any number.
+using ParamRanges = std::map<std::string, std::pair<double, double>>;
+
+/// Parameters, drawn from normal(0, deviation) (0: all are 0) and brought into their ranges, by a fixed rule of name and index: a tensor that is longer
+/// along an axis begins with the same values.
+Tensors drawn_parameters(const ir::Graph& graph, double deviation, unsigned seed, const ParamRanges& ranges);
 /// Tokens and targets: one random text, where targets are the tokens one position on.  `vocabulary` is the number of tokens.
 Tensors drawn_text(const ir::Graph& graph, int64_t vocabulary, unsigned seed);
 /// Token ids that equations compare with, at most a few: what a text holds where a condition on tokens holds.

@@ -149,12 +149,7 @@ Finding numeric_range(const Graph& g, const Graph* numbers, const ParamRanges& r
   }
   const int64_t V = vocabulary_of(*numbers);
   for (const double deviation : {0.0, 0.3, 3.0, 100.0}) {
-    Tensors parameters = drawn_parameters(*numbers, deviation, 1);
-    for (auto& [text, tensor] : parameters) {
-      const auto range = ranges.find(text);
-      if (range == ranges.end()) continue;
-      for (double& x : tensor.data) x = std::clamp(x, range->second.first, range->second.second);
-    }
+    const Tensors parameters = drawn_parameters(*numbers, deviation, 1, ranges);
     const std::map<NodeId, Tensor> values = values_of(*numbers, nodes, parameters, drawn_text(*numbers, V, 1));
     const bool finite = all_finite(values.at(logits)) && all_finite(values.at(total));
     for (const auto& [doubt, argument, condition] : questions) {

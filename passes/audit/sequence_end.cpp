@@ -178,12 +178,12 @@ class SideBySide {
 };
 
 /// The first logit that differs, as a sentence.
-std::string witness(const Graph& a, const Graph& b) {
+std::string witness(const Graph& a, const Graph& b, const ParamRanges& ranges) {
   const NodeId x = output_node(a, "logits"), y = output_node(b, "logits");
   const int64_t V = vocabulary_of(a), T = time_axis(a).size, longer = time_axis(b).size;
   for (unsigned draw = 0; draw < 2; ++draw) {
-    const Tensor p = values_of(a, {x}, drawn_parameters(a, 0.3, draw), drawn_text(a, V, draw))[x];
-    const Tensor q = values_of(b, {y}, drawn_parameters(b, 0.3, draw), drawn_text(b, V, draw))[y];
+    const Tensor p = values_of(a, {x}, drawn_parameters(a, 0.3, draw, ranges), drawn_text(a, V, draw))[x];
+    const Tensor q = values_of(b, {y}, drawn_parameters(b, 0.3, draw, ranges), drawn_text(b, V, draw))[y];
     for (int64_t i = 0; i < T * V; ++i) {  // sequence 0 comes first
       const double v = p.data[static_cast<size_t>(i)], w = q.data[static_cast<size_t>(i)];
       if (std::abs(v - w) > 1e-9 * (std::abs(v) + std::abs(w))) {
@@ -196,7 +196,7 @@ std::string witness(const Graph& a, const Graph& b) {
 
 }  // namespace
 
-Finding sequence_end(const Graph& g, const Graph& longer, const Graph* numbers, const Graph* longer_numbers) {
+Finding sequence_end(const Graph& g, const Graph& longer, const Graph* numbers, const Graph* longer_numbers, const ParamRanges& ranges) {
   const Elements a(g, Elements::Apart::Positions), b(longer, Elements::Apart::Positions);
   const Axis time = time_axis(g);
   Finding out;
@@ -207,7 +207,7 @@ Finding sequence_end(const Graph& g, const Graph& longer, const Graph* numbers, 
   }
   out.chain = links(a, chain, time);
   out.reason = fmt::format("the logits of position {} are computed in another way in a longer sequence", a.index(chain.front(), time));
-  if (numbers && longer_numbers) out.witness = witness(*numbers, *longer_numbers);
+  if (numbers && longer_numbers) out.witness = witness(*numbers, *longer_numbers, ranges);
   if (out.witness != "") out.verdict = Verdict::Refuted;
   else out.reason += " by their equations, but no numbers were found that show it";
   return out;

@@ -193,8 +193,10 @@ passes::audit::ParamRanges param_ranges(const Model& model) {
     if (model.graph[id].op != ir::Op::Param) continue;
     for (const std::string& name : ir::checkpoint_names(model.graph[id])) {
       const codegen::ParamInfo& p = *by_name.at(name);
-      auto [range, fresh] = out.try_emplace(model.graph[id].text, p.low, p.high);
-      range->second = {std::min(range->second.first, p.low), std::max(range->second.second, p.high)};
+      const bool fixed = !p.trainable && p.init == codegen::ParamInfo::Init::Constant;
+      const auto [low, high] = fixed ? std::pair(p.init_a, p.init_a) : std::pair(p.low, p.high);
+      auto [range, fresh] = out.try_emplace(model.graph[id].text, low, high);
+      range->second = {std::min(range->second.first, low), std::max(range->second.second, high)};
     }
   }
   return out;
@@ -202,6 +204,7 @@ passes::audit::ParamRanges param_ranges(const Model& model) {
 
 AuditReport audit_sizes(const std::string& path, const Sizes& sizes) {
   const ir::Graph* numbers = sizes.numbers ? &sizes.numbers->graph : nullptr;
+  const passes::audit::ParamRanges ranges = param_ranges(sizes.full);
   AuditReport out;
   out.path = path;
   out.allow = sizes.full.allow;
@@ -228,14 +231,14 @@ AuditReport audit_sizes(const std::string& path, const Sizes& sizes) {
   };
   Finding no_longer;
   no_longer.reason = "the model does not exist with more positions";
-  add("causality", [&] { return passes::audit::causality(sizes.model->graph, numbers); });
+  add("causality", [&] { return passes::audit::causality(sizes.model->graph, numbers, ranges); });
   add("horizon", [&] { return passes::audit::horizon(sizes.loss->graph); });
   add("sequence_end", [&] {
     if (!sizes.longer) return no_longer;
-    return passes::audit::sequence_end(sizes.model->graph, sizes.longer->graph, numbers, sizes.longer_numbers ? &sizes.longer_numbers->graph : nullptr);
+    return passes::audit::sequence_end(sizes.model->graph, sizes.longer->graph, numbers, sizes.longer_numbers ? &sizes.longer_numbers->graph : nullptr, ranges);
   });
   add("gradient", [&] { return passes::audit::gradient_paths(sizes.full.graph, trained); });
-  add("range", [&] { return passes::audit::numeric_range(sizes.full.graph, numbers, param_ranges(sizes.full)); });
+  add("range", [&] { return passes::audit::numeric_range(sizes.full.graph, numbers, ranges); });
   add("position", [&] { return sizes.longer ? passes::audit::position_range(sizes.model->graph, sizes.longer->graph) : no_longer; });
   return out;
 }
@@ -256,7 +259,7 @@ void take_worse(AuditReport& report, const AuditReport& other, const std::set<st
 
 std::string why_no_longer(const std::string& path, const Overrides& overrides, int64_t positions) {
   const auto proved = [](const Sizes& sizes) {
-    return sizes.model_shows && sizes.longer && passes::audit::sequence_end(sizes.model->graph, sizes.longer->graph, nullptr, nullptr).verdict == Verdict::Proved;
+    return sizes.model_shows && sizes.longer && passes::audit::sequence_end(sizes.model->graph, sizes.longer->graph, nullptr, nullptr, {}).verdict == Verdict::Proved;
   };
   std::string why = fmt::format("with T = {} its equations are others", positions);
   try {
@@ -357,13 +360,22 @@ std::string audit_warning(const AuditReport& report) {
   return out;
 }
 
+std::string audit_doubts(const AuditReport& report) {
+  std::string out = audit_warning(report);
+  for (const auto& [name, finding] : report.findings) {
+    if (finding.verdict != Verdict::Unknown || !forbids_training(name) || allowed(report, name)) continue;
+    out += fmt::format("{}note: {} is not proved, and no numbers refute it: a model that reads what it is to predict has losses that are too good", out.empty() ? "" : "\n", name);
+  }
+  return out;
+}
+
 std::string audit_notes(const AuditReport& report) {
   std::string out;
   auto note = [&](const std::string& text) { out += (out.empty() ? "note: " : "\nnote: ") + text; };
   for (const auto& [name, finding] : report.findings) {
     if (allowed(report, name)) continue;
-    if (finding.verdict == Verdict::Unknown && forbids_training(name)) {
-      note(fmt::format("{} is not proved, and no numbers refute it: a model that reads what it is to predict has losses that are too good", name));
+    if (finding.verdict == Verdict::Unknown && forbids_training(name) && !finding.chain.empty()) {
+      note(fmt::format("the proof of {} stops here:", name));
       for (const passes::audit::Link& link : finding.chain) out += fmt::format("\n    {}", link_text(link));
     }
     if (finding.verdict == Verdict::Refuted && (name == "gradient" || name == "range")) note(fmt::format("the audit of {} is refuted: {} (cpuflowc audit shows where)", name, finding.reason));

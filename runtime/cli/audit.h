@@ -37,7 +37,9 @@ nlohmann::ordered_json audit_json(const AuditReport& report);
 std::string audit_refusal(const AuditReport& report);
 /// What everything printed about a model says whose refuted causality or horizon is allowed; "" if there is nothing.
 std::string audit_warning(const AuditReport& report);
-/// What training a model is likely to stumble over: a causality or horizon that is not proved, a refuted gradient or range; "" if there is nothing.
+/// The same, and what stands beside losses of a model whose causality or horizon is neither proved nor refuted.
+std::string audit_doubts(const AuditReport& report);
+/// What training a model is likely to stumble over: where a proof of causality or horizon stops, a refuted gradient or range; "" if there is nothing.
 std::string audit_notes(const AuditReport& report);
 
 }  // namespace cpuflow::cli

@@ -26,7 +26,7 @@ void eval(const EvalOptions& options) {
   sources.tokenizer = trained.tokenizer;
   CompileOptions compile = trained.compile;
   compile.train = compile.rows = false;
-  const std::string warning = audit_warning(audit_model(frontend::find_model(compile.model), compile.overrides));
+  const std::string warning = audit_doubts(audit_model(frontend::find_model(compile.model), compile.overrides));
   if (!warning.empty()) log_line(warning);
   const CompiledModel model = compile_and_warn(compile);
   const codegen::Manifest& m = model.exe.manifest;

@@ -111,7 +111,7 @@ CompileOptions in_phase(CompileOptions options, const frontend::Phase& phase) {
 std::string audited(const CompileOptions& options) {
   const AuditReport report = audit_model(frontend::find_model(options.model), options.overrides);
   if (const std::string refusal = audit_refusal(report); !refusal.empty()) throw ir::ModelError(refusal);
-  const std::string warning = audit_warning(report);
+  const std::string warning = audit_doubts(report);
   if (!warning.empty()) log_line(warning);
   if (const std::string notes = audit_notes(report); !notes.empty()) log_line(notes);
   return warning;

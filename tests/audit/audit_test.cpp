@@ -307,6 +307,16 @@ TEST_CASE("a refuted position, range or gradient stops no training; the last two
   CHECK_FALSE(contains(trained.err, "position"));
 }
 
+TEST_CASE("a leak behind a number that training leaves as it is is refuted with that number") {
+  AuditModel model = honest();
+  model.block = "y[t,i] = sum(s | s <= t + 1: x[s,i])\nx = x + where(big > 100, y, 0)";
+  std::string text = model.text();
+  text.insert(text.find("M = "), "big = { kind = \"scalar\", init = \"constant(1000)\", trainable = false }\n");
+  CHECK(finding(audited(text), "causality").verdict == Verdict::Refuted);
+  text.replace(text.find("trainable = false"), 17, "range = [500, 2000]");
+  CHECK(finding(audited(text), "causality").verdict == Verdict::Refuted);
+}
+
 TEST_CASE("training says that causality is not proved, and where the proof stops") {
   const TemporaryFolder folder;
   AuditModel model = honest();
@@ -317,7 +327,8 @@ TEST_CASE("training says that causality is not proved, and where the proof stops
   const Result trained = cpuflowc({"train", folder / "model.toml", "--data", folder / "text.txt", "--steps", "2", "--set", "V=300", "train.batch=2", "--out", folder / "run"});
   INFO(trained.err);
   CHECK(trained.status == 0);
-  CHECK(contains(trained.err, "note: causality is not proved"));
+  CHECK(contains(trained.err.substr(trained.err.find("step 2/2")), "note: causality is not proved"));  // beside the result as well
+  CHECK(contains(cpuflowc({"eval", folder / "run", "--data", folder / "text.txt"}).err, "note: causality is not proved"));
   CHECK(contains(trained.err, "model.toml:14:1: "));
 }
 
