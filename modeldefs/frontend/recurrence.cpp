@@ -216,7 +216,7 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
     rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(over));
     if (start != f.starts.end())
       return rest.empty() ? shifted_to(start->second, value_base(f)) : read_value(e, start->second, rest, nullptr, f);
-    Value zero{nodes_.real(0), {}, {}};
+    Value zero{nodes_.integer(0), {}, {}};
     zero.zero = head == f.axes.end() && r.shape == std::nullopt;
     return zero;
   }

@@ -9,6 +9,7 @@ namespace cpuflow::cli {
 std::shared_ptr<TextOptions> add_text_options(CLI::App& app) {
   auto options = std::make_shared<TextOptions>();
   app.add_option("--separator", options->separator, "what stands between documents in text")->capture_default_str()->check([](const std::string& text) {
+    if (text.empty()) return std::string("a separator is some text");
     return rt::valid_utf8_prefix(text) < text.size() ? std::string("a separator is text in UTF-8") : std::string();
   });
   app.add_flag("--allow-special", options->allow_special, "special strings in text become their ids (otherwise they are plain text)");

@@ -46,7 +46,8 @@ void check_usage(const TrainCommand& command) {
   if (command.sources.data.empty() == command.sources.ids.empty())
     throw UsageError("train: expected --data FILE... or --ids FILE, and not both");
   const int ways = (command.steps > 0) + !command.budget.empty() + !command.replay.empty();
-  if (ways != 1) throw UsageError("train: expected one of --budget TIME, --steps N and --replay FILE: how long to train");
+  if (ways == 0) throw UsageError("train: expected one of --budget TIME, --steps N and --replay FILE: how long to train");
+  if (ways > 1) throw UsageError("train: expected one of --budget, --steps and --replay, and more are given: which of them says how long to train?");
   if (command.order != "sequential" && command.order != "shuffled") {
     throw UsageError(fmt::format("--order: expected sequential or shuffled, found '{}'", command.order));
   }

@@ -45,6 +45,7 @@ TEST_CASE("what does not exist on the command line is named, with the nearest th
       {"--verzion", "unknown flag '--verzion'; did you mean '--version'?"},
       {"compile v5ln --emitt cpp", "unknown flag '--emitt' of 'cpuflowc compile'; did you mean '--emit'?"},
       {"train v5ln --weights w.pt", "unknown flag '--weights' of 'cpuflowc train'; is it one of these?\n  --init: "},
+      {"train v5ln --data x --out y --steps 5 --budget 5m", "train: expected one of --budget, --steps and --replay, and more are given"},
       {"compile v5ln --emit cpq", "--emit: unknown stage 'cpq'; did you mean 'cpp'?"},
       {"compile v5ln --set d 32", "--set: expected NAME=VALUE without spaces, as in --set d=32 train.lr=1e-3, found 'd'"},
       {"sample runs/mine Once upon a time", "sample: the prompt is one text: write it in quotes"},

@@ -81,6 +81,7 @@ TEST_CASE("conditions belong to the value") {
 }
 
 TEST_CASE("recurrences and ends") {
+  same("k[t] = (k[t-1] + tokens[t]) % 5\nx = x + onehot(k, d)", "k[start] = 0\nk[t] = (k[t-1] + tokens[t]) % 5\nx = x + onehot(k, d)");
   same("y[t,i] = y[t-1,i] + x[t,i]\nx = y", "x = cumsum(x)");
   same("y = y[t-1] + x\nx = y", "x = cumsum(x)");
   same("y[start,i] = g[i]\ny[t,i] = y[t-1,i] + x[t,i]\nx = y", "x = cumsum(x) + g");
