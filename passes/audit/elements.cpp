@@ -1,6 +1,7 @@
 #include "passes/audit/elements.h"
 
 #include "ir/diagnostics.h"
+#include "ir/op.h"
 
 #include <fmt/format.h>
 
@@ -272,6 +273,22 @@ std::optional<bool> Elements::truth(const Element& e) const {
   return out;
 }
 
+/// What an integer may be, from what is known of its parts: min(p[t], t), t - tokens[t] % 3.  Only operations that float32 does not round.
+Interval Elements::range(const Element& e, int depth) const {
+  constexpr int kDeepest = 8;
+  double v = 0;
+  const Node& n = g_[e.node];
+  if (value(e, v)) return n.dtype != DType::Real || exact_[e.node] ? between(v, v) : any_number();
+  if (n.op == Op::Input) return between(0, INFINITY);
+  const bool chooses = n.op == Op::Max2 || n.op == Op::Min2 || n.op == Op::Select || n.op == Op::Stop || n.op == Op::Rename;
+  const bool exact = chooses || n.op == Op::ToReal || (n.dtype == DType::Int && is_elementwise(n.op));
+  if (e.at == Element::kMixed || depth == kDeepest || !exact) return any_number();
+  std::vector<Interval> in(n.inputs.size());
+  reads(e, [&](size_t i, const Element& part) { in[i] = range(part, depth + 1); });
+  if (n.op == Op::Select) return join(in[1], in[2]);
+  return n.op == Op::Rename ? in[0] : op_def(n.op).bounds(n, in.data());
+}
+
 bool Elements::zero(const Element& e) const {
   double v = 1;
   return value(e, v) && v == 0;
@@ -395,7 +412,12 @@ void Elements::reads(const Element& e, const std::function<void(size_t, const El
         set(in, n.from[0], static_cast<int64_t>(v));
         read(0, locate(n.inputs[0], in));
       } else {
-        each(n.inputs[0], n.from, at, [&](const Coordinates& in) { read(0, locate(n.inputs[0], in)); });
+        const Interval inside = range(index);
+        Coordinates in = at;
+        for (auto i = static_cast<int64_t>(std::max(0.0, std::ceil(inside.low))); i < n.from[0].size && static_cast<double>(i) <= inside.high; ++i) {
+          set(in, n.from[0], i);
+          read(0, locate(n.inputs[0], in));
+        }
       }
       if (!decided) read(1, index);
       return;

@@ -1,6 +1,7 @@
 #pragma once
 #include "ir/graph.h"
 #include "ir/interpret.h"
+#include "ir/interval.h"
 
 #include <functional>
 #include <map>
@@ -56,6 +57,7 @@ class Elements {
   bool same_in_float(ir::NodeId id) const;
   bool is_index(ir::NodeId id) const;
   std::optional<bool> truth(const Element& e) const;
+  ir::Interval range(const Element& e, int depth = 0) const;
   void tell_apart(Apart apart);
   Coordinates coordinates(const Element& e) const;
   Element locate(ir::NodeId id, const Coordinates& at) const;

@@ -75,6 +75,7 @@ class Forms {
       if (known(id)) form_[id] = of(id);
       else if (g_[id].op == Op::Gather && known(g_[id].inputs[1])) look_at(id, g_[id].inputs[1]);
       else if (g_[id].op == Op::Carry && g_[id].from[0].kind == AxisKind::Position) shift_[id] = 1;
+      else if (g_[id].dtype == DType::Int && is_elementwise(g_[id].op)) look_at_bounds(id);
       if (form_[id].kind == Kind::Other || may_be_zero(id)) return std::nullopt;
     }
     const double sum = std::accumulate(shift_.begin(), shift_.end(), 0.0), reach = sum + 3 * static_cast<double>(chunks_) + kNear;
@@ -114,6 +115,13 @@ class Forms {
     if (f.kind == Kind::Number || f.kind == Kind::Count || f.kind == Kind::Other) cannot_ = true;
     shift_[id] += (f.positions() + static_cast<double>(f.unit - 1)) * layers(at);
     chunks_ = std::min(std::lcm(chunks_, std::lcm(f.size, f.unit)), 2 * kMostChunk);
+  }
+
+  /// Places that bound an index of which more is not known, as min(p[t], t).
+  void look_at_bounds(NodeId id) {
+    for (const NodeId i : g_[id].inputs) {
+      if (known(i) && form_[i].is_place()) look_at(id, i);
+    }
   }
 
   Form shifted(Form f, NodeId by) const {
