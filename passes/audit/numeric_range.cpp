@@ -1,6 +1,7 @@
 #include "passes/audit/audits.h"
 #include "passes/audit/intervals.h"
 #include "passes/audit/numbers.h"
+#include "passes/conditions.h"
 #include "passes/rewrite.h"
 
 #include <fmt/format.h>
@@ -112,6 +113,17 @@ const double* found(const Tensor& arguments, const Tensor* condition, bool (*lea
   return nullptr;
 }
 
+/// Whether positions alone decide a doubt, and none of them leaves the operation's domain where its value is read: log(t - s) where s < t.
+bool is_settled(const Graph& g, const std::vector<std::vector<NodeId>>& users, const Doubt& doubt) {
+  constexpr uint64_t kMostElements = uint64_t{1} << 20;
+  const NodeId condition = read_where(g, users, doubt.node);
+  std::vector<NodeId> nodes{doubt.argument};
+  if (condition != kNoNode) nodes.push_back(condition);
+  if (!std::all_of(nodes.begin(), nodes.end(), [&](NodeId n) { return is_about_positions(g, n) && element_count(g[n].axes) <= kMostElements; })) return false;
+  const std::map<NodeId, Tensor> values = values_of(g, nodes, {}, {});
+  return !found(values.at(doubt.argument), condition == kNoNode ? nullptr : &values.at(condition), doubt.leaves);
+}
+
 }  // namespace
 
 Finding numeric_range(const Graph& g, const Graph* numbers, const ParamRanges& ranges) {
@@ -123,7 +135,8 @@ Finding numeric_range(const Graph& g, const Graph* numbers, const ParamRanges& r
     out.chain.push_back({g[id].loc, -1});
     return out;
   }
-  const std::vector<Doubt> all = doubts(g, ranges);
+  std::vector<Doubt> all = doubts(g, ranges);
+  if (!all.empty()) std::erase_if(all, [&, users = users_of(g)](const Doubt& doubt) { return is_settled(g, users, doubt); });
   out.verdict = all.empty() ? Verdict::Proved : Verdict::Unknown;
   std::vector<Question> questions;
   const std::vector<std::vector<NodeId>> users = numbers && !all.empty() ? users_of(*numbers) : std::vector<std::vector<NodeId>>{};

@@ -249,6 +249,9 @@ TEST_CASE("range: divisions by zero and arguments outside of the domain are name
       {"m[t,i,j] = x[t,i] * x[t,j]\nr[t,i] = sum(j: sqrt(m[t,i,j]))\nx = x + W(r)", "refuted"},  // no square: i and j are two
       {"x = x * mean(x * x) ^ -0.5", "refuted"},
       {"f[t,i] = sum(s | s <= t: exp(-softplus(x[0,i]) * (t - s)) * x[s,i])\nx = x + W(f)", "unknown"},  // what comes later would overflow
+      {"y[t,i] = sum(s | s < t: log(t - s) * x[s,i])\nx = x + W(y)", "proved"},
+      {"y[t,i] = sum(s | s <= t: log(t - s) * x[s,i])\nx = x + W(y)", "refuted"},
+      {"x = x + where(t > 0, x / t, 0)", "proved"},
       {"y = U(x)\nx = x + 1 / y + where(t > 100, log(y), 0)", "refuted"},  // two questions about one value
       {"x = x + where(x > 0, log(x), 0)", "unknown"},  // what is not chosen is not read
       {"x = x / scale", "proved"},
