@@ -262,6 +262,7 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
   }
   if (trigram) log_line(fmt::format("held-out cross-entropy: model {:.3f}, trigram {:.3f} nat a token", result.evaluation.losses[static_cast<size_t>(m.cross_entropy)], *trigram));
   if (!warning.empty()) log_line(warning);
+  if (result.gradient_norm == 0) log_line("note: the gradient of the last step is 0: nothing but weight decay changes the weights; --set train.lr=.. with a smaller one, or a model whose numbers stay small, may keep it alive");
   if (result.stopped_by == 0) print_out(fmt::format("sample from it: {} sample {}{} \"Once upon a time\"\n", shell_word(program_invocation_name), shell_word(command.out), rt::exists(tokenizer_path(command.out)) ? "" : " --tokenizer FILE"));
 }
 

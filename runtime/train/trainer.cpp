@@ -192,6 +192,7 @@ class Trainer {
     warn(metrics_->step(report));
     sink_.step(report);
     result_.losses = *losses;
+    result_.gradient_norm = norm.norm;
     return plan.last;
   }
 

@@ -47,6 +47,7 @@ struct TrainResult {
   double elapsed_s = 0;        // with the evaluation at the end
   double trained_s = 0;        // without
   std::vector<double> losses;  // of the last step
+  double gradient_norm = -1;   // of the last step, before clipping; -1: none was done here
   bool evaluated = false;
   Evaluation evaluation;   // of the final weights, where there is held-out data and the run is complete
   std::string checkpoint;  // folder of the last one

@@ -308,6 +308,10 @@ TEST_CASE("a refuted position, range or gradient stops no training; the last two
   CHECK(contains(trained.err, "note: the audit of gradient is refuted"));
   CHECK(contains(trained.err, "note: the audit of range is refuted"));
   CHECK_FALSE(contains(trained.err, "position"));
+  CHECK_FALSE(contains(trained.err, "the gradient of the last step is 0"));
+  text.replace(text.find("cross_entropy(logits, targets)"), 30, "stop(cross_entropy(logits, targets))");
+  folder.write("stopped.toml", text);
+  CHECK(contains(cpuflowc({"train", folder / "stopped.toml", "--data", folder / "text.txt", "--steps", "2", "--set", "V=300", "train.batch=2", "--out", folder / "stopped"}).err, "note: the gradient of the last step is 0"));
 }
 
 TEST_CASE("a leak behind a number that training leaves as it is is refuted with that number") {
