@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cpuflow::frontend {
@@ -52,6 +53,34 @@ struct Frame {
   unsigned depth = 0;                 // bound indices around
   bool in_block = false;              // `T` is no number, `b` is no index
   int calls = 0;                      // functions and layers around
+};
+
+/// Leaves the indices, conditions and recurrence of a frame as they were, whatever happens.
+class FrameScope {
+ public:
+  explicit FrameScope(Frame& frame)
+      : frame_(frame), index_(frame.index), left_(frame.left), axes_(frame.axes), recurrence_(frame.recurrence), conditions_(frame.conditions.size()), depth_(frame.depth), indexed_(frame.indexed) {}
+  FrameScope(const FrameScope&) = delete;
+  FrameScope& operator=(const FrameScope&) = delete;
+  ~FrameScope() {
+    frame_.index = std::move(index_);
+    frame_.left = std::move(left_);
+    frame_.axes = std::move(axes_);
+    frame_.recurrence = recurrence_;
+    frame_.conditions.resize(conditions_);
+    frame_.depth = depth_;
+    frame_.indexed = indexed_;
+  }
+
+ private:
+  Frame& frame_;
+  std::map<std::string, Index> index_;
+  std::set<std::string> left_;
+  std::map<std::string, std::vector<std::optional<Index>>> axes_;
+  Recurrence* recurrence_;
+  size_t conditions_;
+  unsigned depth_;
+  bool indexed_;
 };
 
 }  // namespace cpuflow::frontend

@@ -215,18 +215,7 @@ Value Evaluator::reduce(const Expr& e, Frame& f) {
     bound = &found;
   }
 
-  // Whatever happens, the frame is left as it was.
-  struct Restore {
-    Frame& f;
-    std::map<std::string, Index> index = f.index;
-    size_t conditions = f.conditions.size();
-    unsigned depth = f.depth;
-    ~Restore() {
-      f.index = std::move(index);
-      f.conditions.resize(conditions);
-      f.depth = depth;
-    }
-  } restore{f};
+  const FrameScope scope(f);
 
   std::vector<const Expr*> used = {&e.args[0]};
   for (const Expr& c : *conditions) used.push_back(&c);
@@ -375,17 +364,7 @@ Value Evaluator::bind(const Statement& s, const Expr& target, Frame& f) {
     f.starts[name] = v;
     return v;
   }
-  struct Restore {
-    Frame& f;
-    std::map<std::string, Index> index = f.index;
-    std::set<std::string> left = f.left;
-    bool indexed = f.indexed;
-    ~Restore() {
-      f.index = std::move(index);
-      f.left = std::move(left);
-      f.indexed = indexed;
-    }
-  } restore{f};
+  const FrameScope scope(f);
   if (start) f.index.erase("t");
 
   std::vector<std::string> order;

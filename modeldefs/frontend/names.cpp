@@ -301,14 +301,9 @@ Value Evaluator::where(const Expr& e, Frame& f) {
   std::vector<Value> all = {chosen};
   // A side is not read where it is not chosen: its reads may be out of range there.
   for (size_t side = 1; side <= 2; ++side) {
+    const FrameScope scope(f);
     f.conditions.push_back(side == 1 ? chosen.node : nodes_.negation(nodes_.to_bool(chosen.node)));
-    try {
-      all.push_back(evaluate(e.args[side], f));
-    } catch (...) {
-      f.conditions.pop_back();
-      throw;
-    }
-    f.conditions.pop_back();
+    all.push_back(evaluate(e.args[side], f));
   }
   return elementwise(e, all, f, [&](const std::vector<NodeId>& n) {
     bool integers = nodes_.is(n[1], DType::Int) && nodes_.is(n[2], DType::Int);

@@ -63,16 +63,7 @@ void Evaluator::recur(const std::vector<const Statement*>& group, Frame& f) {
       if (t.is(Kind::Index)) heads[name] = &t;
     }
   }
-  struct Restore {
-    Frame& f;
-    std::map<std::string, std::vector<std::optional<Index>>> axes = f.axes;
-    std::map<std::string, Index> index = f.index;
-    ~Restore() {
-      f.recurrence = nullptr;
-      f.axes = std::move(axes);
-      f.index = std::move(index);
-    }
-  } restore{f};
+  const FrameScope scope(f);
   f.recurrence = &r;
 
   // Which axis?  That of a written range at the head, else positions.
