@@ -249,6 +249,16 @@ NodeId Graph::select(NodeId condition, NodeId a, NodeId b) {
   return add(make(Op::Select, {condition, a, b}));
 }
 
+NodeId Graph::zero(DType dtype) { return dtype == DType::Real ? real(0) : dtype == DType::Int ? integer(0) : boolean(false); }
+
+NodeId Graph::rename_present(NodeId x, const Axes& from, const Axes& to) {
+  Axes old, now;
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (contains(nodes_[x].axes, from[i])) old.push_back(from[i]), now.push_back(to[i]);
+  }
+  return old.empty() ? x : rename(x, old, now);
+}
+
 NodeId Graph::rename(NodeId x, const Axes& from, const Axes& to) {
   // The renaming of a renaming renames once.
   const bool again = nodes_[x].op == Op::Rename;

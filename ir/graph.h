@@ -85,6 +85,7 @@ class Graph {
   NodeId input(const std::string& name, const Axes& axes);
   NodeId real(double v);
   NodeId integer(int64_t v);
+  NodeId zero(DType dtype);
   NodeId boolean(bool v);
   NodeId literal(const std::vector<double>& values, const Axis& axis, DType dtype);
   NodeId iota(const Axis& axis, int64_t start = 0);
@@ -93,6 +94,8 @@ class Graph {
   NodeId binary(Op op, NodeId a, NodeId b);
   NodeId select(NodeId condition, NodeId a, NodeId b);
   NodeId rename(NodeId x, const Axes& from, const Axes& to);
+  /// Renames those of the axes that x has.
+  NodeId rename_present(NodeId x, const Axes& from, const Axes& to);
   NodeId slice(NodeId x, const Axis& from, const Axis& to, int64_t offset, int64_t stride = 1);
   NodeId reshape(NodeId x, const Axes& from, const Axes& to);
   NodeId concat(const std::vector<NodeId>& xs, const Axes& from, const Axis& to);

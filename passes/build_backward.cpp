@@ -208,14 +208,7 @@ class Backward {
   /// The mask of a value as one of its input: for a renaming, by the old names.
   Mask moved(Mask mask, NodeId n) {
     const Node node = g_[n];
-    if (node.op != Op::Rename) return mask;
-    Axes from, to;
-    for (size_t i = 0; i < node.to.size(); ++i) {
-      if (!contains(g_[mask.condition].axes, node.to[i])) continue;
-      from.push_back(node.to[i]);
-      to.push_back(node.from[i]);
-    }
-    mask.condition = g_.rename(mask.condition, from, to);
+    if (node.op == Op::Rename) mask.condition = g_.rename_present(mask.condition, node.to, node.from);
     return mask;
   }
 

@@ -45,7 +45,7 @@ class SumBuilder {
   }
 
  private:
-  NodeId zero(NodeId like) { return g_[like].dtype == DType::Real ? g_.real(0) : g_.integer(0); }
+  NodeId zero(NodeId like) { return g_.zero(g_[like].dtype); }
 
   void take_outside(std::vector<NodeId>& from, std::vector<NodeId>& outside) {
     std::vector<NodeId> kept;

@@ -19,7 +19,7 @@ bool renames_features(const Node& n) { return n.op == Op::Rename && of_features(
 /// The result of an operation that ran under the old names of its inputs, which takes the name that it had in the model file, under the new ones.
 NodeId renamed_result(Graph& g, NodeId result, const Node& n, const Node& names) {
   if (!n.name.empty() && g[result].name.empty()) g.set_name(result, n.name, n.loc);
-  return renamed_as(g, result, names);
+  return g.rename_present(result, names.from, names.to);
 }
 
 /// The input under the names that the renaming gives up; kNoNode where it has others than those.

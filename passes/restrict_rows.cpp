@@ -148,7 +148,7 @@ Graph restrict_rows(const Graph& in) {
       NodeId value = restricted(inner);
       for (NodeId c : others) {
         NodeId condition = restricted(c);
-        value = out.select(condition, value, out[value].dtype == DType::Real ? out.real(0) : out.integer(0));
+        value = out.select(condition, value, out.zero(out[value].dtype));
       }
       Axes from = n.from;
       for (Axis& a : from) {

@@ -60,12 +60,7 @@ class Restriction {
   }
 
   NodeId renamed(NodeId x, const Axes& from, const Axes& to) {
-    if (x == kNoNode) return kNoNode;
-    Axes old, fresh;
-    for (size_t i = 0; i < from.size(); ++i) {
-      if (contains(all_[x].axes, from[i])) old.push_back(from[i]), fresh.push_back(to[i]);
-    }
-    return old.empty() ? x : all_.rename(x, old, fresh);
+    return x == kNoNode ? kNoNode : all_.rename_present(x, from, to);
   }
 
   NodeId reshaped(NodeId x, const Axes& from, const Axes& to) {

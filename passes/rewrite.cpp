@@ -37,7 +37,7 @@ std::vector<NodeId> rewrite_into(Graph& out, const Graph& in, const Replace& rep
     if (node.op == Op::Carry) {
       NodeId init = node.inputs.size() > 1 ? map[node.inputs[1]] : kNoNode;
       if (node.inputs[0] == n) {  // nothing is added on the way: what it begins with is everywhere
-        map[n] = spread(out, init != kNoNode ? init : node.dtype == DType::Real ? out.real(0) : out.integer(0), node.axes);
+        map[n] = spread(out, init != kNoNode ? init : out.zero(node.dtype), node.axes);
       } else if (map[node.inputs[0]] != kNoNode) {
         map[n] = out.carry(map[node.inputs[0]], node.from[0], node.ints[0], init);
       } else {
@@ -63,6 +63,8 @@ Graph rewrite(const Graph& in, const Replace& replace) {
   return out;
 }
 
+Graph pruned(const Graph& in) { return rewrite(in, keep); }
+
 Graph rewrite_whole(const Graph& in, const Replace& replace) {
   Graph whole = in, rows = in, out;
   std::erase_if(whole.outputs, [](const Output& o) { return o.name == "rows.logits"; });
@@ -80,7 +82,7 @@ Graph rewrite_whole(const Graph& in, const Replace& replace) {
     return replacement;
   });
   if (!differs) rows.outputs.clear();
-  const std::vector<NodeId> kept = rewrite_into(out, rows, [](Graph&, const Node&, NodeId, const std::vector<NodeId>&) { return kNoNode; });
+  const std::vector<NodeId> kept = rewrite_into(out, rows, keep);
   for (const Output& o : whole.outputs) out.outputs.push_back({o.name, map[o.node]});
   for (const Output& o : rows.outputs) out.outputs.push_back({o.name, kept[o.node]});
   return out;

@@ -13,7 +13,13 @@ using Replace = std::function<ir::NodeId(ir::Graph& out, const ir::Node& node, i
 /// Copies what the outputs need, with replacements; names and places are carried over.  Carries are copied as they are.
 ir::Graph rewrite(const ir::Graph& in, const Replace& replace);
 
-/// The same, added to a graph that has nodes already, and without its outputs; what each node of `in` became.
+/// `rewrite` without replacements: what the outputs need.
+ir::Graph pruned(const ir::Graph& in);
+
+/// A Replace that keeps every node.
+inline ir::NodeId keep(ir::Graph&, const ir::Node&, ir::NodeId, const std::vector<ir::NodeId>&) { return ir::kNoNode; }
+
+/// `rewrite`, added to a graph that has nodes already, and without its outputs; what each node of `in` became.
 std::vector<ir::NodeId> rewrite_into(ir::Graph& out, const ir::Graph& in, const Replace& replace);
 
 /// `rewrite` for sequences that are there as a whole.  What makes rows of logits one at a time keeps its form: as the output "rows.logits", if there is a difference.
@@ -22,7 +28,7 @@ ir::Graph rewrite_whole(const ir::Graph& in, const Replace& replace);
 /// The users of each node, each once, in order.
 std::vector<std::vector<ir::NodeId>> users_of(const ir::Graph& graph);
 
-/// Nodes that the outputs need.
+/// Whether `roots` need each node.
 std::vector<bool> reachable(const ir::Graph& graph, const std::vector<ir::NodeId>& roots);
 
 /// Strongly connected components with a cycle: component number of each node, or -1.  Carries along an axis for which `cut` holds are not followed.

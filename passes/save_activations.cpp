@@ -241,10 +241,6 @@ class Saver {
   std::map<NodeId, Multiple> scaled_;
 };
 
-}  // namespace
-
-namespace {
-
 Graph with_copies(const Graph& in, bool rounded) {
   const Saver saver(in, rounded);
   return rewrite(in, [&](Graph& out, const Node& n, NodeId id, const std::vector<NodeId>& map) {

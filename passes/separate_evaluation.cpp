@@ -21,7 +21,6 @@ bool has_dropout(const Graph& graph) {
 
 Graph separate_evaluation(const Graph& in, bool training) {
   if (!has_dropout(in)) return in;
-  auto keep = [](Graph&, const Node&, NodeId, const std::vector<NodeId>&) { return kNoNode; };
   auto drop_nothing = [](Graph& g, const Node& n, NodeId, const std::vector<NodeId>&) { return is_dropout(n) ? g.real(1) : kNoNode; };
   Graph out;
   std::vector<NodeId> trained;

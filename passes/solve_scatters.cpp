@@ -27,7 +27,7 @@ std::optional<Line> line_along(const Graph& g, NodeId id, const Axis& axis) {
   return Line{static_cast<int64_t>(a->terms[0].second), static_cast<int64_t>(a->offset)};
 }
 
-NodeId zero_like(Graph& g, NodeId x) { return g[x].dtype == DType::Real ? g.real(0) : g.integer(0); }
+NodeId zero_like(Graph& g, NodeId x) { return g.zero(g[x].dtype); }
 
 /// x read along `axis` at the i where the line is j, 0 where there is none.
 NodeId read_inverse(Graph& g, NodeId x, const Axis& axis, NodeId j, const Line& line) {

@@ -38,7 +38,7 @@ void collect_terms(Graph& g, NodeId id, std::set<NodeId>& met, std::vector<NodeI
   } else if (n.op == Op::Rename && g[n.inputs[0]].op == Op::Add && !met.count(n.inputs[0])) {
     std::vector<NodeId> inner;
     collect_terms(g, n.inputs[0], met, inner);
-    for (const NodeId i : inner) terms.push_back(renamed_as(g, i, n));
+    for (const NodeId i : inner) terms.push_back(g.rename_present(i, n.from, n.to));
   } else {
     terms.push_back(id);
   }
@@ -73,7 +73,7 @@ NodeId sum_of_product(Graph& g, NodeId x, NodeId y, const Axes& over, NodeId con
     NodeId rest = inner.inputs[1 - side];
     const bool called_otherwise = n.op == Op::Rename && std::any_of(n.from.begin(), n.from.end(), [&](const Axis& a) { return contains(g[r].axes, a); });
     if (called_otherwise || !subset(g[r].axes, g[rest].axes)) continue;
-    if (n.op == Op::Rename) rest = renamed_as(g, rest, n);
+    if (n.op == Op::Rename) rest = g.rename_present(rest, n.from, n.to);
     if (subset(g[r].axes, g[x].axes) && element_count(g[x].axes) < element_count(g[y].axes)) return sum_of_product(g, g.binary(Op::Mul, x, r), rest, over, condition);
     if (may_leave(g, r, over) && (condition == kNoNode || may_leave(g, condition, over))) return g.binary(Op::Mul, sum_of_product(g, x, rest, over, condition), r);
   }

@@ -52,14 +52,6 @@ NodeId quotient_of(const Graph& g, NodeId factor) {
 
 }  // namespace
 
-NodeId renamed_as(Graph& g, NodeId x, const Node& rename) {
-  Axes from, to;
-  for (size_t k = 0; k < rename.from.size(); ++k) {
-    if (contains(g[x].axes, rename.from[k])) from.push_back(rename.from[k]), to.push_back(rename.to[k]);
-  }
-  return from.empty() ? x : g.rename(x, from, to);
-}
-
 SumTerms terms_of(Graph& g, const Node& sum) {
   SumTerms terms;
   std::vector<NodeId> open{sum.inputs[0]};
@@ -68,10 +60,10 @@ SumTerms terms_of(Graph& g, const Node& sum) {
     open.pop_back();
     if (const NodeId quotient = quotient_of(g, f); quotient != kNoNode) {
       const Node view = g[f].op == Op::Rename ? g[f] : Node{};
-      const NodeId divisor = renamed_as(g, g[quotient].inputs[1], view);
+      const NodeId divisor = g.rename_present(g[quotient].inputs[1], view.from, view.to);
       if (may_leave(g, divisor, sum.from)) {
         terms.divisors.push_back(divisor);
-        open.push_back(renamed_as(g, g[quotient].inputs[0], view));
+        open.push_back(g.rename_present(g[quotient].inputs[0], view.from, view.to));
         continue;
       }
     }

@@ -18,7 +18,4 @@ SumTerms terms_of(ir::Graph& graph, const ir::Node& sum);
 /// sums over them: they are accumulated over several.
 bool may_leave(const ir::Graph& graph, ir::NodeId factor, const ir::Axes& over);
 
-/// x with the names that a renaming gives to axes; x may lack some of them.
-ir::NodeId renamed_as(ir::Graph& graph, ir::NodeId x, const ir::Node& rename);
-
 }  // namespace cpuflow::passes

@@ -1,4 +1,5 @@
 #pragma once
+#include "codegen/abi/cache_lines.h"
 #include "codegen/abi/kernel_abi.h"
 
 #include <algorithm>
@@ -52,15 +53,13 @@ struct Manifest {
   TrainSettings train;
   bool head = false;                       // `rows` gives a number beside the logits
   int64_t columns() const { return V + (head ? 1 : 0); }  // of what `rows` gives
-  /// Floats from the lane of a stream of `rows`, or of a sequence, to that of the next: an odd number of cache lines, so that they do not compete for the
-  /// same places of the cache.
-  uint64_t lane_step() const { return odd_lines(rows_lane_floats); }
-  uint64_t sequence_step() const { return odd_lines(lane_floats); }
+  /// Floats from the lane of a stream of `rows`, or of a sequence, to that of the next.
+  uint64_t lane_step() const { return odd_cache_lines(rows_lane_floats); }
+  uint64_t sequence_step() const { return odd_cache_lines(lane_floats); }
   /// How many sequences of a lane run together where lanes share so many: not more than a lane has.
   int64_t together_of(int64_t sequences) const { return std::clamp<int64_t>(sequences / lanes, 1, together); }
   /// Scratch of so many sequences that run together.
   uint64_t scratch_floats(int64_t sequences) const { return lane_floats + static_cast<uint64_t>(sequences - 1) * sequence_step(); }
-  static uint64_t odd_lines(uint64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
   bool causal = true;                      // `rows` may be called position by position
   uint64_t kept_floats = 0;                // of a lane of `rows`, the first: all that it keeps from call to call
   uint64_t carried_floats = 0;             // of those, what a later position reads

@@ -5,36 +5,36 @@ namespace CPUFLOW_KERNEL_NAMESPACE {
 struct Adding {
   static constexpr float kNeutral = 0.0f;
   template <class V>
-  static inline __attribute__((always_inline)) V both(V x, V y) { return x + y; }
+  static KERNEL_INLINE V both(V x, V y) { return x + y; }
   template <class V>
-  static inline __attribute__((always_inline)) float all(V x) {
+  static KERNEL_INLINE float all(V x) {
     return hsum(x);
   }
 };
 struct Multiplying {
   static constexpr float kNeutral = 1.0f;
   template <class V>
-  static inline __attribute__((always_inline)) V both(V x, V y) { return x * y; }
+  static KERNEL_INLINE V both(V x, V y) { return x * y; }
   template <class V>
-  static inline __attribute__((always_inline)) float all(V x) {
+  static KERNEL_INLINE float all(V x) {
     return hprod(x);
   }
 };
 struct Largest {
   static constexpr float kNeutral = -__builtin_inff();
   template <class V>
-  static inline __attribute__((always_inline)) V both(V x, V y) { return max(x, y); }
+  static KERNEL_INLINE V both(V x, V y) { return max(x, y); }
   template <class V>
-  static inline __attribute__((always_inline)) float all(V x) {
+  static KERNEL_INLINE float all(V x) {
     return hmax(x);
   }
 };
 struct Smallest {
   static constexpr float kNeutral = __builtin_inff();
   template <class V>
-  static inline __attribute__((always_inline)) V both(V x, V y) { return min(x, y); }
+  static KERNEL_INLINE V both(V x, V y) { return min(x, y); }
   template <class V>
-  static inline __attribute__((always_inline)) float all(V x) {
+  static KERNEL_INLINE float all(V x) {
     return hmin(x);
   }
 };
@@ -43,15 +43,15 @@ struct Smallest {
 template <class How>
 class Reduction {
  public:
-  inline __attribute__((always_inline)) void add(vf x) {
+  KERNEL_INLINE void add(vf x) {
     vf& chain = chains_[next_++ & 3];
     chain = How::both(chain, x);
   }
   template <class V>
-  inline __attribute__((always_inline)) void add(V part) {
+  KERNEL_INLINE void add(V part) {
     tail_ = How::both(tail_, How::all(part));
   }
-  inline __attribute__((always_inline)) float total() const {
+  KERNEL_INLINE float total() const {
     return How::both(How::all(How::both(How::both(chains_[0], chains_[1]), How::both(chains_[2], chains_[3]))), tail_);
   }
 
@@ -69,9 +69,9 @@ using MinOf = Reduction<Smallest>;
 template <class How>
 class RowReduction {
  public:
-  inline __attribute__((always_inline)) void add(vf x) { chain_ = How::both(chain_, x); }
-  inline __attribute__((always_inline)) void add(float x) { chain_[0] = How::both(float(chain_[0]), x); }
-  inline __attribute__((always_inline)) float total() const { return How::all(chain_); }
+  KERNEL_INLINE void add(vf x) { chain_ = How::both(chain_, x); }
+  KERNEL_INLINE void add(float x) { chain_[0] = How::both(float(chain_[0]), x); }
+  KERNEL_INLINE float total() const { return How::all(chain_); }
 
  private:
   vf chain_ = splat<vf>(How::kNeutral);
@@ -83,7 +83,7 @@ using RowMin = RowReduction<Smallest>;
 
 /// Calls f for the columns first .. first + columns - 1 of N, which are a panel's: f.operator()<vf>(i), and f.operator()<float>(i) for what no vector holds.
 template <int N, class F>
-inline __attribute__((always_inline)) void for_block(int first, int columns, F&& f) {
+KERNEL_INLINE void for_block(int first, int columns, F&& f) {
   if (N % kPanel == 0 || columns == kPanel) {
     KERNEL_UNROLL
     for (int i = 0; i < kPanel; i += kLanes) f.template operator()<vf>(first + i);
@@ -101,7 +101,7 @@ inline bool all_moderate(int rows, const float* sums) {
 
 /// base[index], lane by lane.
 template <class V>
-inline __attribute__((always_inline)) int_of<V> gatheri(const int32_t* base, int_of<V> index) {
+KERNEL_INLINE int_of<V> gatheri(const int32_t* base, int_of<V> index) {
   if constexpr (sizeof(V) == sizeof(float)) {
     return base[index];
   } else {

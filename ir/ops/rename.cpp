@@ -22,13 +22,8 @@ void infer_rename(const Graph& g, Node& node) {
 }
 
 void rename_vjp(Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
-  Axes from, to;
-  for (size_t i = 0; i < g[node].from.size(); ++i) {
-    if (!contains(g[grad].axes, g[node].to[i])) continue;
-    from.push_back(g[node].to[i]);
-    to.push_back(g[node].from[i]);
-  }
-  add(0, g.rename(grad, from, to));
+  const Node n = g[node];
+  add(0, g.rename_present(grad, n.to, n.from));
 }
 
 }  // namespace

@@ -63,13 +63,7 @@ NodeId Nodes::negation(NodeId condition) { return graph.unary(Op::Not, condition
 NodeId Nodes::select(NodeId condition, NodeId a, NodeId b) { return a == b ? a : graph.select(condition, a, b); }
 
 NodeId Nodes::rename(NodeId x, const Axes& from, const Axes& to) {
-  Axes present_from, present_to;
-  for (size_t k = 0; k < from.size(); ++k) {
-    if (!has(x, from[k])) continue;
-    present_from.push_back(from[k]);
-    present_to.push_back(to[k]);
-  }
-  return graph.rename(x, present_from, present_to);
+  return graph.rename_present(x, from, to);
 }
 
 NodeId Nodes::spread(NodeId x, const Axes& axes) {

@@ -1,5 +1,6 @@
 #include "passes/lower/program_builder.h"
 
+#include "codegen/abi/cache_lines.h"
 #include "ir/diagnostics.h"
 #include "passes/rewrite.h"
 
@@ -11,11 +12,7 @@
 namespace cpuflow::passes::lower {
 using namespace ir;
 
-int64_t padded_row(int64_t floats) {
-  if (floats < 64) return floats;
-  int64_t lines = (floats + 15) / 16;
-  return (lines | 1) * 16;  // an odd number of cache lines
-}
+int64_t padded_row(int64_t floats) { return floats < 64 ? floats : codegen::odd_cache_lines(floats); }
 
 void lay_out(Buffer& b) {
   const auto row = std::find_if(b.axes.begin(), b.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Position; }) - b.axes.begin();

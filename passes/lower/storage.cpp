@@ -83,21 +83,23 @@ bool FunctionLowering::is_read_behind(const Axis& chunk, int64_t positions) cons
     const Node &of_position = g_[n.inputs[0]], &t = g_[of_position.inputs[0]];
     return is_counter(t) && ranged(t.axes[0]) && is_constant(of_position.inputs[1], [&](double v) { return v == static_cast<double>(positions); });
   };
-  std::set<NodeId> seen;  // what the rows hold
-  std::vector<NodeId> open;
+  std::set<std::pair<NodeId, Axis>> seen;  // what the rows hold, and what they are called there
+  std::vector<std::pair<NodeId, Axis>> open;
   for (const Statement& s : statements_) {
-    if (s.row == chunk) open.push_back(s.node);
+    if (s.row == chunk) open.emplace_back(s.node, chunk);
   }
   while (!open.empty()) {
-    const NodeId id = open.back();
+    const auto [id, row] = open.back();
     open.pop_back();
-    if (!seen.insert(id).second) continue;
+    if (!seen.insert({id, row}).second) continue;
     for (NodeId u : users_[id]) {
       const Node& n = g_[u];
-      if (n.op == Op::Gather && n.from[0] == chunk && n.inputs[1] != id && is_chunk_before(n.inputs[1])) continue;
-      const bool later = n.op == Op::Carry && n.from[0] == chunk && n.ints[0] < 0;
-      if (later || !contains(n.axes, chunk) || std::any_of(n.axes.begin(), n.axes.end(), ranged)) return false;
-      open.push_back(u);
+      if (n.op == Op::Gather && n.from[0] == row && n.inputs[1] != id && is_chunk_before(n.inputs[1])) continue;
+      const int renamed = n.op == Op::Rename ? index_of(n.from, row) : -1;
+      const Axis there = renamed < 0 ? row : n.to[static_cast<size_t>(renamed)];
+      const bool later = n.op == Op::Carry && n.from[0] == row && n.ints[0] < 0;
+      if (later || !contains(n.axes, there) || std::any_of(n.axes.begin(), n.axes.end(), ranged)) return false;
+      open.emplace_back(u, there);
     }
   }
   return true;

@@ -86,7 +86,7 @@ struct Sizes {
 /// The equations of the logits alone.
 Model logits_of(Model model) {
   std::erase_if(model.graph.outputs, [](const ir::Output& o) { return o.name != "logits"; });
-  model.graph = passes::rewrite(model.graph, [](ir::Graph&, const ir::Node&, ir::NodeId, const std::vector<ir::NodeId>&) { return ir::kNoNode; });
+  model.graph = passes::pruned(model.graph);
   return model;
 }
 
