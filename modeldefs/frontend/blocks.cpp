@@ -4,12 +4,7 @@
 #include <algorithm>
 
 namespace cpuflow::frontend {
-
-using ir::Axes;
-using ir::Axis;
-using ir::AxisKind;
-using ir::DType;
-using ir::NodeId;
+using namespace ir;
 using Kind = Expr::Kind;
 
 namespace {
@@ -18,8 +13,8 @@ constexpr int kMostRounds = 6;
 constexpr int64_t kMostLayers = 10000;
 
 /// Reports what was not reported yet: layers of one block have the same errors.
-void merge(const ir::Diagnostics& from, ir::Diagnostics& into) {
-  using Diagnostic = ir::Diagnostic;
+void merge(const Diagnostics& from, Diagnostics& into) {
+  using Diagnostic = Diagnostic;
   bool skip = false;
   for (const Diagnostic& d : from.all()) {
     if (d.kind != Diagnostic::Kind::Note) {
@@ -65,7 +60,7 @@ Value Evaluator::run_block(const BlockDef& def, const Value& x, const Expr& e, F
   if (count < 1 || count > kMostLayers)
     throw Fault{def.repeat->at, "a block repeats 1 to " + std::to_string(kMostLayers) + " times, not " + std::to_string(count)};
   std::vector<LayerRun> runs = layer_runs(def, count);
-  ir::Graph graph = nodes_.graph;
+  Graph graph = nodes_.graph;
   size_t made = params_.count(), kept = runs_.size();
   uint16_t axes = layer_axes_;
   auto run_all = [&] {
@@ -97,18 +92,18 @@ Value Evaluator::run_layers(const BlockDef& def, const LayerRun& run, const Valu
   Value in = canonical(x, 0);
   in.node = nodes_.to_real(in.node);
   Axes axes = nodes_[in.node].axes;
-  if (repeats) axes = ir::union_of(axes, {run.axis});
-  ir::SourceLoc called = nodes_.graph.at;
+  if (repeats) axes = union_of(axes, {run.axis});
+  SourceLoc called = nodes_.graph.at;
 
   for (int round = 0; round < kMostRounds; ++round) {
-    ir::Graph graph = nodes_.graph;
+    Graph graph = nodes_.graph;
     size_t made = params_.count();
     auto block = std::make_unique<BlockRun>();
     block->run = run;
     block->sizes = std::make_shared<SizeMap>(program_.sizes);
     (*block->sizes)["layer"] = single_size(run.first);
     block->params = std::make_shared<ParamScope>(program_.params);
-    ir::Diagnostics said;
+    Diagnostics said;
     params_.add(def.params, path + ".", *block->sizes, run, *block->params, said);
     if (said.has_errors()) {
       merge(said, diagnostics_);
@@ -149,8 +144,8 @@ Value Evaluator::run_layers(const BlockDef& def, const LayerRun& run, const Valu
       runs_.push_back(std::move(block));
       return out;
     }
-    Axes all = ir::union_of(axes, nodes_[out.node].axes);
-    if (all == ir::union_of({}, axes)) {
+    Axes all = union_of(axes, nodes_[out.node].axes);
+    if (all == union_of({}, axes)) {
       NodeId after = nodes_.spread(out.node, axes);
       nodes_.graph.close(state.node, after);
       out.node = nodes_.graph.gather(after, run.axis, nodes_.integer(run.count - 1));
@@ -166,7 +161,7 @@ Value Evaluator::run_layers(const BlockDef& def, const LayerRun& run, const Valu
 }
 
 /// layers.name[l, ..]: the values of all layers, along one axis.
-Value Evaluator::over_layers(const std::string& name, const ir::SourceLoc& at) {
+Value Evaluator::over_layers(const std::string& name, const SourceLoc& at) {
   std::vector<Value> values;
   std::vector<const LayerRun*> runs;
   std::vector<std::string> known;

@@ -19,14 +19,12 @@ extern const std::string_view model_prelude;
 }
 
 namespace cpuflow::frontend {
-
-using ir::Axes;
-using ir::NodeId;
+using namespace ir;
 
 namespace {
 
 /// The library, and what the model file adds to it.
-void add_definitions(Program& program, const ModelFile& library, ir::Diagnostics& diagnostics) {
+void add_definitions(Program& program, const ModelFile& library, Diagnostics& diagnostics) {
   for (const LayerDef& def : library.layers) program.layers[def.name] = &def;
   for (const FunctionDef& def : library.functions) program.functions[def.name] = &def;
   for (const LayerDef& def : program.file.layers) program.layers[def.name] = &def;
@@ -36,7 +34,7 @@ void add_definitions(Program& program, const ModelFile& library, ir::Diagnostics
   }
 }
 
-void take_sizes(Program& program, ir::Diagnostics& diagnostics) {
+void take_sizes(Program& program, Diagnostics& diagnostics) {
   auto size = [&](const char* name, const char* meaning, int64_t otherwise) {
     auto it = program.sizes.find(name);
     if (it != program.sizes.end() && !it->second.list) return static_cast<int64_t>(it->second.values[0].value);
@@ -54,7 +52,7 @@ constexpr int64_t kLatest = 64;
 
 class Builder {
  public:
-  Builder(Program& program, const LoadOptions& options, ir::Diagnostics& diagnostics)
+  Builder(Program& program, const LoadOptions& options, Diagnostics& diagnostics)
       : program_(program),
         head_(options.head),
         diagnostics_(diagnostics),
@@ -87,7 +85,7 @@ class Builder {
   }
 
   void forward() {
-    ir::Axis b = evaluator_.batch(), t = evaluator_.positions();
+    Axis b = evaluator_.batch(), t = evaluator_.positions();
     model_ = frame();
     model_.in_block = true;
     model_.index["t"] = evaluator_.position_index();
@@ -108,7 +106,7 @@ class Builder {
     }
     Axes axes = {b, t};
     if (program_.V > 1) axes.push_back(logits.features[0].axis);
-    const ir::NodeId everywhere = nodes_.spread(nodes_.to_real(logits.node), axes);
+    const NodeId everywhere = nodes_.spread(nodes_.to_real(logits.node), axes);
     if (logits.lead.size() < 2) logits = Value{everywhere, {"b", "t"}, logits.features};  // the same for all positions, or sequences
     nodes_.graph.outputs.push_back({"logits", everywhere});
   }
@@ -130,7 +128,7 @@ class Builder {
   std::optional<Value> run(const std::string& name, const std::vector<std::string>& texts, Frame& f) {
     std::vector<Statement> statements;
     for (const std::string& text : texts) {
-      auto source = std::make_shared<ir::SourceText>(ir::SourceText{name, text});
+      auto source = std::make_shared<SourceText>(SourceText{name, text});
       for (Statement& s : parse_statements({source, 0, static_cast<uint32_t>(text.size())}, diagnostics_)) statements.push_back(std::move(s));
       diagnostics_.stop_if_errors();
     }
@@ -149,19 +147,19 @@ class Builder {
       for (const char* name : {"logits", "targets"}) f.vars[name] = model_.vars.at(name);
       const std::string ahead = std::to_string(later), nll = "logsumexp(v: logits[b,t,v]) - logits[b,t,targets[b,t" + (later > 0 ? "+" + ahead : "") + "]]";
       const std::optional<Value> v = run("cross-entropy", {later == 0 ? "nll_[b,t] = " + nll : "nll_ = mean(b, t | t < T - " + ahead + ": " + nll + ")"}, f);
-      const ir::NodeId node = evaluator_.mean_of_all(*v).node;
+      const NodeId node = evaluator_.mean_of_all(*v).node;
       const std::vector<TermDef>& losses = program_.file.losses;
       for (size_t i = 0; i < losses.size(); ++i) {
-        const auto is_it = [&](const ir::Output& o) { return o.name == "loss." + losses[i].name && o.node == node; };
+        const auto is_it = [&](const Output& o) { return o.name == "loss." + losses[i].name && o.node == node; };
         const bool is_cross_entropy = std::any_of(nodes_.graph.outputs.begin(), nodes_.graph.outputs.end(), is_it);
         if (is_cross_entropy && (cross_entropy_ < 0 || losses[i].name == "ce")) cross_entropy_ = static_cast<int64_t>(i);
       }
     }
   }
 
-  bool reads_targets(ir::NodeId value) const {
-    const std::vector<ir::NodeId> needed = ir::needed_by(nodes_.graph, {value});
-    return std::any_of(needed.begin(), needed.end(), [&](ir::NodeId id) { return nodes_.graph[id].op == ir::Op::Input && nodes_.graph[id].text == "targets"; });
+  bool reads_targets(NodeId value) const {
+    const std::vector<NodeId> needed = needed_by(nodes_.graph, {value});
+    return std::any_of(needed.begin(), needed.end(), [&](NodeId id) { return nodes_.graph[id].op == Op::Input && nodes_.graph[id].text == "targets"; });
   }
 
   void add_head(Frame& f) {
@@ -174,7 +172,7 @@ class Builder {
       diagnostics_.error(program_.file.section("model"), "--head: '" + head_ + "' depends on 'targets', the tokens that are to be chosen; while a text is made they are not known");
       return;
     }
-    for (ir::Output& o : nodes_.graph.outputs) {
+    for (Output& o : nodes_.graph.outputs) {
       if (o.name == "logits") o.node = nodes_.spread(nodes_.to_real(v->node), {evaluator_.batch(), evaluator_.positions(), v->features[0].axis});
     }
   }
@@ -198,7 +196,7 @@ class Builder {
   Program& program_;
   std::string head_;
   int64_t cross_entropy_ = -1;
-  ir::Diagnostics& diagnostics_;
+  Diagnostics& diagnostics_;
   Nodes nodes_;
   Params params_;
   Evaluator evaluator_;
@@ -208,9 +206,9 @@ class Builder {
 }  // namespace
 
 Model load_model_text(const std::string& text, const std::string& name, const std::map<std::string, std::string>& overrides,
-                      ir::Diagnostics& diagnostics, const LoadOptions& options) {
-  auto source = std::make_shared<ir::SourceText>(ir::SourceText{name, text});
-  auto library_source = std::make_shared<ir::SourceText>(ir::SourceText{"prelude.toml", std::string(embedded::model_prelude), true});
+                      Diagnostics& diagnostics, const LoadOptions& options) {
+  auto source = std::make_shared<SourceText>(SourceText{name, text});
+  auto library_source = std::make_shared<SourceText>(SourceText{"prelude.toml", std::string(embedded::model_prelude), true});
   ModelFile library = read_model_file(library_source, true, diagnostics);
   Program program;
   program.file = read_model_file(source, false, diagnostics);
@@ -250,11 +248,11 @@ std::string read_model_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   if (file) text << file.rdbuf();
-  if (!file) throw ir::ModelError("error: cannot read the model file '" + path + "'\n");
+  if (!file) throw ModelError("error: cannot read the model file '" + path + "'\n");
   return text.str();
 }
 
-Model load_model(const std::string& path, const std::map<std::string, std::string>& overrides, ir::Diagnostics& diagnostics,
+Model load_model(const std::string& path, const std::map<std::string, std::string>& overrides, Diagnostics& diagnostics,
                  const LoadOptions& options) {
   return load_model_text(read_model_text(path), path, overrides, diagnostics, options);
 }
@@ -266,7 +264,7 @@ std::string find_model(const std::string& name) {
   std::vector<fs::path> folders;
   if (const char* set = std::getenv("CPUFLOW_MODELS"); set && *set) {
     if (!fs::is_directory(set, ignored)) {
-      throw ir::ModelError(std::string("error: CPUFLOW_MODELS: there is no folder '") + set + "' to look for '" + name + "' in; name a folder of model files, or unset it\n");
+      throw ModelError(std::string("error: CPUFLOW_MODELS: there is no folder '") + set + "' to look for '" + name + "' in; name a folder of model files, or unset it\n");
     }
     folders.push_back(set);
   }
@@ -282,13 +280,13 @@ std::string find_model(const std::string& name) {
       if (entry.path().extension() == ".toml") names.insert(entry.path().stem().string());
     }
   }
-  if (fs::is_directory(name, ignored)) throw ir::ModelError("error: '" + name + "' is a folder; give the model file in it\n");
+  if (fs::is_directory(name, ignored)) throw ModelError("error: '" + name + "' is a folder; give the model file in it\n");
   names.erase("prelude");
   const std::vector<std::string> known(names.begin(), names.end());
   std::string list;
   for (const std::string& k : known) list += (list.empty() ? "" : ", ") + k;
-  if (fs::is_regular_file(name + ".toml", ignored)) throw ir::ModelError("error: there is no model file '" + name + "'; did you mean '" + name + ".toml'?\n");
-  throw ir::ModelError("error: there is no model file '" + name + "'" + suggestion(name, known) +
+  if (fs::is_regular_file(name + ".toml", ignored)) throw ModelError("error: there is no model file '" + name + "'; did you mean '" + name + ".toml'?\n");
+  throw ModelError("error: there is no model file '" + name + "'" + suggestion(name, known) +
                        (list.empty() ? "" : "; the zoo has: " + list) + "\n");
 }
 

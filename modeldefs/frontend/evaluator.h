@@ -38,7 +38,7 @@ struct Program {
 /// Thrown where a size depends on `layer`: the layers of the block differ in structure.
 struct SplitLayers {};
 
-/// Equations -> graph nodes.  Every text means what LANGUAGE says: whole values, indices, recurrences, conditions.
+/// Equations -> graph nodes.  What a text means is in modeldefs/README.md: whole values, indices, recurrences, conditions.
 class Evaluator {
  public:
   Evaluator(const Program& program, Nodes& nodes, Params& params, ir::Diagnostics& diagnostics)

@@ -7,14 +7,7 @@
 #include <set>
 
 namespace cpuflow::frontend {
-
-using ir::Axes;
-using ir::Axis;
-using ir::AxisKind;
-using ir::DType;
-using ir::kNoNode;
-using ir::NodeId;
-using ir::Op;
+using namespace ir;
 using Kind = Expr::Kind;
 
 namespace {
@@ -34,7 +27,7 @@ Value Evaluator::index_value(const std::string& name, const Index& index) {
 }
 
 /// The axes that a name's indices stand on, in order; size 0 where it is not known yet.
-std::vector<Found> Evaluator::axes_of(const std::string& name, const ir::SourceLoc& at, Frame& f) {
+std::vector<Found> Evaluator::axes_of(const std::string& name, const SourceLoc& at, Frame& f) {
   std::vector<Found> out;
   if (f.recurrence != nullptr && f.recurrence->names.count(name) > 0) {
     auto known = f.axes.find(name);
@@ -269,7 +262,7 @@ Value Evaluator::reduce(const Expr& e, Frame& f) {
     bool gone = ranges.count(lead) > 0 && e.name != "softmax";
     if (!gone && std::find(body.lead.begin(), body.lead.end(), lead) == body.lead.end()) body.lead.push_back(lead);
   }
-  return reduced(e, body, ir::union_of({}, over), count, inner, around, f);
+  return reduced(e, body, union_of({}, over), count, inner, around, f);
 }
 
 /// How many elements of `over` fulfil the condition, as a number of at least 1.
@@ -318,11 +311,11 @@ Value Evaluator::reduced(const Expr& e, const Value& body, const Axes& over, int
     return out;
   }
   if (name == "softmax") {
-    NodeId scores = nodes_.select(inner, x, nodes_.real(-ir::kNoScore));
+    NodeId scores = nodes_.select(inner, x, nodes_.real(-kNoScore));
     NodeId most = nodes_.unary(Op::Stop, nodes_.reduce(Op::Max, scores, over));
     // over nothing the maximum is 0 and the shares are 0 / 1: infinite powers and 0 / 0 would spoil gradients
     const bool empty = may_be_empty(inner, over);
-    if (empty) most = nodes_.select(nodes_.compare(Op::Eq, most, nodes_.real(-ir::kNoScore)), zero, most);
+    if (empty) most = nodes_.select(nodes_.compare(Op::Eq, most, nodes_.real(-kNoScore)), zero, most);
     // what the condition excludes has the power 0, not an infinite one that is left out: infinity times 0 would spoil gradients
     NodeId powers = nodes_.select(inner, nodes_.unary(Op::Exp, nodes_.sub(scores, most)), zero);
     NodeId total = nodes_.reduce(Op::Sum, powers, over);
@@ -335,14 +328,14 @@ Value Evaluator::reduced(const Expr& e, const Value& body, const Axes& over, int
   if (nodes_[inner].op != Op::Constant || nodes_[inner].value == 0) {
     NodeId read = around;
     for (NodeId c : f.conditions) {
-      if (nodes_.statics.table(c) != nullptr && ir::without(nodes_[c].axes, over).size() == nodes_[c].axes.size()) read = nodes_.both(read, c);
+      if (nodes_.statics.table(c) != nullptr && without(nodes_[c].axes, over).size() == nodes_[c].axes.size()) read = nodes_.both(read, c);
     }
     const std::optional<Table> some = nodes_.statics.any(inner, over);
     const Table* wanted = nodes_.statics.table(read);
     if (!some || wanted == nullptr) throw Fault{e.at, name + " may be over nothing: whether its condition holds depends on data"};
     if (nothing_there(*some, *wanted)) throw Fault{e.at, name + " over nothing: its condition excludes every element somewhere"};
   }
-  NodeId limit = nodes_.real(name == "min" ? ir::kNoScore : -ir::kNoScore);
+  NodeId limit = nodes_.real(name == "min" ? kNoScore : -kNoScore);
   NodeId limited = nodes_.select(inner, x, limit);
   NodeId value = nodes_.reduce(name == "min" ? Op::Min : Op::Max, limited, over);
   if (name == "logsumexp") {

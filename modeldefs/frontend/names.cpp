@@ -1,3 +1,4 @@
+// Names and numbers, and operators of values: what a single expression means.
 #include "modeldefs/frontend/evaluator.h"
 
 #include <algorithm>
@@ -6,17 +7,10 @@
 #include <limits>
 
 namespace cpuflow::frontend {
-
-using ir::DType;
-using ir::NodeId;
-using ir::Op;
+using namespace ir;
 using Kind = Expr::Kind;
 
 namespace {
-
-// Functions and layers end somewhere.
-constexpr int kMostCalls = 40;  // within each other
-constexpr int64_t kMostCallsInAll = 100000;
 
 const std::vector<std::string> kBuiltins = {
     "exp",   "log",     "sqrt",   "tanh", "sin",       "cos",   "sigmoid", "erf",  "softplus", "relu",      "abs",     "round",
@@ -33,13 +27,13 @@ Op comparison(const std::string& op) {
 constexpr double kLargestInteger = 16777216;
 
 /// Throws where a whole number is too large for an integer.
-double checked_integer(double v, const ir::SourceLoc& at) {
+double checked_integer(double v, const SourceLoc& at) {
   if (std::abs(v) > kLargestInteger) throw Fault{at, "integers are exact to 16777216 only; a real number is written with a point or exponent, as in 3e9"};
   return v;
 }
 
 /// Throws where a number is none of float32: compiled code would have infinity or 0 in its place.
-double checked_real(double v, const ir::SourceLoc& at) {
+double checked_real(double v, const SourceLoc& at) {
   const double size = std::abs(v);
   if (size > std::numeric_limits<float>::max()) throw Fault{at, "numbers are float32, which end at 3.4e38"};
   if (size != 0 && size < std::numeric_limits<float>::min()) throw Fault{at, "numbers are float32, of which the smallest is 1.2e-38: this one would be 0"};
@@ -103,7 +97,7 @@ Value Evaluator::operation(const Expr& e, Frame& f) {
 
 /// An error for an integer that is known to reach numbers that are not exact.
 void Evaluator::check_range(const Expr& e, NodeId integer) {
-  const ir::Interval range = nodes_.statics.interval(integer);
+  const Interval range = nodes_.statics.interval(integer);
   const double most = std::max(-range.low, range.high);
   if (most <= kLargestInteger || most > 1e100 || !nodes_.statics.is_whole(integer)) return;  // unbounded: of a recurrence
   throw Fault{e.at, "this integer may reach " + std::to_string(static_cast<int64_t>(std::min(most, 9e18))) + ", and integers are exact to 16777216: % on its parts keeps it small"};
@@ -129,7 +123,7 @@ bool Evaluator::is_named(const std::string& name, const Frame& f) const {
          (f.sizes != nullptr && f.sizes->count(name) > 0) || (f.recurrence != nullptr && f.recurrence->names.count(name) > 0);
 }
 
-Value Evaluator::constant(const SizeValue& size, const ir::SourceLoc& at) {
+Value Evaluator::constant(const SizeValue& size, const SourceLoc& at) {
   if (!size.list) {
     const Number& n = size.values[0];
     return {n.integer ? nodes_.number(checked_integer(n.value, at), DType::Int) : nodes_.real(n.value), {}, {}};
@@ -144,7 +138,7 @@ Value Evaluator::constant(const SizeValue& size, const ir::SourceLoc& at) {
   return {node, {}, {dim}};
 }
 
-Value Evaluator::layer_value(const ParamItem& item, const ir::SourceLoc& at) {
+Value Evaluator::layer_value(const ParamItem& item, const SourceLoc& at) {
   if (item.value) return *item.value;
   const LayerInstance& layer = *item.layer;
   if (layer.def->has_forward || layer.params->items.size() != 1) {
@@ -154,7 +148,7 @@ Value Evaluator::layer_value(const ParamItem& item, const ir::SourceLoc& at) {
 }
 
 /// Variables, parameters, sizes and the other names that have a value; nothing for unknown ones.
-std::optional<Value> Evaluator::named_value(const std::string& name, const ir::SourceLoc& at, Frame& f) {
+std::optional<Value> Evaluator::named_value(const std::string& name, const SourceLoc& at, Frame& f) {
   if (f.recurrence != nullptr) {
     auto r = f.recurrence->names.find(name);
     if (r != f.recurrence->names.end()) {
@@ -183,7 +177,7 @@ std::optional<Value> Evaluator::named_value(const std::string& name, const ir::S
 }
 
 /// Throws for a parameter, or one of a sub-module, whose `when` does not hold here.
-void Evaluator::check_present(const std::string& name, const ir::SourceLoc& at, const Frame& f) const {
+void Evaluator::check_present(const std::string& name, const SourceLoc& at, const Frame& f) const {
   if (f.params == nullptr) return;
   for (const auto& [absent, entry] : f.params->absent) {
     if (name != absent && name.rfind(absent + ".", 0) != 0) continue;
@@ -197,7 +191,7 @@ void Evaluator::check_present(const std::string& name, const ir::SourceLoc& at, 
   }
 }
 
-Value Evaluator::lookup(const std::string& name, const ir::SourceLoc& at, Frame& f) {
+Value Evaluator::lookup(const std::string& name, const SourceLoc& at, Frame& f) {
   if (std::optional<Value> v = named_value(name, at, f)) return *v;
   check_present(name, at, f);
   if (std::find(f.targets.begin(), f.targets.end(), name) != f.targets.end())
@@ -220,11 +214,11 @@ Value Evaluator::whole(const Expr& e, Frame& f) {
 
 /// The value with its feature axes numbered from `base`.
 Value Evaluator::shifted_to(Value v, unsigned base) {
-  ir::Axes from, to;
+  Axes from, to;
   for (size_t k = 0; k < v.features.size(); ++k) {
     Dim& dim = v.features[k];
-    ir::Axis axis = feature_axis(base, k, dim.size);
-    if (dim.size == 1 || dim.axis.kind != ir::AxisKind::Feature || dim.axis == axis) continue;
+    Axis axis = feature_axis(base, k, dim.size);
+    if (dim.size == 1 || dim.axis.kind != AxisKind::Feature || dim.axis == axis) continue;
     from.push_back(dim.axis);
     to.push_back(axis);
     dim.axis = axis;
@@ -253,166 +247,6 @@ int64_t Evaluator::size_of(const Expr& e, Frame& f) {
     if (part.is(Kind::Call) && part.name == "size") return of_node(evaluate(part, f));
     return std::nullopt;
   });
-}
-
-Value Evaluator::call(const Expr& e, Frame& f) {
-  if (f.poisoned.count(e.name) > 0) throw Fault{e.at, ""};
-  if (f.params != nullptr) {
-    auto it = f.params->items.find(e.name);
-    if (it != f.params->items.end()) {
-      if (!it->second.layer || !it->second.layer->def->has_forward) {
-        throw Fault{e.at, "'" + e.name + "' is a value, it cannot be applied", {{it->second.at, "it stands here"}}};
-      }
-      return apply_layer(*it->second.layer, e, f);
-    }
-  }
-  if (auto it = program_.blocks.find(e.name); it != program_.blocks.end()) {
-    if (e.args.size() != 1 || !e.named.empty()) throw Fault{e.at, "a block takes one value, as in " + e.name + "(x)"};
-    return run_block(*it->second, evaluate(e.args[0], f), e, f);
-  }
-  if (auto it = program_.functions.find(e.name); it != program_.functions.end()) return call_function(*it->second, e, f);
-  if (!e.named.empty()) throw Fault{e.named[0].second.at, "'" + e.name + "' has no argument named '" + e.named[0].first + "'"};
-  if (e.name == "where") return where(e, f);
-  if (e.name == "split") throw Fault{e.at, "split gives several values: write a, b = split(..)"};
-  if (std::optional<Value> v = shape_call(e, f)) return *v;
-  if (std::find(kBuiltins.begin(), kBuiltins.end(), e.name) != kBuiltins.end()) {
-    std::vector<Value> args;
-    for (const Expr& a : e.args) args.push_back(evaluate(a, f));
-    if (std::optional<Value> v = elementwise_call(e, args, f)) return *v;
-  }
-  check_present(e.name, e.at, f);
-  std::vector<std::string> known = kBuiltins;
-  for (const auto& [name, def] : program_.functions) known.push_back(name);
-  for (const auto& [name, def] : program_.blocks) known.push_back(name);
-  if (f.params != nullptr) {
-    for (const auto& [name, item] : f.params->items) known.push_back(name);
-  }
-  const auto inner = std::find_if(known.begin(), known.end(), [&](const std::string& name) { return name.starts_with(e.name + "."); });
-  if (inner != known.end()) throw Fault{e.at, "'" + e.name + "' is a group of parameters, one of them '" + *inner + "'; a layer with options is a table with its 'kind', as in W = { kind = \"linear(d, d)\" }"};
-  const bool is_kind = program_.layers.count(e.name) > 0;
-  throw Fault{e.at, is_kind ? "'" + e.name + "' is a kind of layer: one of them is named among the parameters, as in my_" + e.name + " = \"" + e.name + "(..)\", and applied by that name"
-                            : "unknown function or layer '" + e.name + "'" + hint(e.name, known, names(f))};
-}
-
-Value Evaluator::where(const Expr& e, Frame& f) {
-  if (e.args.size() != 3) throw Fault{e.at, "where takes a condition and two values, as in where(t > 0, a, b)"};
-  Value chosen = evaluate(e.args[0], f);
-  if (!chosen.zero) chosen.node = nodes_.to_bool(chosen.node);
-  std::vector<Value> all = {chosen};
-  // A side is not read where it is not chosen: its reads may be out of range there.
-  for (size_t side = 1; side <= 2; ++side) {
-    const FrameScope scope(f);
-    f.conditions.push_back(side == 1 ? chosen.node : nodes_.negation(nodes_.to_bool(chosen.node)));
-    all.push_back(evaluate(e.args[side], f));
-  }
-  return elementwise(e, all, f, [&](const std::vector<NodeId>& n) {
-    bool integers = nodes_.is(n[1], DType::Int) && nodes_.is(n[2], DType::Int);
-    NodeId a = integers ? n[1] : nodes_.to_real(n[1]), b = integers ? n[2] : nodes_.to_real(n[2]);
-    return nodes_.select(nodes_.to_bool(n[0]), a, b);
-  });
-}
-
-std::vector<Value> Evaluator::evaluate_many(const Expr& e, Frame& f) {
-  std::vector<Value> out;
-  if (e.is(Kind::Tuple)) {
-    for (const Expr& a : e.args) out.push_back(evaluate(a, f));
-    return out;
-  }
-  bool shadowed = program_.functions.count("split") > 0 || program_.blocks.count("split") > 0 ||
-                  (f.params != nullptr && f.params->items.count("split") > 0);
-  if (e.is(Kind::Call) && e.name == "split" && !shadowed) return split(e, f);
-  return {evaluate(e, f)};
-}
-
-Value Evaluator::call_function(const FunctionDef& def, const Expr& e, Frame& f) {
-  if (f.calls >= kMostCalls) throw Fault{e.at, "functions call each other too deeply here"};
-  if (++called_ > kMostCallsInAll) throw Fault{e.at, "functions are called more than " + std::to_string(kMostCallsInAll) + " times: one that calls another twice, and so on, doubles each time; give the value a name and read that twice"};
-  Frame inner;
-  inner.hidden.clear();
-  SizeMap library;
-  library["T"] = single_size(program_.T);
-  inner.sizes = def.library ? &library : &program_.sizes;
-  inner.index = f.index;
-  inner.conditions = f.conditions;
-  inner.base = value_base(f);
-  inner.depth = f.depth;
-  inner.in_block = f.in_block;
-  inner.calls = f.calls + 1;
-  auto give = [&](const std::string& name, const Value& v) {
-    inner.vars[name] = v;
-    inner.hidden.insert(v.lead.begin(), v.lead.end());
-  };
-  auto named = [&](const std::string& name) -> const Expr* {
-    for (const auto& [key, value] : e.named) {
-      if (key == name) return &value;
-    }
-    return nullptr;
-  };
-  std::vector<std::string> known;
-  for (size_t i = 0; i < def.head.args.size(); ++i) {
-    const Expr& p = def.head.args[i];
-    const std::string& name = p.is(Kind::Index) ? p.args[0].name : p.name;
-    known.push_back(name);
-    const Expr* given = i < e.args.size() ? &e.args[i] : named(name);
-    if (i < e.args.size() && named(name) != nullptr) throw Fault{named(name)->at, "'" + name + "' is given twice", {{e.args[i].at, "given here"}}};
-    if (given == nullptr) throw Fault{e.at, "'" + def.name + "' needs '" + name + "'", {{def.at, "it is defined here"}}};
-    give(name, evaluate(*given, f));
-    for (size_t k = 1; k < p.args.size(); ++k) {
-      if (p.is(Kind::Index)) inner.written[name].insert(p.args[k].name);
-    }
-  }
-  if (e.args.size() > def.head.args.size()) {
-    throw Fault{e.at,
-                "'" + def.name + "' takes " + std::to_string(def.head.args.size()) + (def.head.args.size() == 1 ? " value" : " values") +
-                    ", not " + std::to_string(e.args.size()),
-                {{def.at, "it is defined here"}}};
-  }
-  for (const auto& [name, standard] : def.head.named) {
-    known.push_back(name);
-    const Expr* given = named(name);
-    give(name, given != nullptr ? evaluate(*given, f) : evaluate(standard, inner));
-  }
-  for (const auto& [name, value] : e.named) {
-    if (std::find(known.begin(), known.end(), name) == known.end()) {
-      throw Fault{
-          value.at, "'" + def.name + "' has no argument named '" + name + "'" + suggestion(name, known), {{def.at, "it is defined here"}}};
-    }
-  }
-  try {
-    run(def.body, inner);
-  } catch (Fault& fault) {
-    if (!fault.message.empty()) fault.notes.emplace_back(e.at, "in " + def.name + ", called here");
-    throw;
-  }
-  return inner.vars.at(def.name);
-}
-
-Value Evaluator::apply_layer(const LayerInstance& layer, const Expr& e, Frame& f) {
-  if (f.calls >= kMostCalls) throw Fault{e.at, "layers apply each other too deeply here"};
-  if (e.args.size() != 1 || !e.named.empty()) throw Fault{e.at, "a layer takes one value, as in " + e.name + "(x)"};
-  Value x = evaluate(e.args[0], f);
-  Frame inner;
-  inner.base = value_base(f);
-  if (x.zero && !layer.arguments.empty()) {  // a state before the first position, of the layer's first size
-    uint32_t size = static_cast<uint32_t>(layer.arguments[0]);
-    x = Value{nodes_.real(0), {}, {{size, feature_axis(inner.base, 0, size)}}};
-  }
-  inner.hidden.insert(x.lead.begin(), x.lead.end());
-  inner.hidden.erase("t");
-  inner.vars["x"] = x;
-  inner.params = layer.params.get();
-  inner.sizes = &layer.sizes;
-  if (auto t = f.index.find("t"); t != f.index.end()) inner.index["t"] = t->second;
-  inner.depth = f.depth;
-  inner.in_block = f.in_block;
-  inner.calls = f.calls + 1;
-  try {
-    run(layer.def->forward, inner);
-  } catch (Fault& fault) {
-    if (!fault.message.empty()) fault.notes.emplace_back(e.at, "in " + layer.def->name + ", applied here");
-    throw;
-  }
-  return inner.vars.at("x");
 }
 
 }  // namespace cpuflow::frontend

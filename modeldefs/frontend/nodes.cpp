@@ -6,14 +6,7 @@
 #include <cmath>
 
 namespace cpuflow::frontend {
-
-using ir::Axes;
-using ir::Axis;
-using ir::DType;
-using ir::kNoNode;
-using ir::Node;
-using ir::NodeId;
-using ir::Op;
+using namespace ir;
 
 NodeId Nodes::number(double value, DType type) {
   if (type == DType::Real) return graph.real(value);
@@ -92,18 +85,18 @@ NodeId Nodes::reduce(Op op, NodeId x, const Axes& over) {
 NodeId Nodes::gather(NodeId x, const Axis& axis, NodeId index) {
   if (has(x, axis)) return graph.gather(x, axis, index);
   NodeId inside = both(compare(Op::Le, integer(0), index), compare(Op::Lt, index, integer(axis.size)));
-  const ir::Interval range = statics.interval(index);
+  const Interval range = statics.interval(index);
   return range.low >= 0 && range.high < axis.size ? x : select(inside, x, number(0, graph[x].dtype));
 }
 
 NodeId Nodes::with_unit(NodeId x, const Axis& axis) { return has(x, axis) ? x : graph.reshape(x, {}, {axis}); }
 
-ir::Graph Nodes::reachable() const {
+Graph Nodes::reachable() const {
   std::vector<NodeId> outputs;
-  for (const ir::Output& o : graph.outputs) outputs.push_back(o.node);
+  for (const Output& o : graph.outputs) outputs.push_back(o.node);
   std::vector<bool> needed(graph.size(), false);
-  for (const NodeId id : ir::needed_by(graph, outputs)) needed[id] = true;
-  ir::Graph out;
+  for (const NodeId id : needed_by(graph, outputs)) needed[id] = true;
+  Graph out;
   std::vector<NodeId> to(graph.size(), kNoNode);
   std::vector<std::pair<NodeId, NodeId>> open;  // carries to close, and their inputs
   for (NodeId id = 0; id < graph.size(); ++id) {
@@ -121,7 +114,7 @@ ir::Graph Nodes::reachable() const {
     to[id] = out.add(std::move(node));
   }
   for (const auto& [carry, x] : open) out.close(carry, to[x]);
-  for (const ir::Output& o : graph.outputs) out.outputs.push_back({o.name, to[o.node]});
+  for (const Output& o : graph.outputs) out.outputs.push_back({o.name, to[o.node]});
   return out;
 }
 

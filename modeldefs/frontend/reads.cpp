@@ -5,14 +5,7 @@
 #include <algorithm>
 
 namespace cpuflow::frontend {
-
-using ir::Axes;
-using ir::Axis;
-using ir::AxisKind;
-using ir::DType;
-using ir::kNoNode;
-using ir::NodeId;
-using ir::Op;
+using namespace ir;
 using Kind = Expr::Kind;
 
 namespace {
@@ -154,7 +147,7 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
     if (!plan.index.features.empty()) throw Fault{indices[k]->at, "an index is one number, and this has axes of its own"};
     if (!nodes_.is(w, DType::Int)) throw Fault{indices[k]->at, "an index is an integer, and this is real: floor(..) makes an integer of it"};
     for (const std::string& lead : plan.index.lead) add_lead(lead);
-    const std::optional<ir::Affine> affine = ir::affine(nodes_.graph, w);
+    const std::optional<Affine> affine = ir::affine(nodes_.graph, w);
     bool one = affine && affine->terms.size() == 1;
     const auto counts_positions = [](const auto& term) { return term.first.kind == AxisKind::Position; };
     if (dim.has_axis && dim.axis.kind == AxisKind::Batch && affine && std::any_of(affine->terms.begin(), affine->terms.end(), counts_positions))
@@ -169,7 +162,7 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
       low = *std::min_element(t->data.begin(), t->data.end());
       high = *std::max_element(t->data.begin(), t->data.end());
     } else {
-      const ir::Interval range = nodes_.statics.interval(w);
+      const Interval range = nodes_.statics.interval(w);
       low = range.low, high = range.high;
     }
     NodeId size = nodes_.integer(dim.size), zero = nodes_.integer(0);
@@ -201,7 +194,7 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
       for (int64_t i = 0; i < static_cast<int64_t>(-affine->offset); ++i) node = nodes_.graph.carry(node, dim.axis, 1, init);
       may_precede = false;
     }
-    bool free = one && !ir::contains(targets, affine->terms[0].first);
+    bool free = one && !contains(targets, affine->terms[0].first);
     bool carried = whole_axis && !may_precede && (affine->offset == 0 || (k == 0 && steps_back));
     if (!has) {
       plan.way = Way::None;
@@ -217,14 +210,14 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
       plan.way = Way::Gather;
     }
     if (plan.way == Way::Rename || plan.way == Way::Slice) targets.push_back(plan.to);
-    if (plan.way == Way::Gather) index_axes = ir::union_of(index_axes, nodes_[w].axes);
+    if (plan.way == Way::Gather) index_axes = union_of(index_axes, nodes_[w].axes);
     // A gather gives 0 before the start by itself.
     bool covered = plan.way == Way::Gather && start == nullptr;
     if (may_precede && !covered) before = before == nodes_.graph.boolean(false) ? precedes : nodes_.graph.binary(Op::Or, before, precedes);
   }
 
   // All at once: axes that are only called differently, and axes that would meet another of the same name.
-  Axes from, to, busy = ir::union_of(targets, index_axes);
+  Axes from, to, busy = union_of(targets, index_axes);
   for (size_t k = 0; k < plans.size(); ++k) {
     Plan& plan = plans[k];
     if (plan.way == Way::Rename) {

@@ -5,14 +5,7 @@
 #include <algorithm>
 
 namespace cpuflow::frontend {
-
-using ir::Axes;
-using ir::Axis;
-using ir::AxisKind;
-using ir::DType;
-using ir::kNoNode;
-using ir::NodeId;
-using ir::Op;
+using namespace ir;
 using Kind = Expr::Kind;
 
 namespace {
@@ -94,7 +87,7 @@ void Evaluator::recur(const std::vector<const Statement*>& group, Frame& f) {
   }
 
   for (int round = 0; round < kMostRounds; ++round) {
-    ir::Graph graph = nodes_.graph;
+    Graph graph = nodes_.graph;
     std::map<std::string, Value> starts = f.starts;
     run_group(group, f, r);
     bool settled = true;
@@ -106,8 +99,8 @@ void Evaluator::recur(const std::vector<const Statement*>& group, Frame& f) {
       known.type = nodes_[n.now->node].dtype;
       auto start = f.starts.find(name);
       if (start != f.starts.end() && nodes_[start->second.node].dtype != known.type) known.type = DType::Real;
-      known.axes = ir::union_of(n.axes, nodes_[n.now->node].axes);
-      if (r.index.has_axis) known.axes = ir::union_of(known.axes, {r.index.axis});
+      known.axes = union_of(n.axes, nodes_[n.now->node].axes);
+      if (r.index.has_axis) known.axes = union_of(known.axes, {r.index.axis});
       bool read = !n.steps.empty() || n.history != kNoNode || !n.shape;
       if (read && (!n.shape || known.axes != n.axes || known.type != n.type || n.shape->features != n.now->features ||
                    n.shape->lead != n.now->lead))
@@ -137,7 +130,7 @@ void Evaluator::run_group(const std::vector<const Statement*>& group, Frame& f, 
   }
 }
 
-NodeId Evaluator::aligned_start(const std::string& name, const Value& start, const std::vector<Dim>& dims, const Value& values, const ir::SourceLoc& at) {
+NodeId Evaluator::aligned_start(const std::string& name, const Value& start, const std::vector<Dim>& dims, const Value& values, const SourceLoc& at) {
   bool fits = dims.size() == start.features.size();
   Axes from, to;
   for (size_t k = 0; fits && k < dims.size(); ++k) {
@@ -187,7 +180,7 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
     if (over >= indices.size()) throw Fault{e.at, "'" + name + "' recurs over '" + group.over + "', and has no index for it here; one that recurs over something else says so where it is computed, as in " + name + "[n in 0..8, ..] = .."};
   }
   Value index = evaluate(*indices[over], f);
-  const std::optional<ir::Affine> affine = ir::affine(nodes_.graph, index.node);
+  const std::optional<Affine> affine = ir::affine(nodes_.graph, index.node);
   bool along = affine && (group.index.has_axis
                               ? affine->terms.size() == 1 && affine->terms[0].first == group.index.axis && affine->terms[0].second == 1
                               : affine->terms.empty());
@@ -221,7 +214,7 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
   // Any earlier step: all of them are kept, along an axis of their own.
   if (r.history == kNoNode) {
     r.history_axis = {group.index.axis.kind, static_cast<uint16_t>(kHistory + history_axes_++), group.index.axis.size};
-    r.history = nodes_.graph.carry_open(ir::union_of(r.axes, {r.history_axis}), r.type, group.index.axis, 1);
+    r.history = nodes_.graph.carry_open(union_of(r.axes, {r.history_axis}), r.type, group.index.axis, 1);
   }
   check_inside(e, *indices[over], {nodes_.compare(Op::Le, nodes_.graph.iota(group.index.axis), index.node), "at a step that is not computed yet,"},
                group.index.axis.size, f);

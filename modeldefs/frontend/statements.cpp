@@ -3,10 +3,7 @@
 #include <algorithm>
 
 namespace cpuflow::frontend {
-
-using ir::Axes;
-using ir::NodeId;
-using ir::Op;
+using namespace ir;
 using Kind = Expr::Kind;
 
 const std::string& target_name(const Expr& target) { return target.is(Kind::Index) ? target.args[0].name : target.name; }
@@ -52,7 +49,7 @@ void Evaluator::poison(const Statement& s, Frame& f) {
   }
 }
 
-void Evaluator::store(const std::string& name, const Value& v, const ir::SourceLoc& at, Frame& f) {
+void Evaluator::store(const std::string& name, const Value& v, const SourceLoc& at, Frame& f) {
   if (f.calls == 0 && nodes_[v.node].name.empty() && nodes_[v.node].op != Op::Constant)
     nodes_.graph.set_name(v.node, name, nodes_[v.node].loc);
   f.defined[name] = at;
@@ -106,7 +103,7 @@ Value Evaluator::mean_of_all(const Value& v) {
   Axes all = nodes_[v.node].axes;
   NodeId node = nodes_.to_real(v.node);
   if (!all.empty())
-    node = nodes_.arithmetic(Op::Div, nodes_.reduce(Op::Sum, node, all), nodes_.real(static_cast<double>(ir::element_count(all))));
+    node = nodes_.arithmetic(Op::Div, nodes_.reduce(Op::Sum, node, all), nodes_.real(static_cast<double>(element_count(all))));
   return {node, {}, {}};
 }
 

@@ -10,14 +10,7 @@
 #include <set>
 
 namespace cpuflow::frontend {
-
-using ir::Affine;
-using ir::Axes;
-using ir::Axis;
-using ir::Interval;
-using ir::Node;
-using ir::NodeId;
-using ir::Op;
+using namespace ir;
 
 namespace {
 
@@ -31,7 +24,7 @@ class Walker {
     std::vector<size_t> strides(axes_.size(), 0);
     size_t stride = 1;
     for (size_t k = table.size(); k-- > 0;) {
-      int i = ir::index_of(axes_, table[k]);
+      int i = index_of(axes_, table[k]);
       if (i >= 0) strides[static_cast<size_t>(i)] = stride;
       stride *= table[k].size;
     }
@@ -60,11 +53,11 @@ class Walker {
 }  // namespace
 
 bool nothing_there(const Table& some, const Table& wanted) {
-  const Axes all = ir::union_of(some.axes, wanted.axes);
+  const Axes all = union_of(some.axes, wanted.axes);
   Walker walk(all);
   walk.follow(some.axes);
   walk.follow(wanted.axes);
-  for (uint64_t i = 0, count = ir::element_count(all); i < count; ++i, walk.next()) {
+  for (uint64_t i = 0, count = element_count(all); i < count; ++i, walk.next()) {
     if (some.data[walk.offset(0)] == 0 && wanted.data[walk.offset(1)] != 0) return true;
   }
   return false;
@@ -104,18 +97,18 @@ std::optional<double> StaticEval::element(NodeId id, const Place& at) {
   if (node.op == Op::Rename) {
     Place inner = at;
     for (auto& [axis, index] : inner) {
-      if (const int i = ir::index_of(node.to, axis); i >= 0) axis = node.from[static_cast<size_t>(i)];
+      if (const int i = index_of(node.to, axis); i >= 0) axis = node.from[static_cast<size_t>(i)];
     }
     return element(node.inputs[0], inner);
   }
-  if (!ir::is_elementwise(node.op)) return std::nullopt;
+  if (!is_elementwise(node.op)) return std::nullopt;
   std::vector<double> operands;
   for (const NodeId in : node.inputs) {
     const std::optional<double> operand = element(in, at);
     if (!operand) return std::nullopt;
     operands.push_back(*operand);
   }
-  return ir::op_def(node.op).scalar.value(operands.data());
+  return op_def(node.op).scalar.value(operands.data());
 }
 
 std::optional<Table> StaticEval::any(NodeId condition, const Axes& over) {
@@ -126,13 +119,13 @@ std::optional<Table> StaticEval::any(NodeId condition, const Axes& over) {
     }
     return false;
   };
-  Table out{ir::without(graph_[condition].axes, over), {}};
-  if (ir::element_count(out.axes) > kMostKnown) return std::nullopt;
+  Table out{without(graph_[condition].axes, over), {}};
+  if (element_count(out.axes) > kMostKnown) return std::nullopt;
   Place at;
   for (const Axis& axis : out.axes) at.emplace_back(axis, 0);
   const size_t outer = at.size();
   for (const Axis& axis : over) {
-    if (ir::contains(graph_[condition].axes, axis)) at.emplace_back(axis, 0);
+    if (contains(graph_[condition].axes, axis)) at.emplace_back(axis, 0);
   }
   do {
     // Where both count positions the own one is the likeliest.
@@ -152,8 +145,8 @@ std::optional<Table> StaticEval::any(NodeId condition, const Axes& over) {
 }
 
 std::optional<Table> StaticEval::compute(const Node& node) {
-  if (ir::element_count(node.axes) > kMostKnown) return std::nullopt;
-  const auto positions = std::count_if(node.axes.begin(), node.axes.end(), [](const Axis& a) { return a.kind == ir::AxisKind::Position; });
+  if (element_count(node.axes) > kMostKnown) return std::nullopt;
+  const auto positions = std::count_if(node.axes.begin(), node.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Position; });
   if (!pairs_known && positions > 1) return std::nullopt;
   switch (node.op) {
     case Op::Constant:
@@ -174,7 +167,7 @@ std::optional<Table> StaticEval::compute(const Node& node) {
     case Op::Max:
       return reduced(node);
     default:
-      return ir::is_elementwise(node.op) ? elementwise(node) : std::nullopt;
+      return is_elementwise(node.op) ? elementwise(node) : std::nullopt;
   }
 }
 
@@ -185,12 +178,12 @@ std::optional<Table> StaticEval::elementwise(const Node& node) {
     if (in.back() == nullptr) return std::nullopt;
   }
   Table out{node.axes, {}};
-  uint64_t count = ir::element_count(node.axes);
+  uint64_t count = element_count(node.axes);
   out.data.reserve(count);
   Walker walk(node.axes);
   for (const Table* t : in) walk.follow(t->axes);
   std::vector<double> operands(in.size());
-  const auto scalar = ir::op_def(node.op).scalar.value;
+  const auto scalar = op_def(node.op).scalar.value;
   for (uint64_t i = 0; i < count; ++i, walk.next()) {
     for (size_t k = 0; k < in.size(); ++k) operands[k] = in[k]->data[walk.offset(k)];
     out.data.push_back(scalar(operands.data()));
@@ -203,7 +196,7 @@ std::optional<Table> StaticEval::renamed(const Node& node) {
   if (in == nullptr) return std::nullopt;
   Axes named = in->axes;
   for (Axis& axis : named) {
-    int i = ir::index_of(node.from, axis);
+    int i = index_of(node.from, axis);
     if (i >= 0) axis = node.to[static_cast<size_t>(i)];
   }
   Table out{node.axes, {}};
@@ -229,7 +222,7 @@ std::optional<Table> StaticEval::gathered(const Node& node) {
   }
   walk.follow(others);
   if (index != nullptr) walk.follow(index->axes);
-  uint64_t count = ir::element_count(node.axes);
+  uint64_t count = element_count(node.axes);
   Walker along(node.axes);
   size_t position = node.op == Op::Slice ? along.follow({node.to[0]}) : 0;
   for (uint64_t i = 0; i < count; ++i, walk.next(), along.next()) {
@@ -246,7 +239,7 @@ std::optional<Table> StaticEval::reduced(const Node& node) {
   const Table* in = table(node.inputs[0]);
   if (in == nullptr) return std::nullopt;
   bool sum = node.op == Op::Sum;
-  Table out{node.axes, std::vector<double>(ir::element_count(node.axes), sum ? 0.0 : -HUGE_VAL)};
+  Table out{node.axes, std::vector<double>(element_count(node.axes), sum ? 0.0 : -HUGE_VAL)};
   Walker walk(in->axes);
   walk.follow(node.axes);
   for (double v : in->data) {
@@ -275,7 +268,7 @@ class Bounds {
     const double sign = value.terms[0].second > 0 ? 1 : -1, scale = static_cast<double>(common);
     for (auto& [axis, coefficient] : value.terms) coefficient *= sign / scale;
     value.offset /= scale;
-    Interval& range = ranges_.try_emplace(value.terms, ir::any_number()).first->second;
+    Interval& range = ranges_.try_emplace(value.terms, any_number()).first->second;
     // sign * sum <= -offset
     const double limit = strictly ? std::ceil(-value.offset) - 1 : std::floor(-value.offset);
     if (sign > 0) range.high = std::min(range.high, limit);
@@ -293,10 +286,10 @@ class Bounds {
 
   /// What a sum may be by what is left of each of its positions.
   Interval reach(const Terms& terms) const {
-    Interval out = ir::between(0, 0);
+    Interval out = between(0, 0);
     for (const auto& [axis, coefficient] : terms) {
       const auto own = ranges_.find({{axis, 1.0}});
-      const Interval left = own == ranges_.end() ? ir::any_number() : own->second;
+      const Interval left = own == ranges_.end() ? any_number() : own->second;
       const double low = coefficient * std::max(left.low, 0.0), high = coefficient * std::min(left.high, axis.size - 1.0);
       out.low += std::min(low, high), out.high += std::max(low, high);
     }
@@ -325,7 +318,7 @@ bool StaticEval::exclude_each_other(const std::vector<NodeId>& conditions) const
         return all != conditions && exclude_each_other(all);
       });
     } else if (node.op == Op::Lt || node.op == Op::Le || node.op == Op::Eq) {
-      const std::optional<Affine> a = ir::affine(graph_, node.inputs[0]), b = ir::affine(graph_, node.inputs[1]);
+      const std::optional<Affine> a = affine(graph_, node.inputs[0]), b = affine(graph_, node.inputs[1]);
       if (!a || !b) continue;
       bounds.at_most_zero(Affine(*a).add(*b, -1), node.op == Op::Lt);
       if (node.op == Op::Eq) bounds.at_most_zero(Affine(*b).add(*a, -1), false);
@@ -338,7 +331,7 @@ namespace {
 
 /// Whether float32 may give another number than the operation means.
 bool rounds(const Node& node) {
-  if (node.dtype != ir::DType::Real) return false;
+  if (node.dtype != DType::Real) return false;
   switch (node.op) {
     case Op::Constant:
     case Op::Literal:
@@ -375,11 +368,11 @@ Interval StaticEval::interval(NodeId id) {
   for (NodeId n = static_cast<NodeId>(intervals_.size()); n <= id; ++n) {
     const Node& node = graph_[n];
     std::vector<Interval> in;
-    for (const NodeId input : node.inputs) in.push_back(input < n ? intervals_[input] : ir::any_number());  // a recurrence reads what follows
-    intervals_.push_back(ir::op_def(node.op).bounds(node, in.data()));
+    for (const NodeId input : node.inputs) in.push_back(input < n ? intervals_[input] : any_number());  // a recurrence reads what follows
+    intervals_.push_back(op_def(node.op).bounds(node, in.data()));
     Interval& bounds = intervals_.back();
     if (node.op == Op::Input) bounds.high = static_cast<double>(vocabulary - 1);
-    if (rounds(node)) bounds = ir::between(bounds.low - std::abs(bounds.low) * kRounding, bounds.high + std::abs(bounds.high) * kRounding);
+    if (rounds(node)) bounds = between(bounds.low - std::abs(bounds.low) * kRounding, bounds.high + std::abs(bounds.high) * kRounding);
   }
   return intervals_[id];
 }
@@ -391,10 +384,10 @@ bool StaticEval::is_whole(NodeId id) const {
     const NodeId n = open.back();
     const Node& node = graph_[n];
     open.pop_back();
-    if (node.dtype == ir::DType::Bool || node.op == Op::Argmax || !seen.insert(n).second) continue;
-    if (node.dtype == ir::DType::Real) return false;
+    if (node.dtype == DType::Bool || node.op == Op::Argmax || !seen.insert(n).second) continue;
+    if (node.dtype == DType::Real) return false;
     for (const NodeId input : node.inputs) {
-      if (input != ir::kNoNode) open.push_back(input);
+      if (input != kNoNode) open.push_back(input);
     }
   }
   return true;

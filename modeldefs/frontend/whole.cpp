@@ -6,13 +6,7 @@
 #include <algorithm>
 
 namespace cpuflow::frontend {
-
-using ir::Axes;
-using ir::Axis;
-using ir::AxisKind;
-using ir::DType;
-using ir::NodeId;
-using ir::Op;
+using namespace ir;
 using Kind = Expr::Kind;
 
 namespace {
@@ -70,7 +64,7 @@ Value Evaluator::elementwise(const Expr& e, const std::vector<Value>& values, co
     for (size_t i = 0; i < values.size(); ++i) {
       fault.message += (i == 0 ? ": " : " and ") + shape_text(values[i]);
       if (i >= operands.size() || !operands[i].is(Kind::Name)) continue;
-      ir::SourceLoc place;
+      SourceLoc place;
       if (auto it = f.defined.find(operands[i].name); it != f.defined.end()) place = it->second;
       if (f.params != nullptr && f.params->items.count(operands[i].name) > 0) place = f.params->items.at(operands[i].name).at;
       if (place.known()) fault.notes.emplace_back(place, "'" + operands[i].name + "' is " + shape_text(values[i]));
@@ -478,7 +472,7 @@ Value Evaluator::random_value(const Expr& e, const std::vector<std::string>& lea
     if (it != f.index.end() && it->second.has_axis) axes.push_back(it->second.axis);
   }
   if (lead.empty()) axes = {batch(), positions()};
-  axes = ir::union_of({}, axes);
+  axes = union_of({}, axes);
   Value out{nodes_.graph.random("draw" + std::to_string(draws_++), axes), lead, features};
   if (lead.empty()) out.lead = {"b", "t"};
   // A draw just below 1 may be rounded to n.
@@ -494,7 +488,7 @@ Value Evaluator::dropout(const Expr& e, Frame& f) {
   if (!p || *p < 0 || *p >= 1) throw Fault{e.args[1].at, "the probability is a constant of at least 0 and less than 1"};
   if (*p == 0 || x.zero) return x;
   // A draw of 1, which the generator never gives, stands for evaluation: everything is kept, and as it is.
-  NodeId draw = nodes_.graph.random(ir::kDropoutStream + std::to_string(draws_++), ir::union_of(nodes_[x.node].axes, {batch()}));  // each sequence drops for itself
+  NodeId draw = nodes_.graph.random(kDropoutStream + std::to_string(draws_++), union_of(nodes_[x.node].axes, {batch()}));  // each sequence drops for itself
   NodeId scale = nodes_.select(nodes_.compare(Op::Lt, draw, nodes_.real(1)), nodes_.real(1 / (1 - *p)), nodes_.real(1));
   NodeId factor = nodes_.select(nodes_.compare(Op::Lt, draw, nodes_.real(*p)), nodes_.real(0), scale);
   x.node = nodes_.arithmetic(Op::Mul, nodes_.to_real(x.node), factor);
