@@ -1,5 +1,7 @@
 #include "ir/axis.h"
 
+#include "ir/diagnostics.h"
+
 #include <algorithm>
 
 namespace cpuflow::ir {
@@ -7,6 +9,15 @@ namespace cpuflow::ir {
 std::string Axis::str() const {
   static constexpr char kLetters[] = {'b', 'l', 't', 'f'};
   return kLetters[static_cast<size_t>(kind)] + std::to_string(ordinal) + ":" + std::to_string(size);
+}
+
+constexpr unsigned kParts = 4;  // of each split
+
+bool can_be_split(const Axis& t) { return t.kind == AxisKind::Position && t.ordinal < (ordinals::kChunkSums - ordinals::kSplit) / kParts; }
+
+Axis split_axis(uint16_t base, const Axis& t, unsigned part, uint32_t size) {
+  if (!can_be_split(t)) throw InternalError("no ordinals are left for parts of " + t.str());
+  return {AxisKind::Position, static_cast<uint16_t>(base + kParts * t.ordinal + part), size};
 }
 
 bool contains(const Axes& axes, const Axis& axis) { return std::find(axes.begin(), axes.end(), axis) != axes.end(); }

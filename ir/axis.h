@@ -19,8 +19,25 @@ struct Axis {
   std::string str() const;
 };
 
-/// Position axes from this ordinal on count chunks of positions, and the positions within a chunk.
-inline constexpr uint16_t kSplitOrdinal = 0xc000;
+/// Where those who name axes begin to count: two that mean different things must not be one.
+namespace ordinals {
+inline constexpr uint16_t kBound = 16;        // bound indices, by depth; below them the axes of values, by place.  A function counts both from further on
+inline constexpr uint16_t kChosen = 64;       // the positions that a condition leaves, by the ordinal of all (passes/restrict_rows)
+inline constexpr uint16_t kHistory = 0x2000;  // earlier steps of a recurrence
+inline constexpr uint16_t kAll = 0x4000;      // the sequences of a batch as a feature (passes/collect_sequences); layers as a bound index
+inline constexpr uint16_t kTemporary = 0x8000;  // while a value is read
+// Position axes that count chunks of positions, and positions within a chunk:
+inline constexpr uint16_t kSplit = 0xc000;      // passes/split_chunks
+inline constexpr uint16_t kChunkSums = 0xd000;  // passes/chunk_sums
+inline constexpr uint16_t kBands = 0xe000;      // passes/band_windows
+}  // namespace ordinals
+
+/// Whether there are ordinals for the parts of positions `t`.
+bool can_be_split(const Axis& t);
+/// A part, counted from 0, of positions `t` that can be split: `base` is one of the last three.
+Axis split_axis(uint16_t base, const Axis& t, unsigned part, uint32_t size);
+/// Whether it is one of those.
+inline bool is_split(const Axis& axis) { return axis.kind == AxisKind::Position && axis.ordinal >= ordinals::kSplit; }
 
 /// The axes of a value, each at most once, in storage order (outermost first).
 using Axes = std::vector<Axis>;

@@ -23,7 +23,7 @@ class Band {
     // Whole vectors: what is too early is outside of every row's window, as the conditions in the value say.
     constexpr uint32_t kLanes = 16;
     const uint32_t reach = (chunk + static_cast<uint32_t>(w.size) - 1 + kLanes - 1) / kLanes * kLanes;
-    auto axis = [&](unsigned role, uint32_t size) { return Axis{AxisKind::Position, static_cast<uint16_t>(kSplitOrdinal + 0x2000 + 4 * w.t.ordinal + role), size}; };
+    auto axis = [&](unsigned role, uint32_t size) { return split_axis(ordinals::kBands, w.t, role, size); };
     chunk_ = axis(0, w.t.size / chunk);
     row_ = axis(1, chunk);
     reach_ = axis(2, reach);
@@ -102,7 +102,7 @@ NodeId in_band(Graph& g, const Node& n) {
     if (limited && (x.op != Op::Select || g[x.inputs[2]].op != Op::Constant)) continue;
     const double otherwise = limited ? g[x.inputs[2]].value : 0;
     const std::optional<Window> w = window_of(support(g, n.inputs[0], s, otherwise), s);
-    if (!w || !contains(n.axes, w->t)) continue;
+    if (!w || !contains(n.axes, w->t) || !can_be_split(w->t)) continue;
     const uint32_t chunk = chunk_size(w->t.size);
     if (chunk == 0 || kWorthwhile * static_cast<double>(chunk + w->size) > w->t.size) continue;
     return Band(g, *w, chunk).reduction(n, otherwise);

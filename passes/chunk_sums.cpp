@@ -31,7 +31,7 @@ std::optional<Order> order_of(const Graph& g, NodeId condition, const Axes& over
   const Node& c = g[condition];
   if (c.op != Op::Le && c.op != Op::Lt) return std::nullopt;
   for (NodeId i : c.inputs) {
-    if (!is_counter(g[i]) || g[i].axes[0].kind != AxisKind::Position) return std::nullopt;
+    if (!is_counter(g[i]) || !can_be_split(g[i].axes[0])) return std::nullopt;
   }
   const Axis a = g[c.inputs[0]].axes[0], b = g[c.inputs[1]].axes[0];
   if (a.size != b.size || contains(over, a) == contains(over, b)) return std::nullopt;
@@ -64,7 +64,7 @@ class ChunkedSum {
 
  private:
   Axis axis(unsigned role, uint32_t size) const {
-    return {AxisKind::Position, static_cast<uint16_t>(kSplitOrdinal + 0x1000 + 4 * order_.t.ordinal + role), size};
+    return split_axis(ordinals::kChunkSums, order_.t, role, size);
   }
 
   /// Which factors and conditions belong to t, and which to s.  False where one belongs to both.

@@ -9,10 +9,7 @@ using namespace ir;
 
 namespace {
 
-// No equation names this many axes of features.
-constexpr uint16_t kSequencesOrdinal = 0x4000;
-
-Axis all_of(const Axis& batch) { return {AxisKind::Feature, kSequencesOrdinal, batch.size}; }
+Axis all_of(const Axis& batch) { return {AxisKind::Feature, ordinals::kAll, batch.size}; }
 
 /// x with an element of each sequence along another axis: sum(b | b == all: x).
 NodeId collected(Graph& g, NodeId x, const Axis& batch) {

@@ -143,7 +143,7 @@ Graph restrict_rows(const Graph& in) {
         for (const Output& o : in.outputs) all = all && o.node != m;
         own[m] = all;
       }
-      Axis chosen{AxisKind::Position, static_cast<uint16_t>(64 + axis.ordinal), static_cast<uint32_t>(p->count)};
+      Axis chosen{AxisKind::Position, static_cast<uint16_t>(ordinals::kChosen + axis.ordinal), static_cast<uint32_t>(p->count)};
       Restriction restricted(in, out, map, own, axis, chosen, *p);
       NodeId value = restricted(inner);
       for (NodeId c : others) {

@@ -24,11 +24,11 @@ bool chunk_of(const Graph& g, NodeId id, Axis& t, int64_t& size) {
   if (n.op != Op::FloorDiv || !is_counter(g[n.inputs[0]]) || g[n.inputs[1]].op != Op::Constant) return false;
   t = g[n.inputs[0]].axes[0];
   size = static_cast<int64_t>(g[n.inputs[1]].value);
-  return t.kind == AxisKind::Position && size > 1 && t.size % size == 0 && t.size > size;
+  return can_be_split(t) && size > 1 && t.size % size == 0 && t.size > size;
 }
 
 Axis within_axis(const Axis& t, int64_t size) {
-  return {AxisKind::Position, static_cast<uint16_t>(kSplitOrdinal + 2 * t.ordinal + 1), static_cast<uint32_t>(size)};
+  return split_axis(ordinals::kSplit, t, 1, static_cast<uint32_t>(size));
 }
 
 /// The first place where the value looks at t // C; `met`: what is known not to.
@@ -37,7 +37,7 @@ std::optional<Chunks> find_chunks(const Graph& g, NodeId id, const Axis& wanted,
   Axis t;
   int64_t size = 0;
   if (chunk_of(g, id, t, size) && t == wanted) {
-    const Axis chunk{AxisKind::Position, static_cast<uint16_t>(kSplitOrdinal + 2 * t.ordinal), static_cast<uint32_t>(t.size / size)};
+    const Axis chunk = split_axis(ordinals::kSplit, t, 0, static_cast<uint32_t>(t.size / size));
     return Chunks{t, chunk, within_axis(t, size)};
   }
   if (!contains(g[id].axes, wanted)) return std::nullopt;

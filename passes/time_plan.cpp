@@ -20,8 +20,6 @@ double count(const Axes& axes) {
   return n;
 }
 
-bool is_split(const Axis& a) { return a.kind == AxisKind::Position && a.ordinal >= kSplitOrdinal; }
-
 class Planner {
  public:
   Planner(const Graph& g, int64_t positions) : g_(g), positions_(positions) {

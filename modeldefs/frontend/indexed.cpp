@@ -12,8 +12,7 @@ using Kind = Expr::Kind;
 
 namespace {
 
-// Ordinals of bound indices; feature axes have lower ones.
-constexpr unsigned kBound = 16;
+// Within each other.
 constexpr unsigned kMostBound = 40;
 
 /// The index of `i` or `i in 0..8`.
@@ -158,8 +157,8 @@ Index Evaluator::index_range(const Expr& written, const std::vector<const Expr*>
     out.axis = found.axis;
     return out;
   }
-  unsigned ordinal = left ? f.base + slot + (found.kind == AxisKind::Feature ? 0 : 1) : kBound + f.depth++;
-  if (found.kind == AxisKind::Layer) ordinal += 0x4000;
+  unsigned ordinal = left ? f.base + slot + (found.kind == AxisKind::Feature ? 0 : 1) : ordinals::kBound + f.depth++;
+  if (found.kind == AxisKind::Layer) ordinal += ordinals::kAll;
   if (f.depth > kMostBound) throw Fault{written.at, "indices nest too deeply here; give a part of it a name"};
   out.axis = {found.kind, static_cast<uint16_t>(ordinal), size};
   return out;

@@ -15,11 +15,8 @@ bool has_name_of(const Axes& axes, const Axis& axis) {
   return std::any_of(axes.begin(), axes.end(), [&](const Axis& a) { return a.kind == axis.kind && a.ordinal == axis.ordinal; });
 }
 
-
 // Longer steps back are gathered.
 constexpr int64_t kMostCarries = 16;
-// Ordinals of axes that have another name for the length of a read.
-constexpr unsigned kTemporary = 0x8000;
 
 }  // namespace
 
@@ -224,7 +221,7 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
       from.push_back(plan.from);
       to.push_back(plan.to);
     } else if (plan.way != Way::None && has_name_of(busy, plan.from)) {
-      Axis temporary{plan.from.kind, static_cast<uint16_t>(kTemporary + k), plan.from.size};
+      Axis temporary{plan.from.kind, static_cast<uint16_t>(ordinals::kTemporary + k), plan.from.size};
       from.push_back(plan.from);
       to.push_back(temporary);
       plan.from = temporary;
@@ -240,7 +237,7 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
     }
     Dim dim{static_cast<uint32_t>(dims[k].size), dims[k].axis};
     if (dim.size > 1 && has_name_of(busy, dim.axis)) {
-      Axis temporary{dim.axis.kind, static_cast<uint16_t>(kTemporary + 64 + k), dim.size};
+      Axis temporary{dim.axis.kind, static_cast<uint16_t>(ordinals::kTemporary + 64 + k), dim.size};
       from.push_back(dim.axis);
       to.push_back(temporary);
       dim.axis = temporary;

@@ -12,7 +12,6 @@ namespace {
 
 // Shapes of values that recur through each other settle within as many rounds.
 constexpr int kMostRounds = 6;
-constexpr unsigned kHistory = 0x2000;
 
 }  // namespace
 
@@ -213,7 +212,7 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
   }
   // Any earlier step: all of them are kept, along an axis of their own.
   if (r.history == kNoNode) {
-    r.history_axis = {group.index.axis.kind, static_cast<uint16_t>(kHistory + history_axes_++), group.index.axis.size};
+    r.history_axis = {group.index.axis.kind, static_cast<uint16_t>(ordinals::kHistory + history_axes_++), group.index.axis.size};
     r.history = nodes_.graph.carry_open(union_of(r.axes, {r.history_axis}), r.type, group.index.axis, 1);
   }
   check_inside(e, *indices[over], {nodes_.compare(Op::Le, nodes_.graph.iota(group.index.axis), index.node), "at a step that is not computed yet,"},

@@ -293,7 +293,7 @@ Buffer ProgramBuilder::value_buffer(NodeId id, Space space, bool positions_last)
   for (const Axis& a : n.axes) {
     if (a.kind == AxisKind::Batch) continue;
     const bool position = a.kind == AxisKind::Position;
-    if (position && (positions_last || rows > (a.ordinal < kSplitOrdinal ? 0 : 1))) {
+    if (position && (positions_last || rows > (is_split(a) ? 1 : 0))) {
       others.push_back(a);
     } else {
       rows += position;
