@@ -411,4 +411,11 @@ std::vector<std::string> checkpoint_names(const Node& param) {
   return names;
 }
 
+NodeId output_node(const Graph& g, const std::string& name) {
+  for (const Output& o : g.outputs) {
+    if (o.name == name) return o.node;
+  }
+  return kNoNode;
+}
+
 }  // namespace cpuflow::ir

@@ -58,9 +58,11 @@ struct Node {
   SourceLoc loc;     // the statement it comes from
 };
 
-/// A value that the program gives back.
+/// A value that the program gives back.  Their names: "logits"; "rows.logits", the logits in the form in which they cost least where positions come one at a
+/// time; "loss." and a term of [loss], of which "loss.total" is trained; "grad." and the text of a parameter; "eval.loss." and a term, where dropout makes it
+/// another value in an evaluation; "watch." and a term of [watch].
 struct Output {
-  std::string name;  // "logits", "loss.ce", "grad.embed.weight" ..
+  std::string name;
   NodeId node = kNoNode;
 };
 
@@ -131,5 +133,8 @@ bool is_reduction(Op op);
 bool is_commutative(Op op);
 /// Fills in axes and dtype from the operation and its inputs; throws InternalError where they do not fit.
 void infer(const Graph& graph, Node& node);
+
+/// The output of this name; kNoNode if there is none.
+NodeId output_node(const Graph& graph, const std::string& name);
 
 }  // namespace cpuflow::ir

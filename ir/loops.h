@@ -91,6 +91,11 @@ struct Store {
   NodeId node = kNoNode;
 };
 
+/// How a reduction combines.
+constexpr Store::How how_of(Op reduction) {
+  return reduction == Op::Max ? Store::How::Max : reduction == Op::Min ? Store::How::Min : reduction == Op::Prod ? Store::How::Prod : Store::How::Sum;
+}
+
 /// What combining begins with: it changes nothing.
 constexpr double neutral_element(Store::How how) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -216,8 +221,11 @@ struct Part {
   std::vector<Region> regions;
 };
 
+/// One of the functions that codegen/abi/kernel_abi.h lists; its name says when it is called.
 struct Function {
   std::string name;
+  bool runs_once_a_step() const { return name == "prepare" || name == "finish"; }
+  bool runs_for_sequences() const { return name.ends_with("_sequence") || name.find("_sums_") != std::string::npos; }
   bool row_range = false;  // rows call->first .. call->last of the position axis, instead of all
   std::vector<Part> parts;
   int64_t lane_floats = 0;

@@ -49,7 +49,6 @@ inline constexpr double kNoScore = 1e30;
 
 /// What there is to know about an operation: one file (ops/<name>.cpp) and one line (ops.def) each.
 struct OpDef {
-  Required<const char*> name;
   Required<const char*> doc;
   /// Fills in axes and dtype from the inputs; throws InternalError where they do not fit.
   Required<void (*)(const Graph&, Node&)> infer;

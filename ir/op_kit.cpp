@@ -92,6 +92,11 @@ void infer_logic(const Graph& g, Node& node) {
   node.dtype = DType::Bool;
 }
 
+void infer_logic_binary(const Graph& g, Node& node) {
+  need_inputs(node, 2);
+  infer_logic(g, node);
+}
+
 void infer_reduction(const Graph& g, Node& node) {
   need_inputs(node, 1);
   need_number(g, node, 0);

@@ -23,6 +23,7 @@ void infer_arithmetic(const Graph& g, Node& node);    // two of one dtype, Real 
 void infer_real_binary(const Graph& g, Node& node);   // two Reals -> Real
 void infer_comparison(const Graph& g, Node& node);    // two of one dtype -> Bool
 void infer_logic(const Graph& g, Node& node);         // Bools -> Bool
+void infer_logic_binary(const Graph& g, Node& node);  // the same, of two
 /// The axes `from` are removed; Real or Int, kept.
 void infer_reduction(const Graph& g, Node& node);
 

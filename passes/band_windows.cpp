@@ -1,8 +1,8 @@
 #include "passes/band_windows.h"
 
 #include "passes/chunk_sums.h"
-#include "passes/rewrite.h"
-#include "passes/windows.h"
+#include "passes/kit/rewrite.h"
+#include "passes/kit/windows.h"
 
 #include <algorithm>
 #include <map>

@@ -3,9 +3,9 @@
 #include "ir/diagnostics.h"
 #include "ir/op_kit.h"
 #include "ir/schedule.h"
-#include "passes/bounds.h"
-#include "passes/conditions.h"
-#include "passes/patterns.h"
+#include "passes/kit/bounds.h"
+#include "passes/kit/conditions.h"
+#include "passes/kit/patterns.h"
 
 #include <fmt/format.h>
 

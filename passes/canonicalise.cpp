@@ -1,6 +1,6 @@
 #include "passes/canonicalise.h"
 
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 
 #include <bit>
 

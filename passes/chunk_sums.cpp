@@ -1,9 +1,9 @@
 #include "passes/chunk_sums.h"
 
-#include "passes/empty_sums.h"
-#include "passes/patterns.h"
-#include "passes/rewrite.h"
-#include "passes/sum_terms.h"
+#include "passes/kit/empty_sums.h"
+#include "passes/kit/patterns.h"
+#include "passes/kit/rewrite.h"
+#include "passes/kit/sum_terms.h"
 
 #include <algorithm>
 #include <optional>

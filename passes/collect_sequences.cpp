@@ -1,6 +1,6 @@
 #include "passes/collect_sequences.h"
 
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 
 #include <algorithm>
 
@@ -34,11 +34,12 @@ bool is_collected(const Graph& g, const Node& sum) {
 
 Graph collect_sequences(const Graph& in) {
   return rewrite(in, [](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) -> NodeId {
-    if ((n.op != Op::Gather && n.op != Op::Rename) || n.dtype != DType::Real) return kNoNode;
+    if ((n.op != Op::Gather && n.op != Op::Rename && n.op != Op::Slice) || n.dtype != DType::Real) return kNoNode;
     const auto batch = std::find_if(n.from.begin(), n.from.end(), is_batch);
     if (batch == n.from.end()) return kNoNode;
     const NodeId x = collected(out, n.inputs[0], *batch);
     if (n.op == Op::Gather) return out.gather(x, all_of(*batch), n.inputs[1]);
+    if (n.op == Op::Slice) return out.slice(x, all_of(*batch), n.to[0], n.ints[0], n.ints[1]);
     Axes from = n.from;
     from[static_cast<size_t>(batch - n.from.begin())] = all_of(*batch);
     return out.rename(x, from, n.to);

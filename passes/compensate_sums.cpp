@@ -1,6 +1,6 @@
 #include "passes/compensate_sums.h"
 
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 
 #include <limits>
 

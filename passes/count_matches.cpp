@@ -1,7 +1,7 @@
 #include "passes/count_matches.h"
 
-#include "passes/patterns.h"
-#include "passes/rewrite.h"
+#include "passes/kit/patterns.h"
+#include "passes/kit/rewrite.h"
 
 namespace cpuflow::passes {
 using namespace ir;

@@ -1,8 +1,8 @@
 #include "passes/count_micro_batches.h"
 
-#include "passes/op_inputs.h"
-#include "passes/patterns.h"
-#include "passes/rewrite.h"
+#include "passes/kit/op_inputs.h"
+#include "passes/kit/patterns.h"
+#include "passes/kit/rewrite.h"
 
 #include <algorithm>
 #include <map>
@@ -71,7 +71,7 @@ Graph count_micro_batches(const Graph& in) {
   const std::optional<Axis> batch = batch_axis(in);
   if (!batch) return in;
   Graph out = in;
-  const auto gradient = [](const Output& o) { return o.name.rfind("grad.", 0) == 0; };
+  const auto gradient = [](const Output& o) { return o.name.starts_with("grad."); };
   if (std::ranges::none_of(out.outputs, gradient)) return out;
   const NodeId first = out.binary(Op::Eq, out.iota(*batch, 0), out.integer(0));
   Counting counting(out, out.reduce(Op::Sum, out.select(first, out.real(1), out.real(0)), {*batch}));

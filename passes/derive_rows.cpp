@@ -1,8 +1,8 @@
 #include "passes/derive_rows.h"
 
+#include "passes/kit/patterns.h"
+#include "passes/kit/rewrite.h"
 #include "passes/normalise_sums.h"
-#include "passes/patterns.h"
-#include "passes/rewrite.h"
 
 #include <algorithm>
 

@@ -1,17 +1,14 @@
 #include "passes/differentiate.h"
 
 #include "passes/build_backward.h"
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 
 namespace cpuflow::passes {
 using namespace ir;
 
 Graph differentiate(const Graph& in) {
   Graph out = in;
-  NodeId loss = kNoNode;
-  for (const Output& o : out.outputs) {
-    if (o.name == "loss.total") loss = o.node;
-  }
+  const NodeId loss = output_node(out, "loss.total");
   if (loss == kNoNode) return out;
   std::vector<NodeId> wrt;
   std::vector<std::string> names;

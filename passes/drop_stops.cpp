@@ -1,6 +1,6 @@
 #include "passes/drop_stops.h"
 
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 
 namespace cpuflow::passes {
 

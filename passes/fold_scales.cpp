@@ -1,7 +1,7 @@
 #include "passes/fold_scales.h"
 
-#include "passes/linear_maps.h"
-#include "passes/rewrite.h"
+#include "passes/kit/linear_maps.h"
+#include "passes/kit/rewrite.h"
 
 #include <algorithm>
 

@@ -3,10 +3,10 @@
 #include "codegen/abi/cache_lines.h"
 #include "ir/diagnostics.h"
 #include "passes/build_backward.h"
+#include "passes/kit/op_inputs.h"
+#include "passes/kit/patterns.h"
+#include "passes/kit/rewrite.h"
 #include "passes/lower/function_lowering.h"
-#include "passes/op_inputs.h"
-#include "passes/patterns.h"
-#include "passes/rewrite.h"
 
 #include <fmt/format.h>
 
@@ -17,8 +17,6 @@ using namespace ir;
 using namespace lower;
 
 namespace {
-
-bool starts_with(const std::string& s, const char* prefix) { return s.rfind(prefix, 0) == 0; }
 
 /// A summand of a parameter's gradient.
 struct Summand {
@@ -32,8 +30,8 @@ class Program {
 
   LoopProgram lower() {
     for (const Output& o : g_.outputs) {
-      if (starts_with(o.name, "loss.")) losses_.push_back(o.node);
-      if (starts_with(o.name, "grad.") && b_.options.train) collect_gradient(o);
+      if (o.name.starts_with("loss.")) losses_.push_back(o.node);
+      if (o.name.starts_with("grad.") && b_.options.train) collect_gradient(o);
       if (o.name == "logits" && logits_ == kNoNode) logits_ = o.node;
       if (o.name == "rows.logits") logits_ = o.node;
     }
@@ -171,8 +169,8 @@ class Program {
   void find_evaluated() {
     std::vector<NodeId> watched;
     for (const Output& o : g_.outputs) {
-      if (starts_with(o.name, "eval.loss.")) evaluated_.push_back(o.node);
-      if (starts_with(o.name, "watch.")) watched.push_back(o.node);
+      if (o.name.starts_with("eval.loss.")) evaluated_.push_back(o.node);
+      if (o.name.starts_with("watch.")) watched.push_back(o.node);
     }
     if (evaluated_.empty()) evaluated_ = losses_;
     evaluated_.insert(evaluated_.end(), watched.begin(), watched.end());

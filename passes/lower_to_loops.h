@@ -1,7 +1,7 @@
 #pragma once
 #include "ir/graph.h"
 #include "ir/loops.h"
-#include "passes/nonzeros.h"
+#include "passes/kit/nonzeros.h"
 
 #include <map>
 #include <string>

@@ -1,11 +1,11 @@
 #include "passes/normalise_sums.h"
 
 #include "passes/collect_sequences.h"
-#include "passes/contraction_order.h"
-#include "passes/empty_sums.h"
-#include "passes/patterns.h"
-#include "passes/rewrite.h"
-#include "passes/sum_terms.h"
+#include "passes/kit/contraction_order.h"
+#include "passes/kit/empty_sums.h"
+#include "passes/kit/patterns.h"
+#include "passes/kit/rewrite.h"
+#include "passes/kit/sum_terms.h"
 
 #include <algorithm>
 

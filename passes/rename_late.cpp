@@ -1,7 +1,7 @@
 #include "passes/rename_late.h"
 
-#include "passes/rewrite.h"
-#include "passes/sum_terms.h"
+#include "passes/kit/rewrite.h"
+#include "passes/kit/sum_terms.h"
 
 #include <algorithm>
 

@@ -2,8 +2,8 @@
 
 #include "ir/op.h"
 #include "ir/schedule.h"
-#include "passes/patterns.h"
-#include "passes/rewrite.h"
+#include "passes/kit/patterns.h"
+#include "passes/kit/rewrite.h"
 
 #include <array>
 #include <map>

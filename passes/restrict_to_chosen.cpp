@@ -1,8 +1,8 @@
 #include "passes/restrict_to_chosen.h"
 
-#include "passes/nonzeros.h"
-#include "passes/op_inputs.h"
-#include "passes/rewrite.h"
+#include "passes/kit/nonzeros.h"
+#include "passes/kit/op_inputs.h"
+#include "passes/kit/rewrite.h"
 
 #include <algorithm>
 #include <map>

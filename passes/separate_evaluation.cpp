@@ -1,7 +1,7 @@
 #include "passes/separate_evaluation.h"
 
 #include "ir/random_draw.h"
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 
 namespace cpuflow::passes {
 using namespace ir;

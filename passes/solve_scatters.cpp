@@ -2,8 +2,8 @@
 
 #include "ir/affine.h"
 #include "ir/schedule.h"
-#include "passes/patterns.h"
-#include "passes/rewrite.h"
+#include "passes/kit/patterns.h"
+#include "passes/kit/rewrite.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -64,14 +64,15 @@ Graph solve_scatters(const Graph& in) {
       if (!first.empty()) x = out.reduce(Op::Sum, x, first);
       return out.select(out.binary(Op::Eq, j, index), x, zero_like(out, x));
     }
-    const std::optional<Line> line = over.size() == 1 ? line_along(out, index, over[0]) : std::nullopt;
+    const bool solves = !has_batch(over);  // what comes from other sequences stays a sum over them
+    const std::optional<Line> line = solves && over.size() == 1 ? line_along(out, index, over[0]) : std::nullopt;
     if (line && contains(out[x].axes, over[0])) {
       if (!first.empty()) x = out.reduce(Op::Sum, x, first);
       return read_inverse(out, x, over[0], j, *line);
     }
     // index = a + b with a affine in one summed axis and b free of it: solve for that axis, sum over the others
     const Node& sum = out[index];
-    if (sum.op == Op::Add || sum.op == Op::Sub) {
+    if (solves && (sum.op == Op::Add || sum.op == Op::Sub)) {
       for (size_t side = 0; side < (sum.op == Op::Add ? 2u : 1u); ++side) {
         NodeId part = sum.inputs[side], rest = sum.inputs[1 - side];
         for (const Axis& a : over) {

@@ -1,8 +1,8 @@
 #include "passes/split_choices.h"
 
-#include "passes/patterns.h"
-#include "passes/rewrite.h"
-#include "passes/sum_terms.h"
+#include "passes/kit/patterns.h"
+#include "passes/kit/rewrite.h"
+#include "passes/kit/sum_terms.h"
 
 #include <algorithm>
 #include <map>

@@ -1,7 +1,7 @@
 #include "passes/split_chunks.h"
 
-#include "passes/patterns.h"
-#include "passes/rewrite.h"
+#include "passes/kit/patterns.h"
+#include "passes/kit/rewrite.h"
 
 #include <algorithm>
 #include <map>

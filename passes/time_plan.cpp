@@ -1,7 +1,7 @@
 #include "passes/time_plan.h"
 
 #include "ir/op.h"
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

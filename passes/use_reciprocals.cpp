@@ -1,6 +1,6 @@
 #include "passes/use_reciprocals.h"
 
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 
 #include <algorithm>
 #include <cmath>

@@ -419,7 +419,7 @@ class Emitter {
 
   void region(const Function& f, const Part& part, const Region& r, int number) {
     streams_ = f.row_range;
-    once_a_step_ = f.name == "prepare" || f.name == "finish";
+    once_a_step_ = f.runs_once_a_step();
     joined_ = joins_sequences(p_, f, r);
     commented_.clear();
     comment(0, r.nodes);
@@ -532,8 +532,6 @@ class Emitter {
     }
   }
 
-  static bool runs_a_sequence(const Function& f) { return f.name.ends_with("_sequence") || f.name.find("_sums_") != std::string::npos; }
-
   void function(const Function& f) {
     out_ += fmt::format("\nextern \"C\" void {}(const cpuflow_call* call) {{\n", f.name);
     int number = 0;
@@ -545,7 +543,7 @@ class Emitter {
       line(4, fmt::format("kernel::fill(call->lane + stream * call->lane_step, {}, 0.0f);", f.state_floats));
       line(2, "}");
     }
-    const bool several = runs_a_sequence(f) && sequences_together(p_) > 1;
+    const bool several = f.runs_for_sequences() && sequences_together(p_) > 1;
     for (const Part& part : f.parts) {
       int indent = 2;
       std::string layer = Names(p_, nullptr, false, streams_).variable(part.layer);

@@ -5,7 +5,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kAbs{
-    .name = "abs",
     .doc = "absolute value; the gradient at 0 is 0",
     .infer = infer_number_unary,
     .scalar = [](const double* in) -> double { return std::fabs(in[0]); },

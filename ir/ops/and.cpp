@@ -2,17 +2,7 @@
 
 namespace cpuflow::ir {
 
-namespace {
-
-void infer_logic_binary(const Graph& g, Node& node) {
-  need_inputs(node, 2);
-  infer_logic(g, node);
-}
-
-}  // namespace
-
 extern const OpDef kAnd{
-    .name = "and",
     .doc = "both conditions hold",
     .infer = infer_logic_binary,
     .scalar = [](const double* in) -> double { return in[0] != 0 && in[1] != 0; },

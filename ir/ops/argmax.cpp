@@ -13,7 +13,6 @@ void infer_argmax(const Graph& g, Node& node) {
 }  // namespace
 
 extern const OpDef kArgmax{
-    .name = "argmax",
     .doc = "index of the largest element along an axis, the lowest among equals; Int",
     .infer = infer_argmax,
     .scalar = nullptr,

@@ -30,7 +30,6 @@ void carry_vjp(Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
 }  // namespace
 
 extern const OpDef kCarry{
-    .name = "carry",
     .doc = "x one step earlier along an axis (ints = {step}); at the end init, or 0",
     .infer = infer_carry,
     .scalar = nullptr,

@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kCeil{
-    .name = "ceil",
     .doc = "smallest whole number not below x; Int",
     .infer = infer_to_int,
     .scalar = [](const double* in) -> double { return std::ceil(in[0]); },

@@ -35,7 +35,6 @@ void concat_vjp(Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
 }  // namespace
 
 extern const OpDef kConcat{
-    .name = "concat",
     .doc = "the inputs, each with its axis from[i], one after the other along to[0]",
     .infer = infer_concat,
     .scalar = nullptr,

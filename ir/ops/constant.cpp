@@ -13,7 +13,6 @@ void infer_constant(const Graph&, Node& node) {
 }  // namespace
 
 extern const OpDef kConstant{
-    .name = "constant",
     .doc = "one number",
     .infer = infer_constant,
     .scalar = nullptr,

@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kCos{
-    .name = "cos",
     .doc = "cosine",
     .infer = infer_real_unary,
     .scalar = [](const double* in) -> double { return std::cos(in[0]); },

@@ -22,7 +22,6 @@ void cumsum_vjp(Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
 }  // namespace
 
 extern const OpDef kCumsum{
-    .name = "cumsum",
     .doc = "running sum along an axis; ints = {reverse, exclusive}",
     .infer = infer_cumsum,
     .scalar = nullptr,

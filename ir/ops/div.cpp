@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kDiv{
-    .name = "div",
     .doc = "a / b; Real",
     .infer = infer_real_binary,
     .scalar = [](const double* in) -> double { return in[0] / in[1]; },

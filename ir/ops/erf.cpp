@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kErf{
-    .name = "erf",
     .doc = "error function",
     .infer = infer_real_unary,
     .scalar = [](const double* in) -> double { return std::erf(in[0]); },

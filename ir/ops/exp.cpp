@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kExp{
-    .name = "exp",
     .doc = "e to the power x",
     .infer = infer_real_unary,
     .scalar = [](const double* in) -> double { return std::exp(in[0]); },

@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kFloor{
-    .name = "floor",
     .doc = "largest whole number not above x; Int",
     .infer = infer_to_int,
     .scalar = [](const double* in) -> double { return std::floor(in[0]); },

@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kFloorDiv{
-    .name = "floordiv",
     .doc = "a / b rounded down",
     .infer = infer_arithmetic,
     .scalar = [](const double* in) -> double { return std::floor(in[0] / in[1]); },

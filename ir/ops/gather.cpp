@@ -23,7 +23,6 @@ void gather_vjp(Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
 }  // namespace
 
 extern const OpDef kGather{
-    .name = "gather",
     .doc = "x at from[0] = index; an index outside the axis reads 0",
     .infer = infer_gather,
     .scalar = nullptr,

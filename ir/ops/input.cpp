@@ -14,7 +14,6 @@ void infer_given(const Graph&, Node& node) {
 }  // namespace
 
 extern const OpDef kInput{
-    .name = "input",
     .doc = "a value given with each micro-batch; text is its name",
     .infer = infer_given,
     .scalar = nullptr,

@@ -13,7 +13,6 @@ void infer_iota(const Graph&, Node& node) {
 }  // namespace
 
 extern const OpDef kIota{
-    .name = "iota",
     .doc = "the index along an axis, plus value; Int",
     .infer = infer_iota,
     .scalar = nullptr,

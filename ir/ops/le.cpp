@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kLe{
-    .name = "le",
     .doc = "a <= b; Bool",
     .infer = infer_comparison,
     .scalar = [](const double* in) -> double { return in[0] <= in[1]; },

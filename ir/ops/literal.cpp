@@ -14,7 +14,6 @@ void infer_literal(const Graph&, Node& node) {
 }  // namespace
 
 extern const OpDef kLiteral{
-    .name = "literal",
     .doc = "numbers along one axis",
     .infer = infer_literal,
     .scalar = nullptr,

@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kLog{
-    .name = "log",
     .doc = "natural logarithm",
     .infer = infer_real_unary,
     .scalar = [](const double* in) -> double { return std::log(in[0]); },

@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kMax{
-    .name = "max",
     .doc = "largest element over axes; its gradient goes to the lowest index among equals",
     .infer = infer_reduction,
     .scalar = nullptr,

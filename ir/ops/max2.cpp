@@ -5,7 +5,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kMax2{
-    .name = "max2",
     .doc = "the larger of two, the first where they are equal or one is NaN; the gradient of a tie goes to the first",
     .infer = infer_arithmetic,
     .scalar = [](const double* in) -> double { return in[1] > in[0] ? in[1] : in[0]; },

@@ -5,7 +5,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kMod{
-    .name = "mod",
     .doc = "a - b * floor(a / b): the sign of b",
     .infer = infer_arithmetic,
     .scalar = [](const double* in) -> double { return in[0] - in[1] * std::floor(in[0] / in[1]); },

@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kNeg{
-    .name = "neg",
     .doc = "-x",
     .infer = infer_number_unary,
     .scalar = [](const double* in) -> double { return -in[0]; },

@@ -12,7 +12,6 @@ void infer_not(const Graph& g, Node& node) {
 }  // namespace
 
 extern const OpDef kNot{
-    .name = "not",
     .doc = "the condition does not hold",
     .infer = infer_not,
     .scalar = [](const double* in) -> double { return in[0] == 0; },

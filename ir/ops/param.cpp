@@ -14,7 +14,6 @@ void infer_given(const Graph&, Node& node) {
 }  // namespace
 
 extern const OpDef kParam{
-    .name = "param",
     .doc = "a trained value; text is its name in the checkpoint",
     .infer = infer_given,
     .scalar = nullptr,

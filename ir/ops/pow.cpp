@@ -23,7 +23,6 @@ Interval bounds_of_power(const Node&, const Interval* in) {
 }  // namespace
 
 extern const OpDef kPow{
-    .name = "pow",
     .doc = "a to the power b",
     .infer = infer_real_binary,
     .scalar = [](const double* in) -> double { return std::pow(in[0], in[1]); },

@@ -30,7 +30,6 @@ void prod_vjp(Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
 }  // namespace
 
 extern const OpDef kProd{
-    .name = "prod",
     .doc = "product over axes",
     .infer = infer_reduction,
     .scalar = nullptr,

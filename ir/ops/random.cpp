@@ -13,7 +13,6 @@ void infer_random(const Graph&, Node& node) {
 }  // namespace
 
 extern const OpDef kRandom{
-    .name = "random",
     .doc = "uniform in [0, 1), a function of the stream's name, the draw and the element",
     .infer = infer_random,
     .scalar = nullptr,

@@ -5,7 +5,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kRelu{
-    .name = "relu",
     .doc = "x where it is positive, else 0; NaN stays NaN; the gradient at 0 is 0",
     .infer = infer_real_unary,
     .scalar = [](const double* in) -> double { return 0 > in[0] ? 0 : in[0]; },

@@ -29,7 +29,6 @@ void rename_vjp(Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
 }  // namespace
 
 extern const OpDef kRename{
-    .name = "rename",
     .doc = "x with axis from[i] called to[i]",
     .infer = infer_rename,
     .scalar = nullptr,

@@ -25,7 +25,6 @@ void reshape_vjp(Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
 }  // namespace
 
 extern const OpDef kReshape{
-    .name = "reshape",
     .doc = "the axes `from` regrouped row-major into the axes `to`",
     .infer = infer_reshape,
     .scalar = nullptr,

@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kRound{
-    .name = "round",
     .doc = "nearest whole number, halves to the even one; Real",
     .infer = infer_real_unary,
     .scalar = [](const double* in) -> double { return std::nearbyint(in[0]); },

@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kSaved{
-    .name = "saved",
     .doc = "x, kept from the forward pass for the backward pass; in two bytes where products take bf16",
     .infer = infer_real_unary,
     .scalar = [](const double* in) -> double { return in[0]; },

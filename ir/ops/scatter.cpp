@@ -26,7 +26,6 @@ void scatter_vjp(Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
 }  // namespace
 
 extern const OpDef kScatter{
-    .name = "scatter",
     .doc = "out[j] = sum over the axes `from` of x where index == j, along to[0]",
     .infer = infer_scatter,
     .scalar = nullptr,

@@ -15,7 +15,6 @@ void infer_select(const Graph& g, Node& node) {
 }  // namespace
 
 extern const OpDef kSelect{
-    .name = "select",
     .doc = "a where the condition holds, else b; the other side is not read",
     .infer = infer_select,
     .scalar = [](const double* in) -> double { return in[0] != 0 ? in[1] : in[2]; },

@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kSigmoid{
-    .name = "sigmoid",
     .doc = "1 / (1 + exp(-x)), from the exponential that does not overflow",
     .infer = infer_real_unary,
     .scalar = [](const double* in) -> double { return in[0] >= 0 ? 1 / (1 + std::exp(-in[0])) : std::exp(in[0]) / (1 + std::exp(in[0])); },

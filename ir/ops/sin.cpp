@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kSin{
-    .name = "sin",
     .doc = "sine",
     .infer = infer_real_unary,
     .scalar = [](const double* in) -> double { return std::sin(in[0]); },

@@ -26,7 +26,6 @@ void slice_vjp(Graph& g, NodeId node, NodeId grad, const AddGradient& add) {
 }  // namespace
 
 extern const OpDef kSlice{
-    .name = "slice",
     .doc = "elements offset, offset + stride .. of one axis",
     .infer = infer_slice,
     .scalar = nullptr,

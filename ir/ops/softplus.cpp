@@ -5,7 +5,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kSoftplus{
-    .name = "softplus",
     .doc = "log(1 + exp(x)), without overflow",
     .infer = infer_real_unary,
     .scalar = [](const double* in) -> double { return (in[0] > 0 ? in[0] : 0) + std::log1p(std::exp(-std::fabs(in[0]))); },

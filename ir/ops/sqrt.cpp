@@ -5,7 +5,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kSqrt{
-    .name = "sqrt",
     .doc = "square root",
     .infer = infer_real_unary,
     .scalar = [](const double* in) -> double { return std::sqrt(in[0]); },

@@ -13,7 +13,6 @@ void infer_stop(const Graph& g, Node& node) {
 }  // namespace
 
 extern const OpDef kStop{
-    .name = "stop",
     .doc = "x, without a gradient",
     .infer = infer_stop,
     .scalar = [](const double* in) -> double { return in[0]; },

@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kSub{
-    .name = "sub",
     .doc = "a - b",
     .infer = infer_arithmetic,
     .scalar = [](const double* in) -> double { return in[0] - in[1]; },

@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kSum{
-    .name = "sum",
     .doc = "sum over axes",
     .infer = infer_reduction,
     .scalar = nullptr,

@@ -3,7 +3,6 @@
 namespace cpuflow::ir {
 
 extern const OpDef kTanh{
-    .name = "tanh",
     .doc = "hyperbolic tangent",
     .infer = infer_real_unary,
     .scalar = [](const double* in) -> double { return std::tanh(in[0]); },

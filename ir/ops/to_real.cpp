@@ -14,7 +14,6 @@ void infer_to_real(const Graph& g, Node& node) {
 }  // namespace
 
 extern const OpDef kToReal{
-    .name = "to_real",
     .doc = "an Int or Bool as a Real",
     .infer = infer_to_real,
     .scalar = [](const double* in) -> double { return in[0]; },

@@ -17,7 +17,6 @@ void infer_topk_mask(const Graph& g, Node& node) {
 }  // namespace
 
 extern const OpDef kTopkMask{
-    .name = "topk_mask",
     .doc = "whether an element is among the k largest along an axis; ties go to the lowest index; Bool",
     .infer = infer_topk_mask,
     .scalar = nullptr,

@@ -11,13 +11,6 @@ const char* verdict_name(Verdict verdict) {
   return verdict == Verdict::Proved ? "proved" : verdict == Verdict::Refuted ? "refuted" : "unknown";
 }
 
-NodeId output_node(const Graph& g, const std::string& name) {
-  for (const Output& o : g.outputs) {
-    if (o.name == name) return o.node;
-  }
-  return kNoNode;
-}
-
 Axis time_axis(const Graph& g) {
   for (const Axis& a : g[output_node(g, "logits")].axes) {
     if (a.kind == AxisKind::Position && a.ordinal == 0) return a;

@@ -52,8 +52,6 @@ const char* verdict_name(Verdict verdict);
 
 // What the audits share.
 
-/// The node of an output, or kNoNode.
-ir::NodeId output_node(const ir::Graph& graph, const std::string& name);
 /// The first position axis of the tokens.
 ir::Axis time_axis(const ir::Graph& graph);
 /// Statements of a chain of elements; neighbours of the same statement and position are one link, and rounds are left out.

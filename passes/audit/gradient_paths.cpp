@@ -44,7 +44,7 @@ Finding gradient_paths(const Graph& g, const std::vector<std::string>& trained) 
     out.chain.push_back({at, -1});
   };
   for (const Output& o : g.outputs) {
-    if (o.name.rfind("loss.", 0) != 0) continue;
+    if (!o.name.starts_with("loss.")) continue;
     const std::set<Element> seen = reached(elements, o.node);
     const bool any = std::any_of(seen.begin(), seen.end(), [&](const Element& e) { return g[e.node].op == Op::Param; });
     if (!any) complain(fmt::format("the loss term '{}' reaches no parameter", o.name.substr(5)), g[o.node].loc);

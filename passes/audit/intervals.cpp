@@ -4,7 +4,7 @@
 #include "ir/schedule.h"
 #include "passes/audit/audits.h"
 #include "passes/audit/numbers.h"
-#include "passes/patterns.h"
+#include "passes/kit/patterns.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,8 +1,8 @@
 #include "passes/audit/audits.h"
 #include "passes/audit/intervals.h"
 #include "passes/audit/numbers.h"
-#include "passes/conditions.h"
-#include "passes/rewrite.h"
+#include "passes/kit/conditions.h"
+#include "passes/kit/rewrite.h"
 
 #include <fmt/format.h>
 

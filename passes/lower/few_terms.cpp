@@ -1,8 +1,8 @@
 // Sums of which few terms are not 0: of what a top-k leaves, 8 of 512 numbers, a product of matrices would read all of the other factor and multiply it with
 // zeros.  Loops that visit the nonzeros alone read 8 of its rows; the sums are the same.
+#include "passes/kit/nonzeros.h"
+#include "passes/kit/patterns.h"
 #include "passes/lower/function_lowering.h"
-#include "passes/nonzeros.h"
-#include "passes/patterns.h"
 
 #include <algorithm>
 

@@ -2,7 +2,7 @@
 
 #include "codegen/abi/cache_lines.h"
 #include "ir/diagnostics.h"
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 
 #include <fmt/format.h>
 

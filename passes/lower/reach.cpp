@@ -1,8 +1,8 @@
 // Which positions a call for new rows looks at: windows that conditions leave, as far as what lies outside of them is not read.
 #include "ir/op.h"
+#include "passes/kit/rewrite.h"
+#include "passes/kit/windows.h"
 #include "passes/lower/function_lowering.h"
-#include "passes/rewrite.h"
-#include "passes/windows.h"
 
 #include <algorithm>
 #include <cmath>

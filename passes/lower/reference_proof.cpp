@@ -1,6 +1,6 @@
 #include "passes/lower/reference_proof.h"
 
-#include "passes/patterns.h"
+#include "passes/kit/patterns.h"
 
 #include <algorithm>
 #include <cstdlib>

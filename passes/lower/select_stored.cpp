@@ -1,7 +1,7 @@
 // Which values have loops and a buffer of their own; the others are computed where they are read.
+#include "passes/kit/patterns.h"
+#include "passes/kit/rewrite.h"
 #include "passes/lower/function_lowering.h"
-#include "passes/patterns.h"
-#include "passes/rewrite.h"
 
 #include <algorithm>
 

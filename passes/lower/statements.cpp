@@ -426,8 +426,7 @@ void FunctionLowering::build(NodeId id) {
         s.row = made;  // a row of terms is added to all sums where it is made
         s.reduces_rows = true;
       }
-      Store::How how = n.op == Op::Sum ? Store::How::Sum : n.op == Op::Max ? Store::How::Max : n.op == Op::Min ? Store::How::Min : Store::How::Prod;
-      build_nest(s, without_batch(n.axes), over, value, how, own_place(id));
+      build_nest(s, without_batch(n.axes), over, value, how_of(n.op), own_place(id));
       return;
     }
     case Op::Argmax:

@@ -1,7 +1,7 @@
 // How much of each value is held, for how long, and where.
 #include "codegen/abi/cache_lines.h"
+#include "passes/kit/patterns.h"
 #include "passes/lower/function_lowering.h"
-#include "passes/patterns.h"
 
 #include <algorithm>
 

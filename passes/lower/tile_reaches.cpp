@@ -1,7 +1,7 @@
 // Which positions the loops of a tile look at where a sequence runs whole: what a condition such as s <= t leaves out for all rows of a tile is neither
 // made nor read.
+#include "passes/kit/windows.h"
 #include "passes/lower/function_lowering.h"
-#include "passes/windows.h"
 
 #include <algorithm>
 #include <array>

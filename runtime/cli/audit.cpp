@@ -10,7 +10,7 @@
 #include "modeldefs/frontend/build_graph.h"
 #include "passes/audit/few_positions.h"
 #include "passes/audit/numbers.h"
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 #include "passes/separate_evaluation.h"
 
 namespace cpuflow::cli {

@@ -7,7 +7,7 @@
 #include <set>
 #include <utility>
 
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 
 namespace cpuflow::cli {
 namespace {

@@ -19,10 +19,8 @@ namespace {
 
 /// Values for every parameter and input of a graph, the same for graphs with the same names.
 void example_values(const Graph& graph, std::map<std::string, Tensor>& params, std::map<std::string, Tensor>& inputs) {
-  double vocabulary = 2;
-  for (const Output& o : graph.outputs) {
-    if (o.name == "logits") vocabulary = graph[o.node].axes.empty() ? 2 : graph[o.node].axes.back().size;
-  }
+  const NodeId logits = output_node(graph, "logits");
+  const double vocabulary = logits == kNoNode || graph[logits].axes.empty() ? 2 : graph[logits].axes.back().size;
   for (NodeId id = 0; id < graph.size(); ++id) {
     const Node& n = graph[id];
     if (n.op != Op::Param && n.op != Op::Input) continue;

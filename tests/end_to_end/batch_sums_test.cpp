@@ -89,6 +89,7 @@ TEST_CASE("sequences are compared with each other") {
   check_against_interpreter(routed("pair = 'mean(b, c in 0..B, t, e: p[b,t,e] * p[c,t,e])'\nnext = 'mean(b, t, e: p[b,t,e] * p[(b+1) % B,t,e])'\n"
                                    "total = 'cross_entropy(logits, targets) + pair + next'\n"),
                             2);
+  check_against_interpreter(routed("back = 'mean(b, t, e: p[b,t,e] * p[B-1-b,t,e])'\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce + back'\n"), 1);
   check_against_interpreter(routed("where = '''\nm[b,e] = mean(t: p[b,t,e])\nlike[b,c in 0..B] = sum(e: m[b,e] * m[c,e])\n'''\nce = 'cross_entropy(logits, targets)'\n"
                                    "contrast = 'mean(b: logsumexp(c in 0..B: 4 * like[b,c]) - 4 * like[b,b])'\ntotal = 'ce + contrast'\n"),
                             2);

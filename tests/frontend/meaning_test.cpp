@@ -3,6 +3,7 @@
 #include "tests/catch.h"
 #include "tests/frontend/model_text.h"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace cpuflow;
@@ -116,6 +117,17 @@ TEST_CASE("layers: one body for equal ones, `layer` is a number") {
   model = load(text);
   CHECK(model.params[2].high == 2);
   CHECK(model.params[3].high == 3);
+}
+
+TEST_CASE("a size of a layer may be computed from others, by a call as well") {
+  ModelText text;
+  text.params = "G = \"gate(d)\"\n";
+  text.block = "x = G(x)";
+  text.more = "[layers.gate]\nsizes = \"n, p = max(2, n // 2), biased = 0\"\nforward = 'x = x * sum(scale)'\n[layers.gate.params]\nscale = \"vector(p)\"\n";
+  const frontend::Model model = load(text);
+  const auto scale = std::find_if(model.params.begin(), model.params.end(), [](const codegen::ParamInfo& p) { return p.name == "blocks.0.G.scale"; });
+  REQUIRE(scale != model.params.end());
+  CHECK(scale->shape == std::vector<int64_t>{2});
 }
 
 TEST_CASE("names and bound indices leave no trace in the graph") {

@@ -3,7 +3,7 @@
 #include "ir/op.h"
 #include "ir/verify.h"
 #include "passes/build_backward.h"
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 
 #include <fmt/format.h>
 

@@ -4,8 +4,8 @@
 #include "ir/verify.h"
 #include "modeldefs/frontend/build_graph.h"
 #include "passes/differentiate.h"
+#include "passes/kit/rewrite.h"
 #include "passes/pipeline.h"
-#include "passes/rewrite.h"
 #include "tests/passes/same_values.h"
 
 #include <set>

@@ -53,7 +53,7 @@ class PerfMapPlugin : public orc::ObjectLinkingLayer::Plugin {
         lines += llvm::formatv("{0:x-} {1:x-} {2}\n", symbol->getAddress().getValue(), symbol->getSize(), symbol->getName()).str();
       }
       // One write, so that lines of several threads do not mix; without the file there is only less to see.
-      if (file_ >= 0 && ::write(file_, lines.data(), lines.size()) < 0) file_ = -1;
+      if (file_ >= 0) [[maybe_unused]] const ssize_t written = ::write(file_, lines.data(), lines.size());
       return llvm::Error::success();
     });
   }
@@ -62,7 +62,7 @@ class PerfMapPlugin : public orc::ObjectLinkingLayer::Plugin {
   void notifyTransferringResources(orc::JITDylib&, orc::ResourceKey, orc::ResourceKey) override {}
 
  private:
-  std::atomic<int> file_{-1};
+  int file_ = -1;
 };
 
 /// One linker for the process: debuggers and profilers see one list of kernels.

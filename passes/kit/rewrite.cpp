@@ -1,4 +1,4 @@
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 
 #include "ir/op_kit.h"
 #include "ir/schedule.h"
@@ -69,12 +69,9 @@ Graph rewrite_whole(const Graph& in, const Replace& replace) {
   Graph whole = in, rows = in, out;
   std::erase_if(whole.outputs, [](const Output& o) { return o.name == "rows.logits"; });
   std::erase_if(rows.outputs, [](const Output& o) { return o.name != "rows.logits"; });
-  std::vector<NodeId> logits;
-  for (const Output& o : whole.outputs) {
-    if (o.name == "logits") logits.push_back(o.node);
-  }
-  if (rows.outputs.empty() && !logits.empty()) rows.outputs = {{"rows.logits", logits[0]}};
-  const std::vector<bool> read = reachable(in, logits);
+  const NodeId logits = output_node(in, "logits");
+  if (rows.outputs.empty() && logits != kNoNode) rows.outputs = {{"rows.logits", logits}};
+  const std::vector<bool> read = logits == kNoNode ? std::vector<bool>(in.size()) : reachable(in, {logits});
   bool differs = in.outputs.size() != whole.outputs.size();
   const std::vector<NodeId> map = rewrite_into(out, whole, [&](Graph& g, const Node& n, NodeId id, const std::vector<NodeId>& done) {
     const NodeId replacement = replace(g, n, id, done);

@@ -1,4 +1,4 @@
-#include "passes/op_inputs.h"
+#include "passes/kit/op_inputs.h"
 
 #include <numeric>
 

@@ -24,6 +24,7 @@ class Bounds {
   bool may_be_undefined(ir::NodeId id);
 
  private:
+  ir::Interval compute(const ir::Node& node);
   bool sums_positive(const ir::Node& sum);
 
   const ir::Graph& g_;

@@ -1,8 +1,8 @@
-#include "passes/sum_terms.h"
+#include "passes/kit/sum_terms.h"
 
 #include "ir/schedule.h"
-#include "passes/patterns.h"
-#include "passes/windows.h"
+#include "passes/kit/patterns.h"
+#include "passes/kit/windows.h"
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
-#include "passes/nonzeros.h"
+#include "passes/kit/nonzeros.h"
 
-#include "passes/op_inputs.h"
-#include "passes/patterns.h"
+#include "passes/kit/op_inputs.h"
+#include "passes/kit/patterns.h"
 
 #include <algorithm>
 #include <map>

@@ -1,8 +1,8 @@
-#include "passes/bounds.h"
+#include "passes/kit/bounds.h"
 
 #include "ir/op.h"
-#include "passes/conditions.h"
-#include "passes/patterns.h"
+#include "passes/kit/conditions.h"
+#include "passes/kit/patterns.h"
 
 #include <algorithm>
 #include <vector>
@@ -10,16 +10,41 @@
 namespace cpuflow::passes {
 using namespace ir;
 
+namespace {
+
+/// Calls compute(n) for what `id` is made of, inputs first, as far as `is_known` does not say that it was; without recursion, for equations may be long.
+template <class IsKnown, class Compute>
+void inputs_first(const Graph& g, NodeId id, const IsKnown& is_known, const Compute& compute) {
+  std::vector<NodeId> open{id};
+  while (!open.empty()) {
+    const NodeId n = open.back();
+    const size_t before = open.size();
+    if (!is_known(n) && g[n].op != Op::Carry) {
+      for (const NodeId i : g[n].inputs) {
+        if (!is_known(i)) open.push_back(i);
+      }
+    }
+    if (open.size() > before) continue;
+    if (!is_known(n)) compute(n);
+    open.pop_back();
+  }
+}
+
+}  // namespace
+
 Interval Bounds::of(NodeId id) {
-  if (const auto known = known_.find(id); known != known_.end()) return known->second;
-  const Node& n = g_[id];
-  if (n.op == Op::Carry) return known_[id] = any_number();
+  inputs_first(g_, id, [&](NodeId n) { return known_.count(n) != 0; }, [&](NodeId n) { known_[n] = compute(g_[n]); });
+  return known_.at(id);
+}
+
+Interval Bounds::compute(const Node& n) {
+  if (n.op == Op::Carry) return any_number();
   std::vector<Interval> inputs;
-  for (const NodeId i : n.inputs) inputs.push_back(of(i));
+  for (const NodeId i : n.inputs) inputs.push_back(known_.at(i));
   Interval out = op_def(n.op).bounds(n, inputs.data());
   if (n.op == Op::Mul && n.inputs[0] == n.inputs[1]) out = between(std::max(out.low, 0.0), out.high, !inputs[0].has_zero());
   if (n.op == Op::Sum && sums_positive(n)) out = between(0, out.high, true);
-  return known_[id] = out;
+  return out;
 }
 
 bool Bounds::is_partial(NodeId id) {
@@ -41,12 +66,13 @@ bool Bounds::has_partial_derivative(NodeId id) {
 }
 
 bool Bounds::may_be_undefined(NodeId id) {
-  if (const auto known = undefined_.find(id); known != undefined_.end()) return known->second;
-  const Node& n = g_[id];
-  if (!is_elementwise(n.op) && n.op != Op::Rename) return false;
-  bool undefined = is_partial(id);
-  for (const NodeId i : n.inputs) undefined = undefined || may_be_undefined(i);
-  return undefined_[id] = undefined;
+  const auto ends = [&](NodeId n) { return undefined_.count(n) != 0 || (!is_elementwise(g_[n].op) && g_[n].op != Op::Rename); };
+  const auto undefined = [&](NodeId n) { return undefined_.count(n) != 0 && undefined_.at(n); };
+  inputs_first(g_, id, ends, [&](NodeId n) {
+    const std::vector<NodeId>& inputs = g_[n].inputs;
+    undefined_[n] = is_partial(n) || std::any_of(inputs.begin(), inputs.end(), undefined);
+  });
+  return undefined(id);
 }
 
 /// A softmax's sum: of positive numbers where a condition holds that leaves each row one at least.

@@ -1,4 +1,4 @@
-#include "passes/patterns.h"
+#include "passes/kit/patterns.h"
 
 namespace cpuflow::passes {
 using namespace ir;

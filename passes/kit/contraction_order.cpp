@@ -1,4 +1,4 @@
-#include "passes/contraction_order.h"
+#include "passes/kit/contraction_order.h"
 
 #include <algorithm>
 

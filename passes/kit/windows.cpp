@@ -1,9 +1,9 @@
-#include "passes/windows.h"
+#include "passes/kit/windows.h"
 
 #include "ir/affine.h"
 #include "ir/op.h"
-#include "passes/op_inputs.h"
-#include "passes/patterns.h"
+#include "passes/kit/op_inputs.h"
+#include "passes/kit/patterns.h"
 
 #include <algorithm>
 #include <tuple>

@@ -1,5 +1,5 @@
 #pragma once
-#include "passes/sum_terms.h"
+#include "passes/kit/sum_terms.h"
 
 namespace cpuflow::passes {
 

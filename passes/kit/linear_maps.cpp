@@ -1,6 +1,6 @@
-#include "passes/linear_maps.h"
+#include "passes/kit/linear_maps.h"
 
-#include "passes/rewrite.h"
+#include "passes/kit/rewrite.h"
 
 #include <algorithm>
 

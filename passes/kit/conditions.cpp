@@ -1,9 +1,9 @@
-#include "passes/conditions.h"
+#include "passes/kit/conditions.h"
 
 #include "ir/op.h"
 #include "ir/schedule.h"
-#include "passes/patterns.h"
-#include "passes/windows.h"
+#include "passes/kit/patterns.h"
+#include "passes/kit/windows.h"
 
 #include <algorithm>
 #include <array>

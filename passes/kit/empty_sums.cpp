@@ -1,8 +1,8 @@
-#include "passes/empty_sums.h"
+#include "passes/kit/empty_sums.h"
 
-#include "passes/bounds.h"
-#include "passes/conditions.h"
-#include "passes/patterns.h"
+#include "passes/kit/bounds.h"
+#include "passes/kit/conditions.h"
+#include "passes/kit/patterns.h"
 
 #include <algorithm>
 #include <set>
