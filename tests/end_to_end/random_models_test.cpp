@@ -218,14 +218,15 @@ void check_gradients(const cli::CompiledModel& model, const cli::PassInputs& inp
 }
 
 /// Products of rounded numbers, on the best target here.
-void check_bf16(const std::string& path, const std::string& target, int64_t tile_rows, int64_t divisor, const Values& expected, const cli::PassInputs& inputs, Complaints& out) {
+void check_bf16(const std::string& path, const std::string& target, int64_t tile_rows, int64_t divisor, const RandomModel& written, const Values& expected, const cli::PassInputs& inputs, Complaints& out) {
   cli::CompileOptions options;
   options.model = path;
   options.opt_level = 0;
   options.target = target;
   options.threshold_divisor = divisor;
   options.overrides = {{cli::kPrecisionSetting, "bf16"}, {cli::kTilesSetting, std::to_string(tile_rows)}};
-  const cli::CompiledModel model = cli::compile_model(options);
+  cli::CompiledModel model = cli::compile_model(options);
+  model.exe.manifest.causal = model.exe.manifest.causal && written.causal;  // a weak look ahead hides in what is rounded
   compare_schedules(model.exe, inputs, expected, model.target.name + ", bf16", out, kBf16);
 }
 
@@ -271,7 +272,7 @@ Complaints complaints_about(const RandomModel& written, const std::string& path,
   check_code(path, seed % 2 || !avx2 ? "portable" : "avx2", false, 0, 1, written, expected, inputs, out);
   if (avx512) check_code(path, "avx512", seed % 4 != 0, seed % 3 == 0 ? 0 : 1 + seed % 4, 1, written, expected, inputs, out);
   const bool tiles = seed / 2 % 2 && ir::runs_here(ir::target_by_name("amx-emulated"));
-  if (!written.jumps) check_bf16(path, tiles ? "amx-emulated" : "", seed % 2 ? 0 : tile_rows, seed % 2 ? divisor : 1, expected, inputs, out);  // rounding changes which side of a jump a number is on
+  if (!written.jumps) check_bf16(path, tiles ? "amx-emulated" : "", seed % 2 ? 0 : tile_rows, seed % 2 ? divisor : 1, written, expected, inputs, out);  // rounding changes which side of a jump a number is on
   codegen::JitOptions jit = model.jit;
   jit.opt_level = 0;
   if (!avx512 && seed % 8 == 0) codegen::compile_to_llvm(model.cpp, "random", jit);
