@@ -54,6 +54,8 @@ Axes without(const Axes& axes, const Axes& removed);
 bool subset(const Axes& a, const Axes& b);
 /// Whether two values share an axis.
 bool meets(const Axes& a, const Axes& b);
+/// Whether two axes have one name, whatever their sizes.
+inline bool same_name(const Axis& a, const Axis& b) { return a.kind == b.kind && a.ordinal == b.ordinal; }
 inline bool is_batch(const Axis& axis) { return axis.kind == AxisKind::Batch; }
 bool has_batch(const Axes& axes);
 

@@ -220,9 +220,9 @@ class Backward {
       if (!contains(g_[gradient].axes, a)) times *= a.size;
     }
     const Axes over = without(g_[gradient].axes, g_[x].axes);
-    const NodeId anywhere = fragile_[x] ? let_through_anywhere(gradient, over) : kNoNode;
+    const NodeId lets_through = fragile_[x] ? let_through_anywhere(gradient, over) : kNoNode;
     gradient = reduced(gradient, over);
-    if (anywhere != kNoNode) gradient = g_.select(anywhere, gradient, g_.real(0));
+    if (lets_through != kNoNode) gradient = g_.select(lets_through, gradient, g_.real(0));
     if (fragile_[x] && g_[n].op == Op::Slice) gradient = g_.select(is_in_slice(n), gradient, g_.real(0));
     if (times != 1) gradient = g_.binary(Op::Mul, gradient, g_.real(times));
     contributions_[x].push_back(gradient);

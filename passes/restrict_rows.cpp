@@ -1,11 +1,9 @@
 #include "passes/restrict_rows.h"
 
-#include "ir/op.h"
-#include "ir/schedule.h"
+#include "passes/kit/conditions.h"
 #include "passes/kit/patterns.h"
 #include "passes/kit/rewrite.h"
 
-#include <array>
 #include <map>
 #include <optional>
 
@@ -14,40 +12,17 @@ using namespace ir;
 
 namespace {
 
-/// The values of a node that depends on the counter of one axis only, by its index.
-std::optional<std::vector<double>> values_along(const Graph& g, NodeId id, const Axis& axis) {
-  const std::vector<NodeId> order = needed_by(g, {id});
-  for (const NodeId n : order) {
-    if (g[n].op != Op::Constant && !is_elementwise(g[n].op) && !(g[n].op == Op::Iota && g[n].axes[0] == axis)) return std::nullopt;
-  }
-  std::map<NodeId, std::vector<double>> values;
-  for (const NodeId id : order) {
-    const Node& n = g[id];
-    std::vector<double>& out = values[id];
-    for (uint32_t at = 0; at < axis.size; ++at) {
-      std::array<double, 3> in{};
-      for (size_t i = 0; i < n.inputs.size(); ++i) in.at(i) = values.at(n.inputs[i])[at];
-      out.push_back(n.op == Op::Constant ? n.value : n.op == Op::Iota ? n.value + at : op_def(n.op).scalar(in.data()));
-    }
-  }
-  return values.at(id);
-}
-
 struct Progression {
   int64_t offset = 0, stride = 1, count = 0;
 };
 
 /// The indices of `axis` that all conditions allow, if they are known and evenly spaced.
 std::optional<Progression> allowed(const Graph& g, const std::vector<NodeId>& conditions, const Axis& axis) {
-  std::vector<bool> holds(axis.size, true);
-  for (const NodeId c : conditions) {
-    const std::optional<std::vector<double>> values = values_along(g, c, axis);
-    if (!values) return std::nullopt;
-    for (uint32_t i = 0; i < axis.size; ++i) holds[i] = holds[i] && (*values)[i] != 0;
-  }
+  const std::optional<std::vector<bool>> holds = hold_along(g, conditions, axis);
+  if (!holds) return std::nullopt;
   std::vector<int64_t> found;
   for (uint32_t i = 0; i < axis.size; ++i) {
-    if (holds[i]) found.push_back(i);
+    if ((*holds)[i]) found.push_back(i);
   }
   Progression p;
   p.count = static_cast<int64_t>(found.size());

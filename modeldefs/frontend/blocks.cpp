@@ -14,7 +14,6 @@ constexpr int64_t kMostLayers = 10000;
 
 /// Reports what was not reported yet: layers of one block have the same errors.
 void merge(const Diagnostics& from, Diagnostics& into) {
-  using Diagnostic = Diagnostic;
   bool skip = false;
   for (const Diagnostic& d : from.all()) {
     if (d.kind != Diagnostic::Kind::Note) {

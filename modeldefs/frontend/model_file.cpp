@@ -283,7 +283,10 @@ class Reader {
     size_t begin = 0;
     while (begin < sizes.size()) {
       size_t end = begin;
-      for (int open = 0; end < sizes.size() && (open > 0 || sizes[end] != ','); ++end) open += sizes[end] == '(' || sizes[end] == '[' ? 1 : sizes[end] == ')' || sizes[end] == ']' ? -1 : 0;
+      for (int open = 0; end < sizes.size() && (open > 0 || sizes[end] != ','); ++end) {
+        if (sizes[end] == '(' || sizes[end] == '[') ++open;
+        if (sizes[end] == ')' || sizes[end] == ']') --open;
+      }
       ir::SourceLoc part{text.source, text.offset + static_cast<uint32_t>(begin), static_cast<uint32_t>(end - begin)};
       std::vector<Statement> one = parse_statements(part, toml_.diagnostics());
       if (one.size() == 1 && one[0].targets.empty() && one[0].value.is(Kind::Name)) {

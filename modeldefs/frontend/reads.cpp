@@ -12,7 +12,7 @@ namespace {
 
 /// Whether axes have the name of one, of whatever size: an equation means the same nodes at every size.
 bool has_name_of(const Axes& axes, const Axis& axis) {
-  return std::any_of(axes.begin(), axes.end(), [&](const Axis& a) { return a.kind == axis.kind && a.ordinal == axis.ordinal; });
+  return std::any_of(axes.begin(), axes.end(), [&](const Axis& a) { return same_name(a, axis); });
 }
 
 // Longer steps back are gathered.

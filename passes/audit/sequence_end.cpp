@@ -18,7 +18,7 @@ namespace {
 
 /// The same axis but for its size.
 bool matches(const Axes& a, const Axes& b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](const Axis& x, const Axis& y) { return x.kind == y.kind && x.ordinal == y.ordinal; });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), same_name);
 }
 
 bool same_sizes(const Axes& a, const Axes& b) {

@@ -38,6 +38,15 @@ class OnPositions {
     return true;
   }
 
+  std::vector<bool> hold_along(const Axis& axis) {
+    std::vector<bool> out;
+    for (uint32_t i = 0; i < axis.size; ++i) {
+      at_[axis] = i;
+      out.push_back(all_hold());
+    }
+    return out;
+  }
+
  private:
   bool all_hold() {
     for (auto id = order_.rbegin(); id != order_.rend(); ++id) {  // of an axis that was split, the position follows from those it was split into
@@ -90,6 +99,11 @@ bool is_about_positions(const Graph& g, NodeId condition) {
 bool hold_in_each_row(const Graph& g, const std::vector<NodeId>& conditions, const Axis& s) {
   if (conditions.size() == 1 && holds_at_own_position(g, conditions[0], s)) return true;
   return std::all_of(conditions.begin(), conditions.end(), [&](NodeId c) { return is_about_positions(g, c); }) && OnPositions(g, conditions).hold_in_each_row(s);
+}
+
+std::optional<std::vector<bool>> hold_along(const Graph& g, const std::vector<NodeId>& conditions, const Axis& axis) {
+  const bool about_it = std::all_of(conditions.begin(), conditions.end(), [&](NodeId c) { return subset(g[c].axes, {axis}) && is_about_positions(g, c); });
+  return about_it ? std::optional(OnPositions(g, conditions).hold_along(axis)) : std::nullopt;
 }
 
 NodeId anywhere(Graph& g, const std::vector<NodeId>& conditions, const Axes& over) {

@@ -1,6 +1,7 @@
 #pragma once
 #include "ir/graph.h"
 
+#include <optional>
 #include <vector>
 
 namespace cpuflow::passes {
@@ -10,6 +11,9 @@ bool is_about_positions(const ir::Graph& graph, ir::NodeId condition);
 
 /// Whether conditions are known to leave each row, which is an element of the other axes, a position of `s`.
 bool hold_in_each_row(const ir::Graph& graph, const std::vector<ir::NodeId>& conditions, const ir::Axis& s);
+
+/// For each position of `axis` whether all conditions hold there; nothing where they are not about that axis alone.
+std::optional<std::vector<bool>> hold_along(const ir::Graph& graph, const std::vector<ir::NodeId>& conditions, const ir::Axis& axis);
 
 /// The condition that all conditions hold together anywhere along `over`; kNoNode where they surely do.
 ir::NodeId anywhere(ir::Graph& graph, const std::vector<ir::NodeId>& conditions, const ir::Axes& over);
