@@ -49,6 +49,11 @@ BatchShape batch_shape(const codegen::Manifest& m) {
   return shape;
 }
 
+int64_t gradient_lanes(const codegen::TrainSettings& train, int cpus) {
+  if (train.lanes > 0) return train.lanes;
+  return std::max(kLeastLanes, std::min<int64_t>(cpus, train.batch));
+}
+
 std::string TrainingMemory::text() const {
   return fmt::format(
       "{}: {} parameters, {} AdamW moments, {} gradients, {} scratch, {} shared values, {} losses and tokens",
@@ -81,7 +86,7 @@ void require_memory(uint64_t needed, uint64_t available, const std::string& what
   if (needed <= available) return;
   throw MemoryError(fmt::format(
       "{} needs {} of memory, and {} are available (free memory of this machine, or what the limit of its control group leaves); "
-      "smaller sizes need less (--set T=.. or d=..), or give it more memory",
+      "smaller sizes (--set T=.. or d=..) or fewer copies of the gradient (--set train.lanes=..) need less, or give it more memory",
       what, format_bytes(needed), format_bytes(available)));
 }
 

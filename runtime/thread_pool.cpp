@@ -18,7 +18,7 @@
 namespace cpuflow::rt {
 namespace {
 
-int affinity_threads() {
+int affinity_cpus() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));  // more CPUs than cpu_set_t has room for
@@ -26,11 +26,14 @@ int affinity_threads() {
 
 }  // namespace
 
+int available_cpus(const std::string& root) {
+  const int cpus = affinity_cpus();
+  const CgroupLimits limits = read_cgroup_limits(root);
+  return limits.cpus ? static_cast<int>(std::min<double>(cpus, std::max(1.0, std::ceil(*limits.cpus)))) : cpus;
+}
+
 int available_threads(const std::string& root) {
-  int threads = affinity_threads();
-  if (const CgroupLimits limits = read_cgroup_limits(root); limits.cpus) {
-    threads = static_cast<int>(std::min<double>(threads, std::max(1.0, std::ceil(*limits.cpus))));
-  }
+  int threads = available_cpus(root);
   if (const char* text = std::getenv("OMP_NUM_THREADS")) {
     const long asked = std::strtol(text, nullptr, 10);  // "4" or, for nested regions, "4,2"
     if (asked > 0) threads = static_cast<int>(std::min<long>(threads, asked));

@@ -11,8 +11,10 @@ struct cpuflow_call;
 
 namespace cpuflow::rt {
 
-/// Threads that this process should use: CPUs of its affinity mask, bounded by the CPU quota of its control group (rounded up) and by
-/// OMP_NUM_THREADS where that is set; at least 1.  `root` is "" except in tests.
+/// CPUs that this process may use: those of its affinity mask, bounded by the CPU quota of its control group (rounded up); at least 1.
+/// `root` is "" except in tests.
+int available_cpus(const std::string& root = "");
+/// Threads that it should use: as many, bounded by OMP_NUM_THREADS where that is set.
 int available_threads(const std::string& root = "");
 
 /// Threads that run one piece of work each and come together again: within a microsecond where pieces follow each other, since they watch for

@@ -27,6 +27,7 @@ struct ParamInfo {
 struct TrainSettings {
   int64_t batch = 32;            // sequences of a step
   int64_t micro = 0;             // sequences of a micro-batch; 0: the size B
+  int64_t lanes = 0;             // copies of the gradient that sequences are added to; 0: as many as this machine can use
   bool accumulate_sum = false;   // "sum": micro-batches' gradients are added; "mean": averaged
   double lr = 5e-4, min_lr = 1e-5;
   int64_t warmup_steps = 50;
@@ -42,7 +43,7 @@ struct Manifest {
   std::string model;                       // `name` of the model file
   std::map<std::string, int64_t> dims;     // every size
   int64_t B = 1, T = 1, V = 1;
-  int64_t lanes = 4;                       // gradient lanes: sequence b belongs to lane b % lanes
+  int64_t lanes = 4;                       // copies of the gradient: sequence b is added to that of lane b % lanes
   uint64_t param_floats = 0, shared_floats = 0, lane_floats = 0, grad_floats = 0, loss_floats = 0, rows_lane_floats = 0;
   int64_t together = 1;                    // sequences that train_sequence and its like take in one call, at most
   uint64_t row_floats = 0;                 // the widest row that threads which run `rows` together pass on to each other; 0: none is worth it

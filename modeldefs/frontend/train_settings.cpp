@@ -29,6 +29,7 @@ const std::map<std::string, Setting>& settings() {
   static const std::map<std::string, Setting> table = {
       {"batch", {nullptr, &TrainSettings::batch, 1, kMostSteps}},
       {"micro", {nullptr, &TrainSettings::micro, 0, kMostSteps}},
+      {"lanes", {nullptr, &TrainSettings::lanes, 0, 1024}},
       {"lr", {&TrainSettings::lr, nullptr}},
       {"min_lr", {&TrainSettings::min_lr, nullptr}},
       {"warmup_steps", {nullptr, &TrainSettings::warmup_steps, 0, kMostSteps}},
@@ -203,7 +204,7 @@ void read_train(const TomlReader& toml, const toml::table& table, ModelFile& fil
       set(file.train, name, toml.number(*key, *node), at, toml.diagnostics());
     } else {
       toml.unknown(*key, "[train]",
-                   {"batch", "micro", "accumulate", "optimizer", "lr", "min_lr", "warmup_steps", "cosine_steps", "warmup_share", "betas", "eps",
+                   {"batch", "micro", "lanes", "accumulate", "optimizer", "lr", "min_lr", "warmup_steps", "cosine_steps", "warmup_share", "betas", "eps",
                     "weight_decay", "clip", "precision", "tile_rows", "groups"});
     }
   }
@@ -254,6 +255,9 @@ void check_train(const ModelFile& file, ir::Diagnostics& diagnostics) {
     diagnostics.error(file.train_at.at(said ? "batch" : "micro"), "'batch' is " + std::to_string(batch) + ", no multiple of 'micro', " + std::to_string(micro) +
                                                                       "; the next is " + std::to_string((batch / micro + 1) * micro));
     if (said) diagnostics.note(file.train_at.at("micro"), "'micro' stands here");
+  }
+  if (const int64_t lanes = file.train.lanes; lanes > batch) {
+    diagnostics.error(file.train_at.at("lanes"), "'lanes' is " + std::to_string(lanes) + ", and a step has " + std::to_string(batch) + " sequences; a lane without one does nothing: at most " + std::to_string(batch));
   }
   // Rates that every phase replaces say nothing.
   bool used = file.phases.empty() || !std::all_of(file.phases.begin(), file.phases.end(), changes_rates);

@@ -10,6 +10,8 @@
 #include "passes/pipeline.h"
 #include "passes/separate_evaluation.h"
 #include "runtime/atomic_file.h"
+#include "runtime/memory.h"
+#include "runtime/thread_pool.h"
 #include "runtime/cli/check_each.h"
 #include "runtime/cli/model_options.h"
 #include "runtime/cli/probe_rows.h"
@@ -88,6 +90,7 @@ void fill_manifest(CompiledModel& c, const frontend::Model& model) {
   m.cross_entropy = model.cross_entropy;
   m.watch = model.watch;
   m.train = model.train;
+  m.lanes = rt::gradient_lanes(model.train, rt::available_cpus());
   m.param_floats = param_floats(model);
   m.shared_floats = static_cast<uint64_t>(c.program.shared_floats);
   m.grad_floats = static_cast<uint64_t>(std::max<int64_t>(c.program.grad_floats, static_cast<int64_t>(m.param_floats)));

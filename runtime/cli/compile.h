@@ -38,8 +38,8 @@ struct CompileOptions {
   std::string dump_dir;                          // "": no dump
 };
 
-/// Settings of CompileOptions::overrides: the precision of products, and the rows of a tile.
-inline constexpr const char *kPrecisionSetting = "train.precision", *kTilesSetting = "train.tile_rows";
+/// Settings of CompileOptions::overrides: the precision of products, the rows of a tile, the copies of the gradient.
+inline constexpr const char *kPrecisionSetting = "train.precision", *kTilesSetting = "train.tile_rows", *kLanesSetting = "train.lanes";
 
 struct PassTime {
   std::string name;

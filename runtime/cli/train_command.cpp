@@ -129,7 +129,7 @@ struct Prepared {
   std::string warning;  // of the audits, said of everything that is printed
 };
 
-/// A run goes on with the precision and the tiles that it began with.
+/// A run goes on with the precision, the tiles and the lanes that it began with.
 void keep_choices(const frontend::Model& own, frontend::Model& now, CompileOptions& compile) {
   const auto keep = [&](const std::string& setting, const std::string& began, const std::string& asked) {
     if (asked != began && asked != "auto") log_line(fmt::format("note: the run goes on with {} = {}, as it began", setting.substr(setting.find('.') + 1), began));
@@ -137,6 +137,8 @@ void keep_choices(const frontend::Model& own, frontend::Model& now, CompileOptio
   };
   keep(kPrecisionSetting, own.precision, now.precision);
   keep(kTilesSetting, std::to_string(own.tile_rows), std::to_string(now.tile_rows));
+  const auto lanes_of = [](const frontend::Model& model) { return std::to_string(model.train.lanes > 0 ? model.train.lanes : rt::kLeastLanes); };  // a run that does not say has four
+  keep(kLanesSetting, lanes_of(own), lanes_of(now));
   now.precision = own.precision;
 }
 
@@ -201,6 +203,7 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
   if (command.resume && !(command.init.empty() && command.warm_start.empty())) log_line("note: no weights are read with --resume: the run goes on from its checkpoint");
   if (!command.resume) warn_of_other_ids(command.init.empty() ? command.warm_start : command.init, out.data);
   if (command.resume && !command.tune.empty()) log_line("note: nothing is measured for --tune: the run goes on as it began");
+  if (!began && loaded_model.train.lanes == 0) compile.overrides[kLanesSetting] = std::to_string(rt::gradient_lanes(loaded_model.train, rt::available_cpus()));
   measure_choices(compile.overrides, loaded_model.precision, in_phase(compile, out.phases[out.phase]), command.threads, command.tune.empty() || command.resume ? 0 : parse_time("--tune", command.tune));
   out.compile = compile;
   CompileOptions first = in_phase(compile, out.phases[out.phase]);
@@ -266,6 +269,17 @@ void report(const TrainCommand& command, const codegen::Manifest& m, const rt::T
   if (result.stopped_by == 0) print_out(fmt::format("sample from it: {} sample {}{} \"Once upon a time\"\n", shell_word(program_invocation_name), shell_word(command.out), rt::exists(tokenizer_path(command.out)) ? "" : " --tokenizer FILE"));
 }
 
+/// A lane of gradients is added to by one thread at a time.
+void note_idle_threads(const TrainCommand& command, const codegen::Manifest& m) {
+  const int cpus = rt::available_cpus(), threads = command.threads > 0 ? std::min(command.threads, cpus) : rt::available_threads();
+  if (threads <= m.lanes) return;
+  const int64_t useful = std::min<int64_t>(threads, m.train.batch);
+  const std::string remedy = command.resume       ? ", as the run began"
+                             : m.lanes < useful   ? fmt::format("; --set train.lanes={} keeps {} busy", useful, useful < threads ? std::to_string(useful) : "all")
+                                                  : fmt::format("; a larger train.batch keeps more busy (it is {})", m.train.batch);
+  log_line(fmt::format("note: {} of {} threads train: train.lanes, the copies of the gradient, is {}{}", m.lanes, threads, m.lanes, remedy));
+}
+
 void train(const TrainCommand& command, Status& status) {
   check_usage(command);
   rt::FolderLock lock;
@@ -277,6 +291,7 @@ void train(const TrainCommand& command, Status& status) {
                            ? fmt::format("; {} ids to evaluate on", with_commas(static_cast<double>(prepared.data.valid->ids.size())))
                            : ""));
   log_line(prepared.data.rule);
+  note_idle_threads(command, m);
 
   rt::TrainOptions options;
   options.dir = command.out;

@@ -292,6 +292,28 @@ TEST_CASE("threads share the layers of what is computed once a step, and the bit
   }
 }
 
+TEST_CASE("more copies of the gradient keep more threads busy, and a run has as many as it began with") {
+  TemporaryFolder& folder = prepared();
+  const std::string settings = "--steps 10 --seed 5 --set train.batch=12 train.lanes=7";
+  for (const char* threads : {"1", "2", "3", "7", "16"}) {
+    const std::string run = std::string("lanes-") + threads;
+    const Result result = cpuflowc(train(folder, run, settings + " --threads " + threads));
+    INFO(result.err);
+    REQUIRE(result.status == 0);
+    check_same_run(folder / "lanes-1", folder / run);
+  }
+  REQUIRE(cpuflowc(train(folder, "lanes-own", "--steps 10 --seed 5 --set train.batch=12")).status == 0);
+  CHECK((tensors(folder / "lanes-own") != tensors(folder / "lanes-1")));  // another order of adding
+  CHECK(contains(text_of(folder / "lanes-own/run.json"), "\"train.lanes\": \""));
+  const Result other = cpuflowc(train(folder, "lanes-16", "--steps 10 --seed 5 --set train.lanes=2 --resume"));
+  INFO(other.err);
+  CHECK(other.status == 0);
+  CHECK(contains(other.err, "the run goes on with lanes = 7, as it began"));
+  const Result many = cpuflowc(train(folder, "lanes-many", "--steps 1 --set train.batch=12 train.lanes=16"));
+  CHECK(many.status == 3);
+  CHECK(contains(many.err, "'lanes' is 16, and a step has 12 sequences"));
+}
+
 TEST_CASE("what --tune finds is recorded, kept for the next run, and stays while the run goes on") {
   TemporaryFolder& folder = prepared();
   const std::map<std::string, std::string> cache = {{"XDG_CACHE_HOME", folder / "cache"}};  // that nothing was measured before

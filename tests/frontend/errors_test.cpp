@@ -340,6 +340,7 @@ TEST_CASE("training settings") {
   CHECK(train("min_lr = 1e-4\n[[phase]]\nshare = 1\nlr = 1e-6") ==
         Lines{"30:10 error 'min_lr' is 0.0001, above 'lr', 1e-06: the rate falls from lr to min_lr", "33:6 note 'lr' stands here"});
   CHECK(train("batch = 7\nmicro = 4") == Lines{"30:9 error 'batch' is 7, no multiple of 'micro', 4; the next is 8", "31:9 note 'micro' stands here"});
+  CHECK(train("lanes = 33") == Lines{"30:9 error 'lanes' is 33, and a step has 32 sequences; a lane without one does nothing: at most 32"});
   CHECK(train("micro = 5") == Lines{"30:9 error 'batch' is 32, no multiple of 'micro', 5; the next is 35"});
   CHECK(train("betas = 0.9").at(0) == "30:9 error 'betas' must be two numbers, as in [0.9, 0.95]");
   CHECK(train("betas = [0.9, 1]") == Lines{"30:9 error 'beta2' must be a number of at least 0 and below 1"});

@@ -74,6 +74,7 @@ TEST_CASE("threads follow the quota and OMP_NUM_THREADS") {
   CHECK(rt::available_threads(root.path()) == std::min(all, 2));
   setenv("OMP_NUM_THREADS", "1,4", 1);
   CHECK(rt::available_threads(root.path()) == 1);
+  CHECK(rt::available_cpus(root.path()) == std::min(all, 2));
   setenv("OMP_NUM_THREADS", "nonsense", 1);
   CHECK(rt::available_threads(root.path()) == std::min(all, 2));
   if (before)
@@ -260,6 +261,16 @@ TEST_CASE("an arena gives aligned zeroed arrays until it is used up") {
   CHECK(b - a == 16);
   CHECK(std::accumulate(b, b + 17, 0.0f) == 0);
   CHECK_THROWS_AS(arena.floats(1024), std::logic_error);
+}
+
+TEST_CASE("there is a copy of the gradient for each CPU, within what a step can use") {
+  codegen::TrainSettings train;
+  train.batch = 12;
+  for (const auto& [cpus, lanes] : {std::pair{1, 4}, {2, 4}, {4, 4}, {5, 5}, {12, 12}, {64, 12}}) CHECK(rt::gradient_lanes(train, cpus) == lanes);
+  train.batch = 1;
+  CHECK(rt::gradient_lanes(train, 64) == 4);
+  train.lanes = 3;
+  CHECK(rt::gradient_lanes(train, 64) == 3);
 }
 
 TEST_CASE("batches divide into micro-batches and calls") {
