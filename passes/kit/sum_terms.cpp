@@ -11,11 +11,24 @@ using namespace ir;
 
 namespace {
 
+/// Whether a value is a product, of which no factor has all axes: as large as it is, it need not be made.
+bool outer_product(const Graph& g, NodeId id) {
+  const Node& n = g[id];
+  if (n.op == Op::Neg) return outer_product(g, n.inputs[0]);
+  if (n.op != Op::Mul) return false;
+  for (NodeId i : n.inputs) {
+    if (g[i].axes == n.axes) return outer_product(g, i);
+  }
+  return true;
+}
+
 /// A product whose factors share all summed axes, one with all axes of the other, is one factor.
 bool elementwise_product(const Graph& g, const Node& m, const Axes& over) {
   const Axes &a = g[m.inputs[0]].axes, &b = g[m.inputs[1]].axes;
-  const Axes& small = subset(a, b) ? a : b;
   if (!subset(a, b) && !subset(b, a)) return false;
+  const bool first_is_small = subset(a, b);
+  if (outer_product(g, m.inputs[first_is_small ? 1 : 0])) return false;
+  const Axes& small = first_is_small ? a : b;
   return std::all_of(m.axes.begin(), m.axes.end(), [&](const Axis& x) { return !contains(over, x) || contains(small, x); });
 }
 

@@ -126,6 +126,7 @@ class FunctionLowering {
   void add_read(Statement& s, const ir::Place& place, bool whole = false);
   bool is_read_along_positions(ir::NodeId id) const;
   void order_features();
+  void order_columns(ir::NodeId product);
   ir::Axes features_as_they_lie(ir::NodeId id) const;
   ir::BufferId buffer_of(ir::NodeId id);
   ir::Place own_place(ir::NodeId id);

@@ -61,9 +61,31 @@ bool FunctionLowering::is_read_along_positions(NodeId id) const {
   return along;
 }
 
-/// Decides how two features lie in every value that has both: as in the first value that is read under these names.  A matrix that is read transposed is copied row by
-/// row then, and its gradient lies as it does.  What products alone read is packed, whichever way it lies.
+/// A product of matrices for each of some features has these outside of its columns, which lie side by side.
+void FunctionLowering::order_columns(NodeId product) {
+  const Node& n = g_[product];
+  const NodeId* factors = g_[n.inputs[0]].inputs.data();
+  const Axes* axes[] = {&g_[factors[0]].axes, &g_[factors[1]].axes};
+  std::optional<Axis> columns;
+  for (size_t side : {0, 1}) {
+    const Axes &own = *axes[side], &other = *axes[1 - side];
+    if (std::any_of(own.begin(), own.end(), [&](const Axis& a) { return a.kind == AxisKind::Position && !contains(other, a); })) continue;  // it has the rows
+    for (const Axis& a : n.axes) {
+      if (a.kind == AxisKind::Feature && contains(own, a) && !contains(other, a) && (!columns || a.size >= columns->size)) columns = a;
+    }
+  }
+  if (!columns) return;
+  for (const Axis& a : n.axes) {
+    if (a.kind == AxisKind::Feature && contains(*axes[0], a) && contains(*axes[1], a) && *columns < a) swapped_.try_emplace({*columns, a}, true);
+  }
+}
+
+/// Decides how two features lie in every value that has both: as products make them, or as in the first value that is read under these names.  A matrix that is read
+/// transposed is copied row by row then, and its gradient lies as it does.  What products alone read is packed, whichever way it lies.
 void FunctionLowering::order_features() {
+  for (NodeId id = 0; id < g_.size(); ++id) {
+    if (is_product(id)) order_columns(id);
+  }
   for (NodeId id = 0; id < g_.size(); ++id) {
     const Node& n = g_[id];
     if (n.op != Op::Rename || std::all_of(users_[id].begin(), users_[id].end(), [&](NodeId u) { return is_summed_as_product(u); })) continue;

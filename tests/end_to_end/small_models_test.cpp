@@ -450,6 +450,30 @@ TEST_CASE("what a choice of experts saves, where a product of float32 reads it")
                                                  "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "T = 4", "T = 48"), "V = 12", "V = 40"), "d = 12", "d = 16"));
 }
 
+TEST_CASE("experts are products of matrices, however their sums are written") {
+  const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  for (const std::string equations : {
+           "y[t,i] = sum(e: w[t,e] * sum(f: down[e,i,f] * h[t,e,f]))\n",
+           "y[t,i] = sum(e, f: w[t,e] * down[e,i,f] * h[t,e,f])\n",
+           "y[t,i] = sum(e, f: h[t,e,f] * (down[e,i,f] * -w[t,e]))\n",
+           "z[t,i,e] = sum(f: down[e,i,f] * h[t,e,f])\ny[t,i] = max(e: z[t,i,e]) + sum(e: w[t,e] * z[t,i,e])\n",
+       }) {
+    INFO(equations);
+    const std::string text = replaced(replaced(model("x = embed[tokens]\nw = softmax(router(x))\nh[t,e,f] = relu(sum(i: up[e,f,i] * x[t,i]))\n" + equations + rest), "T = 4", "T = 32"), "[params]",
+                                      "[params]\nrouter = \"linear(d, 3)\"\nup = \"tensor(3, 16, d)\"\ndown = \"tensor(3, d, 16)\"");
+    check_against_interpreter(text);
+    check_rounded(text);
+    const TemporaryFolder folder;
+    cli::CompileOptions options;
+    options.model = folder.write("experts.toml", text);
+    options.run = false;
+    for (const std::string& line : cli::compile_model(options).explanation.lines) {
+      INFO(line);
+      CHECK(!contains(line, "not as a product of matrices"));
+    }
+  }
+}
+
 TEST_CASE("a sum of nothing is 0, whatever it is multiplied or divided by") {
   const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
   auto of = [&](const std::string& equations, const char* positions) { return replaced(model("x = embed[tokens]\n" + equations + rest), "T = 4", positions); };
