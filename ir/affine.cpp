@@ -20,6 +20,12 @@ Affine& Affine::add(const Affine& other, double times) {
   return *this;
 }
 
+double Affine::largest() const {
+  double sum = offset;
+  for (const auto& [axis, coefficient] : terms) sum += std::max(0.0, coefficient) * (axis.size - 1.0);
+  return sum;
+}
+
 namespace {
 
 /// Values may be read many times on the way; each is looked at once.

@@ -15,6 +15,8 @@ struct Affine {
   /// The coefficient of an axis; 0 if the sum does not have it.
   double along(const Axis& axis) const;
   Affine& add(const Affine& other, double times);
+  /// The largest value at any positions.
+  double largest() const;
 };
 
 /// What a value is as such a sum, if the graph says so: counters, their sums, differences and multiples.

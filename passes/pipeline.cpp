@@ -22,6 +22,7 @@
 #include "passes/solve_scatters.h"
 #include "passes/split_choices.h"
 #include "passes/split_chunks.h"
+#include "passes/sum_sequences_late.h"
 #include "passes/use_reciprocals.h"
 
 #include <fmt/format.h>
@@ -48,6 +49,7 @@ const std::vector<Pass>& graph_pipeline() {
       {"drop_stops", "gradients exist, so nothing needs to be kept from them", drop_stops},
       {"count_matches", "before solve_scatters, which knows where some scatters go", count_matches},
       {"solve_scatters", "gradients of reads at known indices become reads", solve_scatters},
+      {"sum_sequences_late", "after solve_scatters: what it reads of sums over sequences is summed up in each", sum_sequences_late},
       {"use_reciprocals", "before sums are brought into their form: what is divided by stands outside of them", use_reciprocals},
       {"drop_deviations", "after use_reciprocals, which makes a mean a sum times a constant", drop_deviations},
       {"split_choices", "before sums are brought into their form: what is left is a sum of two factors", split_choices},

@@ -1,5 +1,6 @@
 #include "passes/kit/conditions.h"
 
+#include "ir/affine.h"
 #include "ir/op.h"
 #include "ir/schedule.h"
 #include "passes/kit/patterns.h"
@@ -94,6 +95,16 @@ NodeId at_best_position(Graph& g, NodeId condition, const Axes& over) {
 bool is_about_positions(const Graph& g, NodeId condition) {
   const std::vector<NodeId> nodes = needed_by(g, {condition});
   return std::all_of(nodes.begin(), nodes.end(), [&](NodeId n) { return is_known(g[n]); });
+}
+
+bool holds_everywhere(const Graph& g, NodeId condition) {
+  const Node& n = g[condition];
+  if (n.op != Op::Le && n.op != Op::Lt) return false;
+  std::optional<Affine> difference = affine(g, n.inputs[0]);
+  const std::optional<Affine> right = affine(g, n.inputs[1]);
+  if (!difference || !right) return false;
+  const double largest = difference->add(*right, -1).largest();
+  return n.op == Op::Le ? largest <= 0 : largest < 0;
 }
 
 bool hold_in_each_row(const Graph& g, const std::vector<NodeId>& conditions, const Axis& s) {

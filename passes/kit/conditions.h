@@ -9,6 +9,9 @@ namespace cpuflow::passes {
 /// Whether a condition follows from positions alone, element by element.
 bool is_about_positions(const ir::Graph& graph, ir::NodeId condition);
 
+/// Whether a condition is a comparison of sums of positions that holds at all positions.
+bool holds_everywhere(const ir::Graph& graph, ir::NodeId condition);
+
 /// Whether conditions are known to leave each row, which is an element of the other axes, a position of `s`.
 bool hold_in_each_row(const ir::Graph& graph, const std::vector<ir::NodeId>& conditions, const ir::Axis& s);
 

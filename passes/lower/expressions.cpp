@@ -103,7 +103,7 @@ ExprId FunctionLowering::pull(NodeId id, const Env& outer) {
   if (!own(id) && b_.rate[id] != Rate::Static) {
     if (b_.rate[id] == Rate::Step) {
       const bool made_by_loops = n.op == Op::Argmax || n.op == Op::TopkMask || (n.op == Op::Carry && n.inputs[0] > id);
-      if (b_.is_view(id) || n.op == Op::ToReal || (n.dtype != DType::Real && !made_by_loops)) return compute(id, env);
+      if (b_.is_view(id) || n.op == Op::ToReal || (b_.is_spread(id) && !reading_operand_) || (n.dtype != DType::Real && !made_by_loops)) return compute(id, env);
       return load_shared(id, env);
     }
     throw InternalError(fmt::format("{}: '{}' is read by '{}', which runs at another time", n.loc.str(), b_.name_of(id), name_));

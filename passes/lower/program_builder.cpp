@@ -2,6 +2,7 @@
 
 #include "codegen/abi/cache_lines.h"
 #include "ir/diagnostics.h"
+#include "passes/kit/patterns.h"
 #include "passes/kit/rewrite.h"
 
 #include <fmt/format.h>
@@ -337,6 +338,16 @@ bool ProgramBuilder::is_view(NodeId id) const {
     default:
       return false;
   }
+}
+
+bool ProgramBuilder::is_spread(NodeId id) const {
+  const Node& n = graph[id];
+  if (rate[id] != Rate::Step || n.dtype != DType::Real) return false;
+  int64_t floats = 1;
+  for (const Axis& a : n.axes) floats *= a.kind == AxisKind::Layer ? 1 : a.size;
+  if (floats <= options.large_floats) return false;
+  if (n.op == Op::Gather) return rate[n.inputs[1]] == Rate::Static;
+  return is_zero_else(graph, id) && rate[n.inputs[0]] == Rate::Static && is_spread(n.inputs[1]);
 }
 
 }  // namespace cpuflow::passes::lower

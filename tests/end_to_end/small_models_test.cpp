@@ -474,6 +474,26 @@ TEST_CASE("experts are products of matrices, however their sums are written") {
   }
 }
 
+TEST_CASE("filters as long as the text, of every channel and of pairs of positions") {
+  const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  for (const auto& [equations, params] : {
+           std::pair{"f[j in 0..T,i] = exp(-abs(filter[j,i]) * j)\ny[t,i] = sum(s | s <= t: f[t-s,i] * x[s,i])\n", "filter = \"tensor(T, d)\""},
+           {"y[t,i] = sum(s | s < t: filter[t-s,i] * x[s,i]) + filter[t,i]\n", "filter = \"tensor(T, d)\""},
+           {"p[t,h,s] = softmax(s | s <= t: bias[h,t-s] + x[t,0] * x[s,1])\ny[t,i] = x[t,i] + mean(h: sum(s: p[t,h,s] * x[s,i]) * out[h,i])\n", "bias = \"tensor(80, T)\"\nout = \"tensor(80, d)\""},
+       }) {
+    INFO(equations);
+    const std::string text = replaced(replaced(replaced(model("x = embed[tokens]\n" + std::string(equations) + rest), "T = 4", "T = 96"), "d = 12", "d = 80"), "[params]", std::string("[params]\n") + params);
+    check_against_interpreter(text);
+    check_rounded(text);
+    const TemporaryFolder folder;
+    cli::CompileOptions options;
+    options.model = folder.write("filter.toml", text);
+    options.run = false;
+    const codegen::Manifest m = cli::compile_model(options).exe.manifest;
+    CHECK(m.shared_floats + m.grad_floats < 3 * 96 * 96 * 80 / 4);  // not a matrix of each channel or head
+  }
+}
+
 TEST_CASE("a sum of nothing is 0, whatever it is multiplied or divided by") {
   const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
   auto of = [&](const std::string& equations, const char* positions) { return replaced(model("x = embed[tokens]\n" + equations + rest), "T = 4", positions); };

@@ -31,10 +31,11 @@ double relative_difference(const Tensor& a, const Tensor& b) {
 
 TEST_CASE("no pass changes a value, and each changes a Graph") {
   const TemporaryFolder folder;
-  const std::string begin = "name = \"small\"\n[dims]\nT = 64\nB = 2\nV = 9\nd = 4\n[params]\nembed = \"table(V, d)\"\n[model]\nforward = '''\nx = embed[tokens]\n",
+  const std::string begin = "name = \"small\"\n[dims]\nT = 64\nB = 2\nV = 9\nd = 4\n[params]\nembed = \"table(V, d)\"\nfilter = \"tensor(T, d)\"\n[model]\nforward = '''\nx = embed[tokens]\n",
                     end = "\nlogits = y @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\n";
   folder.write("window.toml", begin + "a[t,s] = softmax(s | s <= t, t - s < 9: sum(i: x[t,i] * x[s,i]))\ny[t,i] = sum(s: a[t,s] * x[s,i])" + end + "total = 'ce'\n");
   folder.write("batch.toml", begin + "y = x" + end + "m = '''\nmean_x[b,i] = mean(t: x[b,t,i])\nmean(b, c in 0..B: sum(i: mean_x[b,i] * mean_x[c,i]))\n'''\ntotal = 'ce + m'\n");
+  folder.write("filter.toml", begin + "y[t,i] = sum(s | s <= t: filter[t - s,i] * x[s,i])" + end + "total = 'ce'\n");
   const std::vector<Case> cases = {
       {"v5ln", {{"T", "20"}, {"B", "2"}, {"d", "8"}, {"k", "4"}, {"ff", "6"}, {"V", "67"}, {"L", "2"}, {"fsp_tau", "5"}, {"fsp_rate", "4"}}},
       {"gpt2", {{"T", "7"}, {"B", "2"}, {"d", "8"}, {"H", "2"}, {"V", "11"}, {"L", "2"}}},
@@ -44,6 +45,7 @@ TEST_CASE("no pass changes a value, and each changes a Graph") {
       {"llama", {{"T", "7"}, {"B", "2"}, {"d", "8"}, {"H", "4"}, {"KV", "2"}, {"ff", "6"}, {"V", "11"}, {"L", "2"}}},
       {folder / "window.toml", {}},
       {folder / "batch.toml", {}},
+      {folder / "filter.toml", {{"d", "164"}}},
   };
   std::set<std::string> idle;
   for (const passes::Pass& p : passes::graph_pipeline()) idle.insert(p.name);

@@ -1,0 +1,76 @@
+#include "passes/sum_sequences_late.h"
+
+#include "passes/collect_sequences.h"
+#include "passes/kit/conditions.h"
+#include "passes/kit/patterns.h"
+#include "passes/kit/rewrite.h"
+#include "passes/lower_to_loops.h"
+
+#include <algorithm>
+
+namespace cpuflow::passes {
+using namespace ir;
+
+namespace {
+
+/// What a value is in each sequence, which a sum over them makes that value.
+class OfEach {
+ public:
+  explicit OfEach(Graph& g) : g_(g) {}
+
+  /// kNoNode where it is none, or a small one.
+  NodeId of(NodeId id) {
+    const Node n = g_[id];
+    if (n.op == Op::Sum && has_batch(n.from)) return of_sum(n);
+    const bool part = is_zero_else(g_, id) && is_about_positions(g_, n.inputs[0]);
+    const bool read = n.op == Op::Gather && is_about_positions(g_, n.inputs[1]);
+    if (!part && !read && n.op != Op::Rename) return kNoNode;
+    const NodeId each = of(n.inputs[part ? 1 : 0]);
+    if (each == kNoNode) return kNoNode;
+    if (part) return where(n.inputs[0], each);
+    if (!read) return g_.rename(each, n.from, n.to);
+    const NodeId index = n.inputs[1], value = at(each, n.from[0], index);
+    return where(g_.binary(Op::Le, g_.integer(0), index), where(g_.binary(Op::Lt, index, g_.integer(n.from[0].size)), value));
+  }
+  /// The sequences that the sum is over.
+  const Axes& sequences() const { return sequences_; }
+
+ private:
+  NodeId of_sum(const Node& sum) {
+    uint64_t floats = 1;
+    for (const Axis& a : sum.axes) floats *= a.kind == AxisKind::Layer ? 1 : a.size;
+    if (floats <= static_cast<uint64_t>(LowerOptions().large_floats) || is_collected(g_, sum)) return kNoNode;
+    Axes others;
+    for (const Axis& a : sum.from) (is_batch(a) ? sequences_ : others).push_back(a);
+    return others.empty() ? sum.inputs[0] : g_.reduce(Op::Sum, sum.inputs[0], others);
+  }
+
+  /// x where the condition holds, 0 elsewhere.
+  NodeId where(NodeId condition, NodeId x) { return holds_everywhere(g_, condition) ? x : g_.select(condition, x, g_.zero(g_[x].dtype)); }
+
+  /// x with the index in the place of what counts `axis`, down to what is not elementwise.
+  NodeId at(NodeId x, const Axis& axis, NodeId index) {
+    Node n = g_[x];
+    if (!contains(n.axes, axis)) return x;
+    if (n.op == Op::Iota) return g_.binary(Op::Add, index, g_.integer(static_cast<int64_t>(n.value)));
+    if (!is_elementwise(n.op)) return g_.gather(x, axis, index);
+    for (NodeId& i : n.inputs) i = at(i, axis, index);
+    return n.op == Op::Select && is_zero(g_, n.inputs[2]) ? where(n.inputs[0], n.inputs[1]) : g_.add(std::move(n));
+  }
+
+  Graph& g_;
+  Axes sequences_;
+};
+
+}  // namespace
+
+Graph sum_sequences_late(const Graph& in) {
+  return rewrite(in, [](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) -> NodeId {
+    if (n.op != Op::Sum || n.dtype != DType::Real || has_batch(n.from) || out[n.inputs[0]].op == Op::Sum) return kNoNode;
+    OfEach each(out);
+    const NodeId summed = each.of(n.inputs[0]);
+    return summed == kNoNode ? kNoNode : out.reduce(Op::Sum, out.reduce(Op::Sum, summed, n.from), each.sequences());
+  });
+}
+
+}  // namespace cpuflow::passes
