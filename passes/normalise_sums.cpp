@@ -5,6 +5,7 @@
 #include "passes/kit/empty_sums.h"
 #include "passes/kit/patterns.h"
 #include "passes/kit/rewrite.h"
+#include "passes/kit/substitution.h"
 #include "passes/kit/sum_terms.h"
 
 #include <algorithm>
@@ -95,20 +96,6 @@ class SumBuilder {
     return true;
   }
 
-  /// x with the axis s called t, down to what is not elementwise: no renames are left between operations.
-  NodeId renamed(NodeId id, const Axis& s, const Axis& t) {
-    const Node n = g_[id];
-    if (!contains(n.axes, s)) return id;
-    if (n.op == Op::Iota) return g_.iota(t, static_cast<int64_t>(n.value));
-    if (!is_elementwise(n.op)) return g_.rename(id, {s}, {t});
-    Node copy = n;
-    for (NodeId& i : copy.inputs) i = renamed(i, s, t);
-    for (Axis& a : copy.axes) {
-      if (a == s) a = t;
-    }
-    return g_.add(std::move(copy));
-  }
-
   Contraction contraction() const {
     Contraction c{{}, {}, over_, by_row_};
     for (NodeId f : t_.factors) c.factors.push_back(g_[f].axes);
@@ -129,7 +116,7 @@ class SumBuilder {
       if (!p) continue;
       const Node& condition = g_[t_.conditions[k]];
       const bool forward = g_[condition.inputs[0]].axes[0] == p->s, exclusive = condition.op == Op::Lt;
-      t_.factors[p->factor] = g_.cumsum(renamed(t_.factors[p->factor], p->s, p->t), p->t, !forward, exclusive);
+      t_.factors[p->factor] = g_.cumsum(rename_below(g_, t_.factors[p->factor], p->s, p->t), p->t, !forward, exclusive);
       t_.conditions.erase(t_.conditions.begin() + static_cast<long>(k));
       over_ = without(over_, {p->s});
       return true;

@@ -1,9 +1,11 @@
 #include "passes/rename_late.h"
 
 #include "passes/kit/rewrite.h"
+#include "passes/kit/substitution.h"
 #include "passes/kit/sum_terms.h"
 
 #include <algorithm>
+#include <set>
 
 namespace cpuflow::passes {
 using namespace ir;
@@ -65,12 +67,39 @@ NodeId reduction(Graph& g, const Node& n) {
   return renamed_result(g, g.reduce(n.op, names.inputs[0], over), n, names);
 }
 
+/// Whether values of positions `t` are read at `s`, in what is computed from them.
+bool reads_under_name(const Graph& g, NodeId id, const Axis& t, const Axis& s) {
+  std::vector<NodeId> open{id};
+  std::set<NodeId> seen{id};
+  while (!open.empty()) {
+    const Node& n = g[open.back()];
+    open.pop_back();
+    const int at = n.op == Op::Rename ? index_of(n.to, s) : -1;
+    if (at >= 0 && n.from[static_cast<size_t>(at)] == t) return true;
+    if (!is_elementwise(n.op)) continue;
+    for (NodeId i : n.inputs) {
+      if (seen.insert(i).second) open.push_back(i);
+    }
+  }
+  return false;
+}
+
+/// A sum over positions under a name that nothing needs: over those of the sequence.
+NodeId over_own_positions(Graph& g, const Node& n) {
+  if (n.from.size() != 1 || n.from[0].kind != AxisKind::Position || n.from[0].ordinal == 0) return kNoNode;
+  const Axis &s = n.from[0], t{AxisKind::Position, 0, s.size};
+  if (contains(g[n.inputs[0]].axes, t) || !reads_under_name(g, n.inputs[0], t, s)) return kNoNode;
+  return g.reduce(n.op, rename_below(g, n.inputs[0], s, t), {t});
+}
+
 }  // namespace
 
 Graph rename_late(const Graph& in) {
   return rewrite(in, [](Graph& out, const Node& n, NodeId, const std::vector<NodeId>&) -> NodeId {
     if (is_elementwise(n.op) && !n.inputs.empty()) return elementwise(out, n);
-    return n.op == Op::Sum || n.op == Op::Max || n.op == Op::Min || n.op == Op::Prod ? reduction(out, n) : kNoNode;
+    if (n.op != Op::Sum && n.op != Op::Max && n.op != Op::Min && n.op != Op::Prod) return kNoNode;
+    const NodeId renamed = reduction(out, n);
+    return renamed != kNoNode ? renamed : over_own_positions(out, n);
   });
 }
 

@@ -4,6 +4,7 @@
 #include "passes/kit/conditions.h"
 #include "passes/kit/patterns.h"
 #include "passes/kit/rewrite.h"
+#include "passes/kit/substitution.h"
 #include "passes/lower_to_loops.h"
 
 #include <algorithm>
@@ -27,10 +28,8 @@ class OfEach {
     if (!part && !read && n.op != Op::Rename) return kNoNode;
     const NodeId each = of(n.inputs[part ? 1 : 0]);
     if (each == kNoNode) return kNoNode;
-    if (part) return where(n.inputs[0], each);
-    if (!read) return g_.rename(each, n.from, n.to);
-    const NodeId index = n.inputs[1], value = at(each, n.from[0], index);
-    return where(g_.binary(Op::Le, g_.integer(0), index), where(g_.binary(Op::Lt, index, g_.integer(n.from[0].size)), value));
+    if (part) return g_.select(n.inputs[0], each, g_.zero(n.dtype));
+    return read ? read_at(each, n.from[0], n.inputs[1]) : g_.rename(each, n.from, n.to);
   }
   /// The sequences that the sum is over.
   const Axes& sequences() const { return sequences_; }
@@ -45,17 +44,13 @@ class OfEach {
     return others.empty() ? sum.inputs[0] : g_.reduce(Op::Sum, sum.inputs[0], others);
   }
 
-  /// x where the condition holds, 0 elsewhere.
-  NodeId where(NodeId condition, NodeId x) { return holds_everywhere(g_, condition) ? x : g_.select(condition, x, g_.zero(g_[x].dtype)); }
-
-  /// x with the index in the place of what counts `axis`, down to what is not elementwise.
-  NodeId at(NodeId x, const Axis& axis, NodeId index) {
-    Node n = g_[x];
-    if (!contains(n.axes, axis)) return x;
-    if (n.op == Op::Iota) return g_.binary(Op::Add, index, g_.integer(static_cast<int64_t>(n.value)));
-    if (!is_elementwise(n.op)) return g_.gather(x, axis, index);
-    for (NodeId& i : n.inputs) i = at(i, axis, index);
-    return n.op == Op::Select && is_zero(g_, n.inputs[2]) ? where(n.inputs[0], n.inputs[1]) : g_.add(std::move(n));
+  /// x at an index along an axis, 0 where there is none.
+  NodeId read_at(NodeId x, const Axis& axis, NodeId index) {
+    const auto leaf = [&](NodeId id) {
+      return g_[id].op == Op::Iota ? g_.binary(Op::Add, index, g_.integer(static_cast<int64_t>(g_[id].value))) : g_.gather(id, axis, index);
+    };
+    const NodeId inside = g_.binary(Op::And, g_.binary(Op::Le, g_.integer(0), index), g_.binary(Op::Lt, index, g_.integer(axis.size)));
+    return g_.select(inside, Substitution(g_, axis, leaf)(x), g_.zero(DType::Real));
   }
 
   Graph& g_;

@@ -1,6 +1,7 @@
 #include "passes/kit/sum_terms.h"
 
 #include "ir/schedule.h"
+#include "passes/kit/conditions.h"
 #include "passes/kit/patterns.h"
 #include "passes/kit/windows.h"
 
@@ -86,7 +87,8 @@ SumTerms terms_of(Graph& g, const Node& sum) {
       open.push_back(m.inputs[0]);
     } else if (is_zero_else(g, f)) {
       for (NodeId c : conjuncts(g, m.inputs[0])) {
-        if (std::find(terms.conditions.begin(), terms.conditions.end(), c) == terms.conditions.end()) terms.conditions.push_back(c);
+        const bool known = std::find(terms.conditions.begin(), terms.conditions.end(), c) != terms.conditions.end() || holds_everywhere(g, c);
+        if (!known) terms.conditions.push_back(c);
       }
       open.push_back(m.inputs[1]);
     } else if (m.op == Op::Neg) {

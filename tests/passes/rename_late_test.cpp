@@ -52,6 +52,15 @@ TEST_CASE("names that tell axes apart stay") {
   CHECK_FALSE(n.become_one(n.g.unary(Op::Tanh, n.x), n.g.unary(Op::Tanh, n.g.rename(n.x, {kT}, {kU}))));
 }
 
+TEST_CASE("a sum over positions under another name is one over the positions, where that is free") {
+  Names n;
+  const NodeId other = n.g.rename(n.x, {kT}, {kU}), late = n.g.unary(Op::ToReal, n.g.iota(kU));
+  const auto sum = [&](NodeId x, const Axis& over) { return n.g.reduce(Op::Sum, x, {over}); };
+  CHECK(n.become_one(sum(n.g.binary(Op::Mul, n.g.unary(Op::Tanh, other), late), kU), sum(n.g.binary(Op::Mul, n.g.unary(Op::Tanh, n.x), n.g.unary(Op::ToReal, n.g.iota(kT))), kT)));
+  const Graph pairs = n.passed({{"pairs", sum(n.g.binary(Op::Mul, n.x, other), kU)}});
+  CHECK(pairs[pairs.outputs[0].node].from == Axes{kU});
+}
+
 TEST_CASE("a value that is computed before it is renamed keeps its name") {
   Names n;
   const NodeId named = n.g.unary(Op::Tanh, n.g.rename(n.x, {kF}, {kG}));
