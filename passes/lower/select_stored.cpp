@@ -65,7 +65,7 @@ bool FunctionLowering::is_chosen_term(NodeId id) const {
 
 /// Whether reading the value again costs about what a load of it would: at most `operations` cheap ones on values that are stored anyway, in
 /// the same loop over layers if in any (held for all layers if at all), or on what the layer before left, and on numbers that are the same
-/// for many of its elements.
+/// for many of its elements.  What a state decays to is read as the state of the row before.
 bool FunctionLowering::cheap_again(NodeId id, int operations) const {
   const Node& n = g_[id];
   if (!is_elementwise(n.op) || op_is_costly(n.op) || operations == 0) return false;
@@ -78,7 +78,8 @@ bool FunctionLowering::cheap_again(NodeId id, int operations) const {
     constexpr uint64_t kMany = 16;
     const bool narrow = element_count(m.axes) * kMany <= element_count(n.axes);
     wide += !narrow;
-    if (stored_[base]) continue;
+    const bool decays = n.op == Op::Mul && m.op == Op::Carry && m.inputs.size() == 1 && m.from[0].kind == AxisKind::Position;
+    if (stored_[base] || (decays && stored_[m.inputs[0]])) continue;
     if (m.op == Op::Carry && m.from[0].kind == AxisKind::Layer && stored_[m.inputs[0]]) ++from_layer_before;
     else if (!cheap_again(base, narrow ? operations : operations - 1)) return false;
   }

@@ -474,6 +474,20 @@ TEST_CASE("experts are products of matrices, however their sums are written") {
   }
 }
 
+TEST_CASE("states that decay by gates, and what is read of them before they do") {
+  const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  for (const std::string equations : {
+           "g = sigmoid(gate(x))\nold[t,j] = sum(i: g[t,0] * S[t-1,i,j] * x[t,i])\nS[t,i,j] = g[t,0] * S[t-1,i,j] + g[t,1] * x[t,i] * (u[t,j] - old[t,j])\ny[t,j] = sum(i: S[t,i,j] * u[t,i])\n",
+           "g = softplus(gate(x))\nS[t,i,n in 0..3] = exp(-g[t,n] * n) * S[t-1,i,n] + g[t,0] * u[t,n] * x[t,i]\ny[t,i] = sum(n in 0..3: S[t,i,n] * u[t,n+3])\n",
+           "g = sigmoid(gate(x))\nkept[t,i,j] = g[t,0] * S[t-1,i,j]\nS[t,i,j] = kept[t,i,j] + x[t,i] * u[t,j]\ny[t,j] = sum(i: kept[t,i,j] * tanh(kept[t,j,i]) * S[t,i,j])\n",
+       }) {
+    INFO(equations);
+    const std::string text = replaced(replaced(model("x = embed[tokens]\nu = tanh(mix(x))\n" + equations + rest), "T = 4", "T = 20"), "[params]", "[params]\ngate = \"linear(d, 3)\"");
+    check_against_interpreter(text);
+    check_rounded(text);
+  }
+}
+
 TEST_CASE("filters as long as the text, of every channel and of pairs of positions") {
   const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
   for (const auto& [equations, params] : {
