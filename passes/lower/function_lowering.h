@@ -237,6 +237,7 @@ class FunctionLowering {
   void size_buffers();
   void size_fills();
   bool updates_elements(const Statement& s) const;
+  bool reads_before_written(const Statement& reader, const Statement& writer) const;
   void keep_history();
   int64_t carried(const ir::Buffer& buffer) const;
   struct Life {

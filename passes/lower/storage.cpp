@@ -25,6 +25,24 @@ bool FunctionLowering::updates_elements(const Statement& s) const {
   return same;
 }
 
+/// Whether a statement of the same rows has read the value of the row before, element by element if not whole, when the value is written.
+bool FunctionLowering::reads_before_written(const Statement& reader, const Statement& writer) const {
+  if (reader.node == writer.node) return updates_elements(writer);
+  if (reader.nest != writer.nest) return reader.nest < writer.nest;
+  const Nest& nest = function_.parts[writer.part].regions[writer.region].groups[writer.group].steps[writer.nest].nest;
+  const auto of = [&](NodeId node) { return std::find_if(nest.stores.begin(), nest.stores.end(), [&](const Store& s) { return s.node == node; }); };
+  const auto reads = of(reader.node), writes = of(writer.node);
+  if (reads >= writes || writes == nest.stores.end()) return false;
+  bool same = true;
+  std::set<ExprId> seen;
+  for_each_expr(b_.program, reads->value, seen, [&](const Expr& x) {
+    if (x.kind != Expr::Kind::Load || x.place.buffer != writes->place.buffer) return;
+    const Axes& axes = b_.program.buffers[x.place.buffer].axes;
+    for (size_t d = 0; d < axes.size(); ++d) same = same && (axes[d] == *writer.row || x.place.indices[d] == writes->place.indices[d]);
+  });
+  return same;
+}
+
 /// Panels of values that are kept for all rows are kept as well: a call packs the rows that it adds.
 void FunctionLowering::keep_panels() {
   auto holds_rows = [&](const Place& place, const Axis& axis) {
@@ -218,7 +236,7 @@ void FunctionLowering::choose_held() {
       bounded = bounded && (u.read.how == Read::How::EarlierRow || u.read.how == Read::How::SameRow);
       if (earlier) {
         distance = std::max(distance, u.read.distance);
-        in_place = in_place && reader.node == node && u.read.distance == 1;
+        in_place = in_place && u.read.distance == 1 && reader.group == producer.group && reads_before_written(reader, producer);
       }
       if (u.read.how != Read::How::SameRow && row_range) b.persistent = true;
     }
@@ -237,7 +255,7 @@ void FunctionLowering::choose_held() {
     b.rows = rows_all || filled || !same_region ? Rows::All : !same_group || !by_row ? Rows::Tile : same_nest && nest ? Rows::Register : Rows::One;
     if (b.persistent) b.rows = Rows::All;
     if (in_blocks_.count(buffer)) b.rows = Rows::Block;
-    if (near && in_place && same_group && by_row && it->second.size() == 1 && updates_elements(producer)) {
+    if (near && in_place && same_group && by_row && it->second.size() == 1 && !filled) {
       b.rows = Rows::One;
     } else if (near && region->direction >= 0 && !filled) {
       b.rows = Rows::Tile;
