@@ -73,7 +73,7 @@ ExprId FunctionLowering::load_value(NodeId id, const Env& env) {
 }
 
 /// A value that `prepare` computes.
-ExprId FunctionLowering::load_shared(NodeId id, const Env& env) { return load_from(b_.shared_value(id), id, env); }
+ExprId FunctionLowering::load_shared(NodeId id, const Env& env) { return load_from(b_.shared_value(id, features_as_they_lie(id)), id, env); }
 
 /// The element of a buffer as what the value is: conditions, and most integers, lie in it as floats.
 ExprId FunctionLowering::load_from(BufferId buffer, NodeId id, const Env& env) {

@@ -125,6 +125,7 @@ class FunctionLowering {
   void find_reads(Statement& s);
   void add_read(Statement& s, const ir::Place& place, bool whole = false);
   bool is_read_along_positions(ir::NodeId id) const;
+  bool of_few_numbers(ir::NodeId id) const;
   void order_features();
   void order_columns(ir::NodeId product);
   ir::Axes features_as_they_lie(ir::NodeId id) const;

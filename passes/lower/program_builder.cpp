@@ -306,11 +306,23 @@ Buffer ProgramBuilder::value_buffer(NodeId id, Space space, bool positions_last)
   return b;
 }
 
-BufferId ProgramBuilder::shared_value(NodeId id) {
+BufferId ProgramBuilder::shared_value(NodeId id, const Axes& features) {
   auto [it, fresh] = by_key_.try_emplace("shared " + std::to_string(id), 0);
   if (!fresh) return it->second;
   step_values.insert(id);
-  return by_key_["shared " + std::to_string(id)] = add_buffer(value_buffer(id, Space::Shared));
+  Buffer buffer = value_buffer(id, Space::Shared);
+  const bool flattened = std::any_of(users_[id].begin(), users_[id].end(), [&](NodeId u) { return graph[u].op == Op::Reshape && graph[u].from.size() > 1; });
+  if (!flattened) order_features(buffer, features);
+  return by_key_["shared " + std::to_string(id)] = add_buffer(std::move(buffer));
+}
+
+void order_features(Buffer& buffer, const Axes& features) {
+  if (features.empty()) return;
+  auto next = features.begin();
+  for (Axis& a : buffer.axes) {
+    if (a.kind == AxisKind::Feature) a = *next++;
+  }
+  lay_out(buffer);
 }
 
 Place ProgramBuilder::logits_place(NodeId id) {

@@ -54,7 +54,8 @@ class ProgramBuilder {
   ir::BufferId literal(ir::NodeId node);
   /// The buffer of a value, axes without the batch axis; with positions innermost, or rows of what a position has.
   ir::Buffer value_buffer(ir::NodeId node, ir::Space space, bool positions_last = false) const;
-  ir::BufferId shared_value(ir::NodeId node);
+  /// `features`: how those lie, outermost first, if this is the first to ask for the value.
+  ir::BufferId shared_value(ir::NodeId node, const ir::Axes& features = {});
   /// The element of [rows][V], not padded, that a caller gets.
   ir::Place logits_place(ir::NodeId id);
   ir::BufferId accumulator(ir::NodeId node, ir::Space space);
@@ -103,6 +104,9 @@ int64_t padded_row(int64_t floats);
 /// Sets strides and size: row-major, rows of positions padded.  A chunk of positions that each have features is not: [chunk, position in it, feature] lies as one
 /// sequence does, whatever its numbers take, and `lie_together` depends on that.
 void lay_out(ir::Buffer& buffer);
+
+/// Gives the features of a buffer, if they are all there, this order, and lays it out.
+void order_features(ir::Buffer& buffer, const ir::Axes& features);
 
 /// Floats that so many elements of the buffer take.
 inline int64_t floats_of(const ir::Buffer& buffer, int64_t elements) { return (elements * buffer.element_bytes() + 3) / 4; }

@@ -86,6 +86,25 @@ bool FunctionLowering::cheap_again(NodeId id, int operations) const {
   return from_layer_before == 0 || wide == 1;  // else what it is added to would be kept instead
 }
 
+/// Whether a costly value is computed of few numbers, each for many of its elements: memory takes longer than computing it where it is read again, for another
+/// row of a state or for its gradient.
+bool FunctionLowering::of_few_numbers(NodeId id) const {
+  constexpr uint64_t kMany = 16;
+  const uint64_t most = element_count(g_[id].axes) / kMany;
+  std::vector<NodeId> open{id};
+  for (int operations = 0; !open.empty(); ++operations) {
+    const Node& n = g_[open.back()];
+    open.pop_back();
+    if (!is_elementwise(n.op) || operations > 2 || (operations > 0 && op_is_costly(n.op))) return false;
+    for (NodeId i : n.inputs) {
+      const NodeId base = strip_views(i);
+      const bool known = stored_[base] || g_[base].op == Op::Param || g_[base].op == Op::Constant || !own(base);
+      if (!known || element_count(g_[base].axes) > most) open.push_back(base);
+    }
+  }
+  return true;
+}
+
 /// x, if the value is a constant times x, else the value itself: a decayed state is read as what it decays from.
 NodeId FunctionLowering::without_factor(NodeId id) const {
   const Node& n = g_[id];
@@ -242,7 +261,7 @@ void FunctionLowering::select_stored() {
         if (!is_summed_as_product(id) && !is_chosen_term(id)) stored_[id] = true;
       } else {
         const Readers readers = readers_of(id);
-        if ((readers.nodes.size() > 1 && !cheap_again(id, 2) && !lies_in_memory(id)) || (readers.again && costly[id])) stored_[id] = true;
+        if ((readers.nodes.size() > 1 && !cheap_again(id, 2) && !lies_in_memory(id) && !(op_is_costly(n.op) && of_few_numbers(id))) || (readers.again && costly[id])) stored_[id] = true;
       }
     }
   }

@@ -123,12 +123,7 @@ BufferId FunctionLowering::buffer_of(NodeId id) {
     it->second = b_.add_buffer(b_.value_buffer(id, Space::Shared));
   } else if (fresh) {
     Buffer buffer = b_.value_buffer(id, Space::Lane, is_read_along_positions(id));
-    const Axes features = features_as_they_lie(id);
-    auto next = features.begin();
-    for (Axis& a : buffer.axes) {
-      if (a.kind == AxisKind::Feature) a = *next++;
-    }
-    lay_out(buffer);
+    lower::order_features(buffer, features_as_they_lie(id));
     it->second = b_.add_buffer(std::move(buffer));
   }
   node_of_[it->second] = id;

@@ -384,6 +384,9 @@ TEST_CASE("a matrix of each row that is read transposed, and one that is then re
            "u = mix(x)\nw = few(x)\nm[start, e in 0..3, j in 0..d] = 0.1 * e * gate[j]\nm[n in 0..ceil(T/4), e, j] = 0.9 * m[n-1,e,j] + sum(t | t // 4 == n: w[t,e] * u[t,j])\n"
            "y[t,j] = x[t,j] + sum(e: w[t,e] * m[t // 4 - 1, e, j])\n",
            "p[t,e,j] = tanh(x[t,e] * K[e,j])\nq[t,j,e] = p[t,e,j] * p[t,e,0] + x[t,j]\nr = reshape(q, d * d)\ny[t,i] = sum(j in 0..d: q[t,j,i] * r[t, 12 * i + j])\n",
+           "p[t,e,j] = tanh(x[t,e] * K[e,j])\nq[t,j,e] = p[t,e,j] * p[t,e,0] + x[t,j]\nw[t,i,j] = q[t,j,i]\nr = reshape(w, d * d)\ny[t,i] = sum(j in 0..d: q[t,j,i] * r[t, 12 * i + j])\n",
+           "p[i,j] = exp(-abs(K[j,i]))\nw[i,j] = p[j,i]\nr = reshape(w, d * d)\ny[t,i] = sum(j in 0..d: tanh(x[t,j] * p[i,j]) * r[12 * i + j]) + sum(j in 0..d: tanh(x[t,j]) * p[j,i])\n",
+           "p[i,j] = exp(-abs(K[j,i]))\nS[t,i,j] = exp(-abs(x[t,i]) * p[j,i]) * S[t-1,i,j] + x[t,j]\nr = reshape(p, 3, 4, d)\ny[t,i] = sum(j in 0..d: S[t,i,j] * p[i,j]) + r[1,2,i]\n",
            "p[t,e,j] = tanh(x[t,e] * K[e,j])\nq[t,j,e] = p[t,e,j] * p[t,e,0]\nr = reshape(q, 3, 4, d)\ny[t,i] = r[t,0,1,i] + max(n in 0..3: r[t,n,2,i]) + sum(j in 0..d: q[t,j,i])\n",
        }) {
     INFO(equations);
