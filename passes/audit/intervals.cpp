@@ -55,6 +55,12 @@ bool below_its_maximum(const Graph& g, NodeId id) {
   return n.op == Op::Sub && is_maximum_of(g, n.inputs[1], n.inputs[0]);
 }
 
+/// x - max(x, y).
+bool below_the_larger(const Graph& g, const Node& difference) {
+  const Node& top = g[plain(g, difference.inputs[1])];
+  return top.op == Op::Max2 && std::any_of(top.inputs.begin(), top.inputs.end(), [&](NodeId i) { return plain(g, i) == plain(g, difference.inputs[0]); });
+}
+
 class Analysis {
  public:
   Analysis(const Graph& g, const ParamRanges& ranges) : g_(g), ranges_(ranges), out_(g.size()) {}
@@ -126,7 +132,7 @@ class Analysis {
       if (range != ranges_.end()) out = between(range->second.first, range->second.second);
     }
     if (n.op == Op::Input) out.high = static_cast<double>(vocabulary_of(g_) - 1);
-    if (n.op == Op::Sub && (below_its_maximum(g_, id) || below_logsumexp(n))) out = between(-INFINITY, 0);
+    if (n.op == Op::Sub && (below_its_maximum(g_, id) || below_the_larger(g_, n) || below_logsumexp(n))) out = between(-INFINITY, 0);
     if (n.op == Op::Mul && plain(g_, n.inputs[0]) == plain(g_, n.inputs[1])) {
       const double low = std::max(out.low, 0.0);
       out = between(low, out.high, !in(n, 0).has_zero());

@@ -47,7 +47,7 @@ TEST_CASE("compiled code equals the golden files on every target that runs here,
 }
 
 TEST_CASE("models with attention, recurrences, chunks and sums over the batch equal their golden files") {
-  for (const char* name : {"gpt2", "gru", "v5_causal", "v74_causal", "v85", "v9"}) {
+  for (const char* name : {"gpt2", "gru", "v5_causal", "v74_causal", "v85", "v9", "mamba", "rwkv", "retnet", "deltanet"}) {
     check_golden(name, {}, name);
     check_golden(name, {"--unfused"}, name);
   }
@@ -59,7 +59,7 @@ TEST_CASE("products of bf16 numbers keep the direction of every gradient, on eve
     check_golden("v5ln-odd", {"--precision", "bf16", "--target", target});
   }
   check_golden("v5ln-odd", {"--precision", "bf16", "--unfused"});
-  for (const char* name : {"gpt2", "gru", "v5_causal", "v74_causal", "v85"}) check_golden(name, {"--precision", "bf16"}, name);
+  for (const char* name : {"gpt2", "gru", "v5_causal", "v74_causal", "v85", "mamba", "rwkv", "retnet"}) check_golden(name, {"--precision", "bf16"}, name);
   if (cpuflow::ir::runs_here(cpuflow::ir::target_by_name("amx-emulated"))) {
     for (const char* name : {"gpt2", "gru", "v9"}) check_golden(name, {"--precision", "bf16", "--target", "amx-emulated"}, name);
   }
