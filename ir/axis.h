@@ -25,6 +25,7 @@ inline constexpr uint16_t kBound = 16;        // bound indices, by depth; below 
 inline constexpr uint16_t kChosen = 64;       // the positions that a condition leaves, by the ordinal of all (passes/restrict_rows)
 inline constexpr uint16_t kHistory = 0x2000;  // earlier steps of a recurrence
 inline constexpr uint16_t kAll = 0x4000;      // the sequences of a batch as a feature (passes/collect_sequences); layers as a bound index
+inline constexpr uint16_t kDistance = 0x6000;  // from one position to another (passes/kit/distances)
 inline constexpr uint16_t kTemporary = 0x8000;  // while a value is read
 // Position axes that count chunks of positions, and positions within a chunk:
 inline constexpr uint16_t kSplit = 0xc000;      // passes/split_chunks

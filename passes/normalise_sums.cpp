@@ -2,6 +2,7 @@
 
 #include "passes/collect_sequences.h"
 #include "passes/kit/contraction_order.h"
+#include "passes/kit/distances.h"
 #include "passes/kit/empty_sums.h"
 #include "passes/kit/patterns.h"
 #include "passes/kit/rewrite.h"
@@ -25,6 +26,9 @@ class SumBuilder {
     const NodeId has_terms = must_have_terms(g_, t_, over_);
     take_outside(t_.factors, outside);
     take_outside(t_.conditions, outside_conditions);
+    for (NodeId& f : t_.factors) {
+      if (const NodeId filter = as_filter(g_, f, t_.conditions); filter != kNoNode) f = filter;
+    }
     double copies = 1;  // axes that nothing mentions
     for (const Axis& a : Axes(over_)) {
       bool used = false;

@@ -55,10 +55,21 @@ bool below_its_maximum(const Graph& g, NodeId id) {
   return n.op == Op::Sub && is_maximum_of(g, n.inputs[1], n.inputs[0]);
 }
 
+/// Whether two values are one.  What a recurrence reads of the row before, and what is read there later, are two nodes.
+bool are_one(const Graph& g, NodeId a, NodeId b, int depth) {
+  a = plain(g, a), b = plain(g, b);
+  if (a == b) return true;
+  const Node &x = g[a], &y = g[b];
+  const bool alike = x.op == y.op && x.axes == y.axes && x.from == y.from && x.ints == y.ints && !x.inputs.empty() && x.inputs.size() == y.inputs.size();
+  if (!alike || depth == 0 || !(x.op == Op::Carry || is_elementwise(x.op))) return false;
+  return std::equal(x.inputs.begin(), x.inputs.end(), y.inputs.begin(), [&](NodeId i, NodeId j) { return are_one(g, i, j, depth - 1); });
+}
+
 /// x - max(x, y).
 bool below_the_larger(const Graph& g, const Node& difference) {
+  constexpr int kDepth = 4;
   const Node& top = g[plain(g, difference.inputs[1])];
-  return top.op == Op::Max2 && std::any_of(top.inputs.begin(), top.inputs.end(), [&](NodeId i) { return plain(g, i) == plain(g, difference.inputs[0]); });
+  return top.op == Op::Max2 && std::any_of(top.inputs.begin(), top.inputs.end(), [&](NodeId i) { return are_one(g, i, difference.inputs[0], kDepth); });
 }
 
 class Analysis {

@@ -1,0 +1,92 @@
+#include "passes/kit/distances.h"
+
+#include "ir/affine.h"
+#include "ir/schedule.h"
+#include "passes/kit/patterns.h"
+#include "passes/lower_to_loops.h"
+
+#include <algorithm>
+#include <optional>
+#include <unordered_map>
+
+namespace cpuflow::passes {
+using namespace ir;
+
+namespace {
+
+/// Positions `earlier` <= `later`.
+struct Pair {
+  Axis earlier, later;
+};
+
+std::optional<Pair> pair_of(const Graph& g, NodeId condition) {
+  const Node& n = g[condition];
+  if ((n.op != Op::Le && n.op != Op::Lt) || !is_counter(g[n.inputs[0]]) || !is_counter(g[n.inputs[1]])) return std::nullopt;
+  const Axis &earlier = g[n.inputs[0]].axes[0], &later = g[n.inputs[1]].axes[0];
+  if (earlier.kind != AxisKind::Position || later.kind != AxisKind::Position || earlier.size != later.size) return std::nullopt;
+  return Pair{earlier, later};
+}
+
+/// A value with the distance of a pair as one axis in the place of both.
+class ByDistance {
+ public:
+  ByDistance(Graph& g, const Pair& pair) : g_(g), pair_(pair), distance_{AxisKind::Position, ordinals::kDistance, pair.later.size} {}
+
+  /// kNoNode where it depends on more than that.
+  NodeId of(NodeId id) {
+    if (const auto known = done_.find(id); known != done_.end()) return known->second;
+    return done_[id] = find(id);
+  }
+  const Axis& axis() const { return distance_; }
+
+ private:
+  NodeId find(NodeId id) {
+    Node n = g_[id];
+    const bool early = contains(n.axes, pair_.earlier), late = contains(n.axes, pair_.later);
+    if (!early && !late) return std::none_of(n.axes.begin(), n.axes.end(), [](const Axis& a) { return a.kind == AxisKind::Batch || a.kind == AxisKind::Position; }) ? id : kNoNode;
+    if (const NodeId counted = early && late ? count(id) : kNoNode; counted != kNoNode) return counted;
+    if (!is_elementwise(n.op)) return kNoNode;
+    for (NodeId& i : n.inputs) {
+      i = of(i);
+      if (i == kNoNode) return kNoNode;
+    }
+    return g_.add(std::move(n));
+  }
+
+  /// later - earlier + a number: the distance + that number.
+  NodeId count(NodeId id) {
+    if (g_[id].dtype != DType::Int) return kNoNode;
+    const std::optional<Affine> a = affine(g_, id);
+    if (!a || a->terms.size() != 2 || a->along(pair_.later) != 1 || a->along(pair_.earlier) != -1) return kNoNode;
+    return g_.binary(Op::Add, g_.iota(distance_), g_.integer(static_cast<int64_t>(a->offset)));
+  }
+
+  Graph& g_;
+  Pair pair_;
+  Axis distance_;
+  std::unordered_map<NodeId, NodeId> done_;
+};
+
+bool needs_parameters(const Graph& g, NodeId id) {
+  const std::vector<NodeId> needed = needed_by(g, {id});
+  return std::any_of(needed.begin(), needed.end(), [&](NodeId i) { return g[i].op == Op::Param; });
+}
+
+}  // namespace
+
+NodeId as_filter(Graph& g, NodeId value, const std::vector<NodeId>& conditions) {
+  if (!is_elementwise(g[value].op) || g[value].dtype != DType::Real) return kNoNode;
+  uint64_t floats = 1;
+  for (const Axis& a : g[value].axes) floats *= a.kind == AxisKind::Layer ? 1 : a.size;
+  if (floats <= static_cast<uint64_t>(LowerOptions().large_floats)) return kNoNode;
+  for (NodeId condition : conditions) {
+    const std::optional<Pair> pair = pair_of(g, condition);
+    if (!pair || !contains(g[value].axes, pair->earlier) || !contains(g[value].axes, pair->later)) continue;
+    ByDistance by_distance(g, *pair);
+    const NodeId filter = by_distance.of(value);
+    if (filter != kNoNode && needs_parameters(g, filter)) return g.gather(filter, by_distance.axis(), g.binary(Op::Sub, g.iota(pair->later), g.iota(pair->earlier)));
+  }
+  return kNoNode;
+}
+
+}  // namespace cpuflow::passes
