@@ -23,12 +23,12 @@ class SumBuilder {
 
   NodeId build() {
     std::vector<NodeId> outside, outside_conditions;
-    const NodeId has_terms = must_have_terms(g_, t_, over_);
-    take_outside(t_.factors, outside);
-    take_outside(t_.conditions, outside_conditions);
     for (NodeId& f : t_.factors) {
       if (const NodeId filter = as_filter(g_, f, t_.conditions); filter != kNoNode) f = filter;
     }
+    const NodeId has_terms = must_have_terms(g_, t_, over_);
+    take_outside(t_.factors, outside);
+    take_outside(t_.conditions, outside_conditions);
     double copies = 1;  // axes that nothing mentions
     for (const Axis& a : Axes(over_)) {
       bool used = false;

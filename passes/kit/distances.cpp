@@ -2,10 +2,12 @@
 
 #include "ir/affine.h"
 #include "ir/schedule.h"
+#include "passes/kit/conditions.h"
 #include "passes/kit/patterns.h"
 #include "passes/lower_to_loops.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <unordered_map>
 
@@ -38,6 +40,19 @@ class ByDistance {
     return done_[id] = find(id);
   }
   const Axis& axis() const { return distance_; }
+  /// What a condition asks of the distance; kNoNode where it asks for more, or nothing.
+  NodeId condition(NodeId id) {
+    const Node n = g_[id];
+    if (n.op != Op::Le && n.op != Op::Lt) return of(id);
+    std::optional<Affine> difference = affine(g_, n.inputs[0]);
+    const std::optional<Affine> right = affine(g_, n.inputs[1]);
+    if (!difference || !right) return of(id);
+    difference->add(*right, -1);
+    const double later = difference->along(pair_.later);
+    if (difference->terms.size() != 2 || std::abs(later) != 1 || difference->along(pair_.earlier) != -later) return of(id);
+    const NodeId counted = g_.iota(distance_), offset = g_.integer(static_cast<int64_t>(difference->offset));
+    return later > 0 ? g_.binary(n.op, g_.binary(Op::Add, counted, offset), g_.integer(0)) : g_.binary(n.op, offset, counted);
+  }
 
  private:
   NodeId find(NodeId id) {
@@ -83,8 +98,13 @@ NodeId as_filter(Graph& g, NodeId value, const std::vector<NodeId>& conditions) 
     const std::optional<Pair> pair = pair_of(g, condition);
     if (!pair || !contains(g[value].axes, pair->earlier) || !contains(g[value].axes, pair->later)) continue;
     ByDistance by_distance(g, *pair);
-    const NodeId filter = by_distance.of(value);
-    if (filter != kNoNode && needs_parameters(g, filter)) return g.gather(filter, by_distance.axis(), g.binary(Op::Sub, g.iota(pair->later), g.iota(pair->earlier)));
+    NodeId filter = by_distance.of(value);
+    if (filter == kNoNode || !needs_parameters(g, filter)) continue;
+    for (NodeId c : conditions) {  // what no pair reads has no gradient, though it is no number
+      const NodeId read = by_distance.condition(c);
+      if (read != kNoNode && contains(g[read].axes, by_distance.axis()) && !holds_everywhere(g, read)) filter = g.select(read, filter, g.real(0));
+    }
+    return g.gather(filter, by_distance.axis(), g.binary(Op::Sub, g.iota(pair->later), g.iota(pair->earlier)));
   }
   return kNoNode;
 }

@@ -497,6 +497,7 @@ TEST_CASE("filters as long as the text, of every channel and of pairs of positio
            std::pair{"f[j in 0..T,i] = exp(-abs(filter[j,i]) * j)\ny[t,i] = sum(s | s <= t: f[t-s,i] * x[s,i])\n", "filter = \"tensor(T, d)\""},
            {"y[t,i] = sum(s | s < t: filter[t-s,i] * x[s,i]) + filter[t,i]\n", "filter = \"tensor(T, d)\""},
            {"y[t,i] = sum(s | s < t: (sigmoid(a[i])^(t - s - 1) + sin(a[i] * (t - s)) / 4) * x[s,i])\n", "a = \"vector(d)\""},
+           {"y[t,i] = sum(s | s < t: (t - s)^(-abs(a[i])) * x[s,i]) + sum(s | s < t, t - s > 2: log((t - s - 2) * (2 + a[i]^2)) * x[s,i]) / 8\n", "a = \"vector(d)\""},
            {"p[t,h,s] = softmax(s | s <= t: bias[h,t-s] + x[t,0] * x[s,1])\ny[t,i] = x[t,i] + mean(h: sum(s: p[t,h,s] * x[s,i]) * out[h,i])\n", "bias = \"tensor(80, T)\"\nout = \"tensor(80, d)\""},
        }) {
     INFO(equations);
