@@ -23,9 +23,10 @@ class OfEach {
   NodeId of(NodeId id) {
     const Node n = g_[id];
     if (n.op == Op::Sum && has_batch(n.from)) return of_sum(n);
-    const bool part = is_zero_else(g_, id) && is_about_positions(g_, n.inputs[0]);
-    const bool read = n.op == Op::Gather && is_about_positions(g_, n.inputs[1]);
-    if (!part && !read && n.op != Op::Rename) return kNoNode;
+    const bool part = is_zero_else(g_, id) && of_all_sequences(n.inputs[0]);
+    const bool read = n.op == Op::Gather && of_all_sequences(n.inputs[1]);
+    const bool renamed = n.op == Op::Rename && !has_batch(n.from) && !has_batch(n.to);
+    if (!part && !read && !renamed) return kNoNode;
     const NodeId each = of(n.inputs[part ? 1 : 0]);
     if (each == kNoNode) return kNoNode;
     if (part) return g_.select(n.inputs[0], each, g_.zero(n.dtype));
@@ -35,6 +36,9 @@ class OfEach {
   const Axes& sequences() const { return sequences_; }
 
  private:
+  /// Whether a condition or an index is known without data, and the same for all sequences: the sum that is left out has them as an axis.
+  bool of_all_sequences(NodeId id) const { return !has_batch(g_[id].axes) && is_about_positions(g_, id); }
+
   NodeId of_sum(const Node& sum) {
     uint64_t floats = 1;
     for (const Axis& a : sum.axes) floats *= a.kind == AxisKind::Layer ? 1 : a.size;

@@ -40,21 +40,27 @@ class ByDistance {
     return done_[id] = find(id);
   }
   const Axis& axis() const { return distance_; }
-  /// What a condition asks of the distance; kNoNode where it asks for more, or nothing.
+  /// What a condition asks of the distance; kNoNode where it asks for something else.
   NodeId condition(NodeId id) {
-    const Node n = g_[id];
-    if (n.op != Op::Le && n.op != Op::Lt) return of(id);
-    std::optional<Affine> difference = affine(g_, n.inputs[0]);
-    const std::optional<Affine> right = affine(g_, n.inputs[1]);
-    if (!difference || !right) return of(id);
-    difference->add(*right, -1);
-    const double later = difference->along(pair_.later);
-    if (difference->terms.size() != 2 || std::abs(later) != 1 || difference->along(pair_.earlier) != -later) return of(id);
-    const NodeId counted = g_.iota(distance_), offset = g_.integer(static_cast<int64_t>(difference->offset));
-    return later > 0 ? g_.binary(n.op, g_.binary(Op::Add, counted, offset), g_.integer(0)) : g_.binary(n.op, offset, counted);
+    const NodeId asked = comparison(id) != kNoNode ? comparison(id) : of(id);
+    return asked != kNoNode && contains(g_[asked].axes, distance_) ? asked : kNoNode;
   }
 
  private:
+  /// A comparison of sums of positions, of which only the distance is left; kNoNode where it is another one.
+  NodeId comparison(NodeId id) {
+    const Node n = g_[id];
+    if (n.op != Op::Le && n.op != Op::Lt) return kNoNode;
+    std::optional<Affine> difference = affine(g_, n.inputs[0]);
+    const std::optional<Affine> right = affine(g_, n.inputs[1]);
+    if (!difference || !right) return kNoNode;
+    difference->add(*right, -1);
+    const double later = difference->along(pair_.later);
+    if (difference->terms.size() != 2 || std::abs(later) != 1 || difference->along(pair_.earlier) != -later) return kNoNode;
+    const NodeId counted = g_.unary(Op::ToReal, g_.iota(distance_)), limit = g_.real(-later * difference->offset);  // which need not be whole
+    return later > 0 ? g_.binary(n.op, counted, limit) : g_.binary(n.op, limit, counted);
+  }
+
   NodeId find(NodeId id) {
     Node n = g_[id];
     const bool early = contains(n.axes, pair_.earlier), late = contains(n.axes, pair_.later);
@@ -102,7 +108,7 @@ NodeId as_filter(Graph& g, NodeId value, const std::vector<NodeId>& conditions) 
     if (filter == kNoNode || !needs_parameters(g, filter)) continue;
     for (NodeId c : conditions) {  // what no pair reads has no gradient, though it is no number
       const NodeId read = by_distance.condition(c);
-      if (read != kNoNode && contains(g[read].axes, by_distance.axis()) && !holds_everywhere(g, read)) filter = g.select(read, filter, g.real(0));
+      if (read != kNoNode && !holds_everywhere(g, read)) filter = g.select(read, filter, g.real(0));
     }
     return g.gather(filter, by_distance.axis(), g.binary(Op::Sub, g.iota(pair->later), g.iota(pair->earlier)));
   }

@@ -12,13 +12,14 @@ using namespace ir;
 
 namespace {
 
-/// Whether a value is a product, of which no factor has all axes: as large as it is, it need not be made.
-bool outer_product(const Graph& g, NodeId id) {
+/// Whether a value is a product, of which no factor has all axes: as large as it is, it need not be made.  Behind some factors that have them it is made anyway.
+bool outer_product(const Graph& g, NodeId id, int depth = 4) {
   const Node& n = g[id];
-  if (n.op == Op::Neg) return outer_product(g, n.inputs[0]);
+  if (depth == 0) return false;
+  if (n.op == Op::Neg) return outer_product(g, n.inputs[0], depth - 1);
   if (n.op != Op::Mul) return false;
   for (NodeId i : n.inputs) {
-    if (g[i].axes == n.axes) return outer_product(g, i);
+    if (g[i].axes == n.axes) return outer_product(g, i, depth - 1);
   }
   return true;
 }

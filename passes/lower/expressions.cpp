@@ -183,12 +183,21 @@ bool FunctionLowering::always_inside(NodeId index, const Axis& axis) const {
 bool FunctionLowering::lie_together(NodeId id, const Axes& axes) {
   if (axes.size() < 2) return true;
   const Axes& own = g_[id].axes;
-  for (size_t i = 1; i < axes.size(); ++i) {
-    if (index_of(own, axes[i]) != index_of(own, axes[i - 1]) + 1) return false;
+  if (b_.is_view(id) && !stored_[id]) {  // where they lie is up to what it shows
+    const Node& view = g_[id];
+    if (view.op != Op::Rename && view.op != Op::Stop) return false;
+    Axes there = axes;
+    for (Axis& a : there) {
+      if (const int at = index_of(view.to, a); view.op == Op::Rename && at >= 0) a = view.from[static_cast<size_t>(at)];
+    }
+    return lie_together(view.inputs[0], there);
   }
-  if (std::all_of(axes.begin(), axes.end(), [](const Axis& a) { return a.kind == AxisKind::Feature; })) return true;
-  if (row_range || !stored_[id] || operand_copy_[id]) return false;
-  const auto evenly = [&](NodeId value, bool bf16) {  // rows may be padded
+  const bool features = std::all_of(axes.begin(), axes.end(), [](const Axis& a) { return a.kind == AxisKind::Feature; });
+  const bool in_order = std::is_sorted(axes.begin(), axes.end(), [&](const Axis& a, const Axis& b) { return index_of(own, a) < index_of(own, b); }) &&
+                        index_of(own, axes.back()) - index_of(own, axes.front()) + 1 == static_cast<int>(axes.size());
+  if (!(stored_[id] && this->own(id))) return features && in_order;
+  if (!features && (!in_order || row_range || operand_copy_[id])) return false;
+  const auto evenly = [&](NodeId value, bool bf16) {  // rows may be padded, and features in another order
     Buffer b = b_.program.buffers[buffer_of(value)];
     b.bf16 = bf16;
     lay_out(b);

@@ -311,8 +311,7 @@ BufferId ProgramBuilder::shared_value(NodeId id, const Axes& features) {
   if (!fresh) return it->second;
   step_values.insert(id);
   Buffer buffer = value_buffer(id, Space::Shared);
-  const bool flattened = std::any_of(users_[id].begin(), users_[id].end(), [&](NodeId u) { return graph[u].op == Op::Reshape && graph[u].from.size() > 1; });
-  if (!flattened) order_features(buffer, features);
+  if (!is_flattened(id)) order_features(buffer, features);
   return by_key_["shared " + std::to_string(id)] = add_buffer(std::move(buffer));
 }
 
@@ -350,6 +349,10 @@ bool ProgramBuilder::is_view(NodeId id) const {
     default:
       return false;
   }
+}
+
+bool ProgramBuilder::is_flattened(NodeId id) const {
+  return std::any_of(users_[id].begin(), users_[id].end(), [&](NodeId u) { return is_view(u) && ((graph[u].op == Op::Reshape && graph[u].from.size() > 1) || is_flattened(u)); });
 }
 
 bool ProgramBuilder::is_spread(NodeId id) const {

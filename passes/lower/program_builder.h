@@ -64,6 +64,8 @@ class ProgramBuilder {
   std::string purpose_of(ir::NodeId node) const;
 
   bool is_view(ir::NodeId node) const;
+  /// Whether several axes of a value, or of a view of it, are read as one: its features lie in their order then.
+  bool is_flattened(ir::NodeId node) const;
   /// Whether a value that is known once a step is a filter that is read at every distance, or a part of it under a condition, and too large for memory: read where the filter lies.
   bool is_spread(ir::NodeId node) const;
   bool is_accumulator(ir::NodeId node) const;  // sums over the sequences of a micro-batch

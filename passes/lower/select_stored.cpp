@@ -99,7 +99,8 @@ bool FunctionLowering::of_few_numbers(NodeId id) const {
     for (NodeId i : n.inputs) {
       const NodeId base = strip_views(i);
       const bool known = stored_[base] || g_[base].op == Op::Param || g_[base].op == Op::Constant || !own(base);
-      if (!known || element_count(g_[base].axes) > most) open.push_back(base);
+      if (known && element_count(g_[base].axes) > most) return false;
+      if (!known) open.push_back(base);
     }
   }
   return true;

@@ -28,6 +28,7 @@ bool FunctionLowering::updates_elements(const Statement& s) const {
 /// Whether a statement of the same rows has read the value of the row before, element by element if not whole, when the value is written.
 bool FunctionLowering::reads_before_written(const Statement& reader, const Statement& writer) const {
   if (reader.node == writer.node) return updates_elements(writer);
+  if (reader.steps.size() != 1 || writer.steps.size() != 1) return false;
   if (reader.nest != writer.nest) return reader.nest < writer.nest;
   const Nest& nest = function_.parts[writer.part].regions[writer.region].groups[writer.group].steps[writer.nest].nest;
   const auto of = [&](NodeId node) { return std::find_if(nest.stores.begin(), nest.stores.end(), [&](const Store& s) { return s.node == node; }); };

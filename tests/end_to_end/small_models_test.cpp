@@ -387,6 +387,9 @@ TEST_CASE("a matrix of each row that is read transposed, and one that is then re
            "p[t,e,j] = tanh(x[t,e] * K[e,j])\nq[t,j,e] = p[t,e,j] * p[t,e,0] + x[t,j]\nw[t,i,j] = q[t,j,i]\nr = reshape(w, d * d)\ny[t,i] = sum(j in 0..d: q[t,j,i] * r[t, 12 * i + j])\n",
            "p[i,j] = exp(-abs(K[j,i]))\nw[i,j] = p[j,i]\nr = reshape(w, d * d)\ny[t,i] = sum(j in 0..d: tanh(x[t,j] * p[i,j]) * r[12 * i + j]) + sum(j in 0..d: tanh(x[t,j]) * p[j,i])\n",
            "p[i,j] = exp(-abs(K[j,i]))\nS[t,i,j] = exp(-abs(x[t,i]) * p[j,i]) * S[t-1,i,j] + x[t,j]\nr = reshape(p, 3, 4, d)\ny[t,i] = sum(j in 0..d: S[t,i,j] * p[i,j]) + r[1,2,i]\n",
+           "w[i,j] = tanh(K[i,j] + K[j,i] * K[0,j])\nv[i,j in 0..10] = w[i,j]\nr = reshape(v, 120)\ny[t,i] = sum(j in 0..10: tanh(x[t,j] * w[j,i]) * r[10 * i + j])\n",
+           "w[i,j] = tanh(K[i,j] + K[j,i] * K[0,j])\nv[i in 0..10,j] = w[i+2,j]\nr = reshape(v, 120)\ny[t,i] = sum(j in 0..10: tanh(x[t,j] * w[j,i]) * r[10 * i + j])\n",
+           "w[i,j] = tanh(K[i,j] + K[j,i] * K[0,j])\nv[i,j] = w[j,i]\nr = reshape(v, 144)\ny[t,i] = sum(j in 0..10: tanh(x[t,j] * w[j,i]) * r[10 * i + j])\n",
            "p[t,e,j] = tanh(x[t,e] * K[e,j])\nq[t,j,e] = p[t,e,j] * p[t,e,0]\nr = reshape(q, 3, 4, d)\ny[t,i] = r[t,0,1,i] + max(n in 0..3: r[t,n,2,i]) + sum(j in 0..d: q[t,j,i])\n",
        }) {
     INFO(equations);
@@ -498,6 +501,7 @@ TEST_CASE("filters as long as the text, of every channel and of pairs of positio
            {"y[t,i] = sum(s | s < t: filter[t-s,i] * x[s,i]) + filter[t,i]\n", "filter = \"tensor(T, d)\""},
            {"y[t,i] = sum(s | s < t: (sigmoid(a[i])^(t - s - 1) + sin(a[i] * (t - s)) / 4) * x[s,i])\n", "a = \"vector(d)\""},
            {"y[t,i] = sum(s | s < t: (t - s)^(-abs(a[i])) * x[s,i]) + sum(s | s < t, t - s > 2: log((t - s - 2) * (2 + a[i]^2)) * x[s,i]) / 8\n", "a = \"vector(d)\""},
+           {"y[t,i] = sum(s | s <= t, t - s < 2.5: sigmoid(a[i])^(t - s) * x[s,i])\n", "a = \"vector(d)\""},
            {"p[t,h,s] = softmax(s | s <= t: bias[h,t-s] + x[t,0] * x[s,1])\ny[t,i] = x[t,i] + mean(h: sum(s: p[t,h,s] * x[s,i]) * out[h,i])\n", "bias = \"tensor(80, T)\"\nout = \"tensor(80, d)\""},
        }) {
     INFO(equations);

@@ -49,3 +49,13 @@ TEST_CASE("a large sum over sequences that is summed up along a diagonal is summ
 }
 
 TEST_CASE("a small one stays") { CHECK(most_summed(passes::pruned(passes::sum_sequences_late(gradient(8)))) == 32 * 32 * 8); }
+
+TEST_CASE("one that sequences read at places of their own stays") {
+  Graph g = gradient(700);
+  const NodeId sum = g[g[g.outputs[0].node].inputs[0]].inputs[0];  // where s <= t
+  const NodeId at = g.binary(Op::Add, g.iota(kB), g.iota(kS)), early = g.binary(Op::Le, g.iota(kS), g.binary(Op::Mul, g.iota(kB), g.integer(9)));
+  g.outputs = {{"x", g.reduce(Op::Sum, g.gather(sum, kT, at), {kS})}, {"y", g.reduce(Op::Sum, g.select(early, sum, g.real(0)), {kS})}};
+  const Graph after = passes::sum_sequences_late(g);
+  REQUIRE_NOTHROW(verify(after));
+  check_same_values(g, after, kV.size);
+}
