@@ -10,11 +10,11 @@
 #include "passes/pipeline.h"
 #include "passes/separate_evaluation.h"
 #include "runtime/atomic_file.h"
-#include "runtime/memory.h"
-#include "runtime/thread_pool.h"
 #include "runtime/cli/check_each.h"
 #include "runtime/cli/model_options.h"
 #include "runtime/cli/probe_rows.h"
+#include "runtime/memory.h"
+#include "runtime/thread_pool.h"
 
 #include <fmt/format.h>
 
