@@ -94,4 +94,11 @@ class Sums {
 
 std::optional<Affine> affine(const Graph& graph, NodeId id) { return Sums(graph).of(id); }
 
+std::optional<Affine> affine_difference(const Graph& g, const Node& comparison) {
+  std::optional<Affine> difference = affine(g, comparison.inputs[0]);
+  const std::optional<Affine> right = affine(g, comparison.inputs[1]);
+  if (!difference || !right) return std::nullopt;
+  return difference->add(*right, -1);
+}
+
 }  // namespace cpuflow::ir

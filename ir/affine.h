@@ -21,5 +21,7 @@ struct Affine {
 
 /// What a value is as such a sum, if the graph says so: counters, their sums, differences and multiples.
 std::optional<Affine> affine(const Graph& graph, NodeId id);
+/// The left side of a comparison less the right one, as such a sum.
+std::optional<Affine> affine_difference(const Graph& graph, const Node& comparison);
 
 }  // namespace cpuflow::ir

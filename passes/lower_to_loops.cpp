@@ -369,6 +369,12 @@ class Program {
 
 }  // namespace
 
+bool LowerOptions::is_large(const Axes& axes) const {
+  int64_t floats = 1;
+  for (const Axis& a : axes) floats *= a.kind == AxisKind::Layer ? 1 : a.size;
+  return floats > large_floats;
+}
+
 LoopProgram lower_to_loops(const Graph& graph, const LowerOptions& options, Explanation* explanation) {
   return Program(graph, options, explanation).lower();
 }

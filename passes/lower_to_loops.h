@@ -25,6 +25,8 @@ struct LowerOptions {
   uint32_t wide = 512;                  // columns of a product that is used while it is made: rows of fewer stay in the first cache until they are read
   int64_t terms_at_once = kTermsAtOnce;
   int64_t large_floats = 640 * 1024;    // a value of more floats a sequence is not stored whole, unless the gradient that is made with it is as large
+  /// Whether a value with these axes has more for each layer.
+  bool is_large(const ir::Axes& axes) const;
   int64_t vocabulary = 0;               // tokens are below this
   uint64_t param_floats = 0;
   std::map<std::string, ParamPlace> params;  // by the text of param nodes

@@ -40,9 +40,7 @@ class OfEach {
   bool of_all_sequences(NodeId id) const { return !has_batch(g_[id].axes) && is_about_positions(g_, id); }
 
   NodeId of_sum(const Node& sum) {
-    uint64_t floats = 1;
-    for (const Axis& a : sum.axes) floats *= a.kind == AxisKind::Layer ? 1 : a.size;
-    if (floats <= static_cast<uint64_t>(LowerOptions().large_floats) || is_collected(g_, sum)) return kNoNode;
+    if (!LowerOptions().is_large(sum.axes) || is_collected(g_, sum)) return kNoNode;
     Axes others;
     for (const Axis& a : sum.from) (is_batch(a) ? sequences_ : others).push_back(a);
     return others.empty() ? sum.inputs[0] : g_.reduce(Op::Sum, sum.inputs[0], others);

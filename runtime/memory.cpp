@@ -51,7 +51,7 @@ BatchShape batch_shape(const codegen::Manifest& m) {
 
 int64_t gradient_lanes(const codegen::TrainSettings& train, int cpus) {
   if (train.lanes > 0) return train.lanes;
-  return std::max(kLeastLanes, std::min<int64_t>(cpus, train.batch));
+  return std::max(codegen::kLeastLanes, std::min<int64_t>(cpus, train.batch));
 }
 
 std::string TrainingMemory::text() const {

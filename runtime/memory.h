@@ -28,7 +28,6 @@ BatchShape batch_shape(int64_t B, const codegen::TrainSettings& train);
 /// How many copies of the gradient the sequences of a step are added to, each by one thread at a time: train.lanes; where that is 0, one for each of `cpus`,
 /// but four at least, so that most machines compute the same numbers, and not more than a step has sequences.
 int64_t gradient_lanes(const codegen::TrainSettings& train, int cpus);
-inline constexpr int64_t kLeastLanes = 4;
 
 /// Bytes of the arrays that training keeps, by use.
 struct TrainingMemory {

@@ -23,6 +23,9 @@ struct ParamInfo {
   bool trainable = true;
 };
 
+/// Copies of the gradient where nothing is said: as many, however few CPUs there are and sequences a step has.
+inline constexpr int64_t kLeastLanes = 4;
+
 /// [train] of the model file, with its defaults.
 struct TrainSettings {
   int64_t batch = 32;            // sequences of a step
@@ -43,7 +46,7 @@ struct Manifest {
   std::string model;                       // `name` of the model file
   std::map<std::string, int64_t> dims;     // every size
   int64_t B = 1, T = 1, V = 1;
-  int64_t lanes = 4;                       // copies of the gradient: sequence b is added to that of lane b % lanes
+  int64_t lanes = kLeastLanes;             // copies of the gradient: sequence b is added to that of lane b % lanes
   uint64_t param_floats = 0, shared_floats = 0, lane_floats = 0, grad_floats = 0, loss_floats = 0, rows_lane_floats = 0;
   int64_t together = 1;                    // sequences that train_sequence and its like take in one call, at most
   uint64_t row_floats = 0;                 // the widest row that threads which run `rows` together pass on to each other; 0: none is worth it

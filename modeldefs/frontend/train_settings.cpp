@@ -256,7 +256,7 @@ void check_train(const ModelFile& file, ir::Diagnostics& diagnostics) {
                                                                       "; the next is " + std::to_string((batch / micro + 1) * micro));
     if (said) diagnostics.note(file.train_at.at("micro"), "'micro' stands here");
   }
-  if (const int64_t lanes = file.train.lanes, most = std::max<int64_t>(batch, 4); lanes > most) {  // four are usual, whatever the batch
+  if (const int64_t lanes = file.train.lanes, most = std::max(batch, codegen::kLeastLanes); lanes > most) {
     diagnostics.error(file.train_at.at("lanes"), "'lanes' is " + std::to_string(lanes) + ", and a step has " + std::to_string(batch) + " sequences; a lane without one does nothing: at most " + std::to_string(most));
   }
   // Rates that every phase replaces say nothing.

@@ -100,11 +100,9 @@ bool is_about_positions(const Graph& g, NodeId condition) {
 bool holds_everywhere(const Graph& g, NodeId condition) {
   const Node& n = g[condition];
   if (n.op != Op::Le && n.op != Op::Lt) return false;
-  std::optional<Affine> difference = affine(g, n.inputs[0]);
-  const std::optional<Affine> right = affine(g, n.inputs[1]);
-  if (!difference || !right) return false;
-  const double largest = difference->add(*right, -1).largest();
-  return n.op == Op::Le ? largest <= 0 : largest < 0;
+  const std::optional<Affine> difference = affine_difference(g, n);
+  if (!difference) return false;
+  return n.op == Op::Le ? difference->largest() <= 0 : difference->largest() < 0;
 }
 
 bool hold_in_each_row(const Graph& g, const std::vector<NodeId>& conditions, const Axis& s) {

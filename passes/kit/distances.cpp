@@ -42,7 +42,8 @@ class ByDistance {
   const Axis& axis() const { return distance_; }
   /// What a condition asks of the distance; kNoNode where it asks for something else.
   NodeId condition(NodeId id) {
-    const NodeId asked = comparison(id) != kNoNode ? comparison(id) : of(id);
+    NodeId asked = comparison(id);
+    if (asked == kNoNode) asked = of(id);
     return asked != kNoNode && contains(g_[asked].axes, distance_) ? asked : kNoNode;
   }
 
@@ -51,10 +52,8 @@ class ByDistance {
   NodeId comparison(NodeId id) {
     const Node n = g_[id];
     if (n.op != Op::Le && n.op != Op::Lt) return kNoNode;
-    std::optional<Affine> difference = affine(g_, n.inputs[0]);
-    const std::optional<Affine> right = affine(g_, n.inputs[1]);
-    if (!difference || !right) return kNoNode;
-    difference->add(*right, -1);
+    const std::optional<Affine> difference = affine_difference(g_, n);
+    if (!difference) return kNoNode;
     const double later = difference->along(pair_.later);
     if (difference->terms.size() != 2 || std::abs(later) != 1 || difference->along(pair_.earlier) != -later) return kNoNode;
     const NodeId counted = g_.unary(Op::ToReal, g_.iota(distance_)), limit = g_.real(-later * difference->offset);  // which need not be whole
@@ -96,10 +95,7 @@ bool needs_parameters(const Graph& g, NodeId id) {
 }  // namespace
 
 NodeId as_filter(Graph& g, NodeId value, const std::vector<NodeId>& conditions) {
-  if (!is_elementwise(g[value].op) || g[value].dtype != DType::Real) return kNoNode;
-  uint64_t floats = 1;
-  for (const Axis& a : g[value].axes) floats *= a.kind == AxisKind::Layer ? 1 : a.size;
-  if (floats <= static_cast<uint64_t>(LowerOptions().large_floats)) return kNoNode;
+  if (!is_elementwise(g[value].op) || g[value].dtype != DType::Real || !LowerOptions().is_large(g[value].axes)) return kNoNode;
   for (NodeId condition : conditions) {
     const std::optional<Pair> pair = pair_of(g, condition);
     if (!pair || !contains(g[value].axes, pair->earlier) || !contains(g[value].axes, pair->later)) continue;

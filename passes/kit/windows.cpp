@@ -23,10 +23,8 @@ std::optional<Comparison> comparison_of(const Graph& g, NodeId condition, const 
   const Node& c = g[condition];
   if (c.op != Op::Le && c.op != Op::Lt) return std::nullopt;
   if (g[c.inputs[0]].dtype != DType::Int) return std::nullopt;
-  std::optional<Affine> d = affine(g, c.inputs[0]);
-  const std::optional<Affine> right = affine(g, c.inputs[1]);
-  if (!d || !right) return std::nullopt;
-  d->add(*right, -1);  // d <= 0
+  std::optional<Affine> d = affine_difference(g, c);  // d <= 0
+  if (!d) return std::nullopt;
   if (c.op == Op::Lt) ++d->offset;
   if (d->terms.size() != 2) return std::nullopt;
   const auto& [t, factor] = d->terms[0].first == s ? d->terms[1] : d->terms[0];

@@ -357,10 +357,7 @@ bool ProgramBuilder::is_flattened(NodeId id) const {
 
 bool ProgramBuilder::is_spread(NodeId id) const {
   const Node& n = graph[id];
-  if (rate[id] != Rate::Step || n.dtype != DType::Real) return false;
-  int64_t floats = 1;
-  for (const Axis& a : n.axes) floats *= a.kind == AxisKind::Layer ? 1 : a.size;
-  if (floats <= options.large_floats) return false;
+  if (rate[id] != Rate::Step || n.dtype != DType::Real || !options.is_large(n.axes)) return false;
   if (n.op == Op::Gather) return rate[n.inputs[1]] == Rate::Static;
   return is_zero_else(graph, id) && rate[n.inputs[0]] == Rate::Static && is_spread(n.inputs[1]);
 }

@@ -137,7 +137,7 @@ void keep_choices(const frontend::Model& own, frontend::Model& now, CompileOptio
   };
   keep(kPrecisionSetting, own.precision, now.precision);
   keep(kTilesSetting, std::to_string(own.tile_rows), std::to_string(now.tile_rows));
-  const auto lanes_of = [](const frontend::Model& model) { return std::to_string(model.train.lanes > 0 ? model.train.lanes : rt::kLeastLanes); };  // a run that does not say has four
+  const auto lanes_of = [](const frontend::Model& model) { return std::to_string(model.train.lanes > 0 ? model.train.lanes : codegen::kLeastLanes); };  // a run that does not say has four
   keep(kLanesSetting, lanes_of(own), lanes_of(now));
   now.precision = own.precision;
 }
@@ -203,21 +203,21 @@ Prepared prepare(const TrainCommand& command, rt::FolderLock& lock) {
   if (command.resume && !(command.init.empty() && command.warm_start.empty())) log_line("note: no weights are read with --resume: the run goes on from its checkpoint");
   if (!command.resume) warn_of_other_ids(command.init.empty() ? command.warm_start : command.init, out.data);
   if (command.resume && !command.tune.empty()) log_line("note: nothing is measured for --tune: the run goes on as it began");
-  const bool own_lanes = !began && loaded_model.train.lanes == 0;
-  if (own_lanes) compile.overrides[kLanesSetting] = std::to_string(rt::gradient_lanes(loaded_model.train, rt::available_cpus()));
   measure_choices(compile.overrides, loaded_model.precision, in_phase(compile, out.phases[out.phase]), command.threads, command.tune.empty() || command.resume ? 0 : parse_time("--tune", command.tune));
-  out.compile = compile;
   CompileOptions first = in_phase(compile, out.phases[out.phase]);
   first.warn_of_unused = !command.resume;
   out.model = compile_and_warn(first);
   note_perplexity(out.model.exe.manifest);
   codegen::Manifest& m = out.model.exe.manifest;
   const auto needed = [&] { return rt::Arrays::bytes(m, true, command.threads > 0 ? command.threads : rt::available_threads()); };
-  if (own_lanes && m.lanes > rt::kLeastLanes && needed() > rt::available_memory()) {
-    log_line(fmt::format("note: memory does not hold {} copies of the gradient, one for each thread: there are {}", m.lanes, rt::kLeastLanes));
-    m.lanes = rt::kLeastLanes;
-    compile.overrides[kLanesSetting] = out.compile.overrides[kLanesSetting] = std::to_string(m.lanes);
+  if (!began && loaded_model.train.lanes == 0) {
+    if (m.lanes > codegen::kLeastLanes && needed() > rt::available_memory()) {
+      log_line(fmt::format("note: memory does not hold {} copies of the gradient, one for each thread: there are {}", m.lanes, codegen::kLeastLanes));
+      m.lanes = codegen::kLeastLanes;
+    }
+    compile.overrides[kLanesSetting] = std::to_string(m.lanes);
   }
+  out.compile = compile;
   rt::require_memory(needed(), rt::available_memory(), "training");
   if (!command.resume) {
     RunRecord record;

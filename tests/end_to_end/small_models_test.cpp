@@ -64,6 +64,14 @@ void check_rounded(const std::string& text) {
   }
 }
 
+cli::CompiledModel compiled_only(const std::string& text) {
+  const TemporaryFolder folder;
+  cli::CompileOptions options;
+  options.model = folder.write("model.toml", text);
+  options.run = false;
+  return cli::compile_model(options);
+}
+
 }  // namespace
 
 TEST_CASE("lines that end as on Windows, in statements of several lines as well") {
@@ -469,11 +477,7 @@ TEST_CASE("experts are products of matrices, however their sums are written") {
                                       "[params]\nrouter = \"linear(d, 3)\"\nup = \"tensor(3, 16, d)\"\ndown = \"tensor(3, d, 16)\"");
     check_against_interpreter(text);
     check_rounded(text);
-    const TemporaryFolder folder;
-    cli::CompileOptions options;
-    options.model = folder.write("experts.toml", text);
-    options.run = false;
-    for (const std::string& line : cli::compile_model(options).explanation.lines) {
+    for (const std::string& line : compiled_only(text).explanation.lines) {
       INFO(line);
       CHECK(!contains(line, "not as a product of matrices"));
     }
@@ -508,11 +512,7 @@ TEST_CASE("filters as long as the text, of every channel and of pairs of positio
     const std::string text = replaced(replaced(replaced(model("x = embed[tokens]\n" + std::string(equations) + rest), "T = 4", "T = 96"), "d = 12", "d = 80"), "[params]", std::string("[params]\n") + params);
     check_against_interpreter(text);
     check_rounded(text);
-    const TemporaryFolder folder;
-    cli::CompileOptions options;
-    options.model = folder.write("filter.toml", text);
-    options.run = false;
-    const codegen::Manifest m = cli::compile_model(options).exe.manifest;
+    const codegen::Manifest m = compiled_only(text).exe.manifest;
     CHECK(m.shared_floats + m.grad_floats < 3 * 96 * 96 * 80 / 4);  // not a matrix of each channel or head
   }
 }
