@@ -29,15 +29,49 @@ std::optional<Line> line_along(const Graph& g, NodeId id, const Axis& axis) {
 
 NodeId zero_like(Graph& g, NodeId x) { return g.zero(g[x].dtype); }
 
+/// x read along `axis` at `index`, 0 where there is none.  Factors without the axis are not written out for each pair of the two.
+NodeId read_at(Graph& g, NodeId x, const Axis& axis, NodeId index) {
+  const Node n = g[x];
+  if (n.op == Op::Mul) {
+    for (size_t side = 0; side < 2; ++side) {
+      if (!contains(g[n.inputs[side]].axes, axis)) return g.binary(Op::Mul, read_at(g, n.inputs[1 - side], axis, index), n.inputs[side]);
+    }
+  }
+  return g.gather(x, axis, index);
+}
+
 /// x read along `axis` at the i where the line is j, 0 where there is none.
 NodeId read_inverse(Graph& g, NodeId x, const Axis& axis, NodeId j, const Line& line) {
   NodeId moved = g.binary(Op::Sub, j, g.integer(line.offset));
   if (line.stride < 0) moved = g.unary(Op::Neg, moved);
   const int64_t step = std::abs(line.stride);
-  if (step == 1) return g.gather(x, axis, moved);
+  if (step == 1) return read_at(g, x, axis, moved);
   NodeId on_grid = g.binary(Op::Eq, g.binary(Op::Mod, moved, g.integer(step)), g.integer(0));
-  NodeId read = g.gather(x, axis, g.binary(Op::FloorDiv, moved, g.integer(step)));
+  NodeId read = read_at(g, x, axis, g.binary(Op::FloorDiv, moved, g.integer(step)));
   return g.select(on_grid, read, zero_like(g, read));
+}
+
+/// An index as a line along one axis plus, or minus, what does not have that axis.
+struct Part {
+  Axis axis;
+  Line line;
+  NodeId rest;
+};
+
+/// Of the axes that x is summed over, the longest for which the index can be solved: the fewest terms are left to be summed.
+std::optional<Part> longest_part(const Graph& g, NodeId index, NodeId x, const Axes& over) {
+  const Node& sum = g[index];
+  if (sum.op != Op::Add && sum.op != Op::Sub) return std::nullopt;
+  std::optional<Part> longest;
+  for (size_t side = 0; side < (sum.op == Op::Add ? 2u : 1u); ++side) {
+    const NodeId rest = sum.inputs[1 - side];
+    for (const Axis& a : over) {
+      if (contains(g[rest].axes, a) || !contains(g[x].axes, a) || (longest && longest->axis.size >= a.size)) continue;
+      const std::optional<Line> line = line_along(g, sum.inputs[side], a);
+      if (line && std::abs(line->stride) == 1) longest = Part{a, *line, rest};
+    }
+  }
+  return longest;
 }
 
 /// Whether a value depends on nothing but indices.  What a carry that is still open will read is taken for data.
@@ -70,23 +104,14 @@ Graph solve_scatters(const Graph& in) {
       if (!first.empty()) x = out.reduce(Op::Sum, x, first);
       return read_inverse(out, x, over[0], j, *line);
     }
-    // index = a + b with a affine in one summed axis and b free of it: solve for that axis, sum over the others
-    const Node& sum = out[index];
-    if (solves && (sum.op == Op::Add || sum.op == Op::Sub)) {
-      for (size_t side = 0; side < (sum.op == Op::Add ? 2u : 1u); ++side) {
-        NodeId part = sum.inputs[side], rest = sum.inputs[1 - side];
-        for (const Axis& a : over) {
-          if (contains(out[rest].axes, a) || !contains(out[x].axes, a)) continue;
-          const std::optional<Line> counted = line_along(out, part, a);
-          if (!counted || std::abs(counted->stride) != 1) continue;
-          NodeId target = sum.op == Op::Add ? out.binary(Op::Sub, j, rest) : out.binary(Op::Add, j, rest);
-          NodeId solved = read_inverse(out, x, a, target, *counted);
-          Axes others = without(n.from, {a});
-          return others.empty() ? solved : out.reduce(Op::Sum, solved, others);
-        }
-      }
+    if (const std::optional<Part> part = solves ? longest_part(out, index, x, over) : std::nullopt) {
+      const NodeId target = out.binary(out[index].op == Op::Add ? Op::Sub : Op::Add, j, part->rest);
+      const NodeId solved = read_inverse(out, x, part->axis, target, part->line);
+      const Axes others = without(n.from, {part->axis});
+      return others.empty() ? solved : out.reduce(Op::Sum, solved, others);
     }
     // i // C finds its target by itself
+    const Node& sum = out[index];
     if (sum.op == Op::FloorDiv && is_counter(out[sum.inputs[0]]) && out[sum.inputs[1]].op == Op::Constant &&
         out[sum.inputs[1]].value * to.size >= over[0].size) {
       return kNoNode;
