@@ -246,6 +246,11 @@ class Program {
     }
     f.given = b_.accumulators;
     b_.program.functions.push_back(f.lower());
+    std::erase_if(direct_, [&](const Target& t) {
+      const bool apart = b_.accumulators.count(t.node);  // loops sum it up in another order than the parameter's
+      if (apart) late_.push_back(t);
+      return apart;
+    });
   }
 
   void rows() {

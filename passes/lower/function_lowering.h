@@ -111,6 +111,11 @@ class FunctionLowering {
   void build_nest(Statement& s, const ir::Axes& out, const ir::Axes& over, ir::ExprId value, ir::Store::How how, ir::Place place);
   bool build_product(Statement& s);
 
+  // vector lanes (lanes.cpp)
+  bool may_lie_otherwise(const ir::Place& place, const ir::Axis& lane) const;
+  void choose_lane(ir::Nest& nest, ir::Axes out, ir::Axes over);
+  void lay_in_lanes(ir::Nest& nest);
+
   // sums of few terms (few_terms.cpp)
   std::optional<ir::Nonzeros> nonzeros_of(ir::NodeId summed);
   bool visit_nonzeros(ir::Nest& nest, const ir::Nonzeros& some);
@@ -119,7 +124,6 @@ class FunctionLowering {
   bool takes_bf16(const Statement& s);
   void build_choose(Statement& s);
   void build_scatter(Statement& s);
-  void choose_lane(ir::Nest& nest, ir::Axes out, ir::Axes over);
   ir::Place pack_operand(Statement& s, const ir::Place& src, ir::NodeId operand, const ir::Axis& k, const ir::Axis& n, bool in_tile, bool bf16);
   bool in_scope(const Statement& s, const ir::Axis& axis) const;
   void find_reads(Statement& s);

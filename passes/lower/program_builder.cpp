@@ -152,6 +152,18 @@ ExprId ProgramBuilder::apply(Op op, DType dtype, std::vector<ExprId> args) {
   return expr(e);
 }
 
+ExprId ProgramBuilder::loading_from(ExprId id, const std::function<Place(const Place&)>& place_of) {
+  std::map<ExprId, ExprId> done;
+  const std::function<ExprId(ExprId)> copy = [&](ExprId old) {
+    if (const auto known = done.find(old); known != done.end()) return known->second;
+    Expr e = program.exprs[old];
+    if (e.kind == Expr::Kind::Load) e.place = place_of(e.place);
+    for (ExprId& arg : e.args) arg = copy(arg);
+    return done[old] = expr(std::move(e));
+  };
+  return copy(id);
+}
+
 ExprId ProgramBuilder::counter(const Index& index) {
   if (index.terms.empty() && index.computed == kNone) return constant(static_cast<double>(index.offset), DType::Int);
   if (index.computed != kNone && index.terms.empty() && index.offset == 0) return index.computed;
@@ -322,6 +334,42 @@ void order_features(Buffer& buffer, const Axes& features) {
     if (a.kind == AxisKind::Feature) a = *next++;
   }
   lay_out(buffer);
+}
+
+void turn_innermost(Buffer& buffer, Place& place, const Axis& axis) {
+  const auto at = std::find(place.indices.begin(), place.indices.end(), ProgramBuilder::variable(axis)) - place.indices.begin();
+  std::rotate(buffer.axes.begin() + at, buffer.axes.begin() + at + 1, buffer.axes.end());
+  std::rotate(place.indices.begin() + at, place.indices.begin() + at + 1, place.indices.end());
+  lay_out(buffer);
+}
+
+Place ProgramBuilder::in_transposed(const Place& place, const Axis& axis) {
+  Buffer copy = program.buffers[place.buffer];
+  Store store;
+  store.node = copy.node;
+  Place everywhere{place.buffer, {}};
+  for (const Axis& a : copy.axes) everywhere.indices.push_back(variable(a));
+  store.value = load(place.buffer, everywhere.indices);
+  Place there = place;
+  turn_innermost(copy, there, axis);
+  std::string key = fmt::format("transposed {}", place.buffer);
+  for (const Axis& a : copy.axes) key += fmt::format(" {}", index_of(program.buffers[place.buffer].axes, a));
+  const auto [known, fresh] = by_key_.try_emplace(key, 0);
+  if (fresh) {
+    copy.name += "_transposed";
+    copy.space = Space::Shared;
+    Step step;
+    step.kind = Step::Kind::Nest;
+    step.nest.loops = copy.axes;
+    step.nest.reduced = copy.axes.size();
+    step.nest.lane = static_cast<int>(copy.axes.size()) - 1;
+    for (const Axis& a : copy.axes) store.place.indices.push_back(variable(a));
+    store.place.buffer = known->second = add_buffer(std::move(copy));
+    step.nest.stores.push_back(std::move(store));
+    packs.push_back(std::move(step));
+  }
+  there.buffer = known->second;
+  return there;
 }
 
 Place ProgramBuilder::logits_place(NodeId id) {

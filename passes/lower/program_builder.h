@@ -3,6 +3,7 @@
 #include "ir/loops.h"
 #include "passes/lower_to_loops.h"
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -29,7 +30,7 @@ class ProgramBuilder {
   std::vector<int> position_cycle;  // component through the other carries, or -1
   std::map<ir::NodeId, std::string> float32;  // products that keep float32 operands in a program that uses bf16, and why
   std::set<ir::NodeId> step_values;  // values of rate Step (or costly static ones) that a function reads: `prepare` computes them
-  std::vector<ir::Step> packs;       // of step values and parameters, after them
+  std::vector<ir::Step> packs;       // of step values and parameters, after them; and copies of them in another order
   std::map<ir::NodeId, ir::BufferId> accumulators;  // of sums over sequences: in Grads or Losses
   std::map<ir::NodeId, ir::BufferId> batch_sums;    // those of a micro-batch that its sequences read: complete, in Space::Sums
 
@@ -40,6 +41,8 @@ class ProgramBuilder {
   ir::ExprId counter(const ir::Index& index);
   ir::ExprId load(ir::BufferId buffer, std::vector<ir::Index> indices);
   const ir::Expr& operator[](ir::ExprId id) const { return program.exprs[id]; }
+  /// The expression with what it loads from other places, and computes of it the same.
+  ir::ExprId loading_from(ir::ExprId id, const std::function<ir::Place(const ir::Place&)>& place_of);
 
   // indices
   static ir::Index variable(const ir::Axis& axis);
@@ -62,6 +65,9 @@ class ProgramBuilder {
   std::string name_of(ir::NodeId node) const;
   /// The nearest value with a name, or output, that is computed from an unnamed one; empty if there is none.
   std::string purpose_of(ir::NodeId node) const;
+
+  /// The same element of a copy in which elements along the axis, which counts one dimension of the place, are neighbours; `prepare` makes it.
+  ir::Place in_transposed(const ir::Place& place, const ir::Axis& axis);
 
   bool is_view(ir::NodeId node) const;
   /// Whether several axes of a value, or of a view of it, are read as one: its features lie in their order then.
@@ -106,6 +112,9 @@ int64_t padded_row(int64_t floats);
 /// Sets strides and size: row-major, rows of positions padded.  A chunk of positions that each have features is not: [chunk, position in it, feature] lies as one
 /// sequence does, whatever its numbers take, and `lie_together` depends on that.
 void lay_out(ir::Buffer& buffer);
+
+/// Makes elements along the axis, which counts one dimension of the place, neighbours in its buffer.
+void turn_innermost(ir::Buffer& buffer, ir::Place& place, const ir::Axis& axis);
 
 /// Gives the features of a buffer, if they are all there, this order, and lays it out.
 void order_features(ir::Buffer& buffer, const ir::Axes& features);

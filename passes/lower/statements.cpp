@@ -155,39 +155,6 @@ Statement& FunctionLowering::start(NodeId id, const Axes& over) {
   return statements_.back();
 }
 
-/// Vector lanes run along the loop along which most reads are neighbours; lanes of a reduction are added up at its end.
-void FunctionLowering::choose_lane(Nest& nest, Axes out, Axes over) {
-  auto cost = [&](const Axis& axis) {
-    int bad = 0;
-    std::set<ExprId> seen;
-    auto is_bad = [&](const Place& p) {
-      const int64_t stride = stride_along(b_.program, p, axis);
-      return stride != 0 && stride != 1;
-    };
-    for (const Store& s : nest.stores) {
-      bad += is_bad(s.place) ? 3 : 0;
-      for_each_expr(b_.program, s.value, seen, [&](const Expr& x) { bad += x.kind == Expr::Kind::Load && is_bad(x.place); });
-    }
-    return bad;
-  };
-  nest.lane = -1;
-  nest.loops = out;
-  nest.reduced = out.size();
-  nest.loops.insert(nest.loops.end(), over.begin(), over.end());
-  double best = 1e9;
-  for (size_t i = 0; i < nest.loops.size(); ++i) {
-    const Axis& a = nest.loops[i];
-    const bool last_out = i + 1 == nest.reduced, reducing = i >= nest.reduced;
-    double c = cost(a) + (a.size < static_cast<uint32_t>(b_.options.lanes) ? 1.5 : 0) + (reducing ? 0.5 : last_out ? 0 : 0.25);
-    if (c < best) best = c, nest.lane = static_cast<int>(i);
-  }
-  if (nest.lane < 0) return;
-  // lanes are the innermost loop of those that reduce, or of the others
-  const size_t end = nest.lane < static_cast<int>(nest.reduced) ? nest.reduced : nest.loops.size();
-  std::rotate(nest.loops.begin() + nest.lane, nest.loops.begin() + nest.lane + 1, nest.loops.begin() + static_cast<long>(end));
-  nest.lane = static_cast<int>(end) - 1;
-}
-
 void FunctionLowering::build_nest(Statement& s, const Axes& out, const Axes& over, ExprId value, Store::How how, Place place) {
   Axes loops, reduce;
   for (const Axis& a : out) {
@@ -209,6 +176,7 @@ void FunctionLowering::build_nest(Statement& s, const Axes& out, const Axes& ove
   if (store.accumulate && store.how == Store::How::Set) store.how = Store::How::Sum;
   step.nest.stores.push_back(store);
   choose_lane(step.nest, loops, reduce);
+  lay_in_lanes(step.nest);
   if (s.reduces_rows && buffer.space == Space::Lane) s.before.push_back(fill_step(store.place, neutral_element(how)));
   s.steps.push_back(std::move(step));
 }
