@@ -1,5 +1,6 @@
 #include "passes/save_activations.h"
 
+#include "passes/kit/conditions.h"
 #include "passes/kit/patterns.h"
 #include "passes/kit/rewrite.h"
 
@@ -16,7 +17,13 @@ constexpr uint64_t kFew = 16;  // numbers of a row: fewer are not worth a copy
 constexpr int kCheap = 2;      // operations that are done again rather than copied
 
 bool is_constant(const Graph& g, NodeId id) { return g[id].op == Op::Constant; }
-bool is_view(Op op) { return op == Op::Rename || op == Op::Reshape; }
+bool is_view(const Node& n) { return n.op == Op::Rename || n.op == Op::Reshape; }
+/// Whether a value is another at other positions, the same for all sequences, and has as many numbers: rounding it is reading what was rounded.
+bool is_elsewhere(const Graph& g, NodeId id) {
+  const Node& n = g[id];
+  if (n.op == Op::Carry) return n.from[0].kind == AxisKind::Position && n.inputs.size() == 1;
+  return n.op == Op::Gather && n.from[0].kind == AxisKind::Position && is_about_positions(g, n.inputs[1]) && element_count(n.axes) >= element_count(g[n.inputs[0]].axes);
+}
 /// Of so many operations a value may be made again, if what they read is there.
 bool is_cheap(Op op) { return op == Op::Mul || op == Op::Neg || op == Op::Add || op == Op::Sub || op == Op::Select; }
 
@@ -25,6 +32,8 @@ class Saver {
   /// rounded: copies are, and factors alone bear to be read so; else a copy is the value itself.
   Saver(const Graph& in, bool rounded)
       : in_(in), rounded_(rounded), users_(users_of(in)), recurrent_(cycles(in, [](const Node& n) { return n.from[0].kind == AxisKind::Layer; })) {
+    for (NodeId id = 0; id < in.size(); ++id) views_.push_back(is_view(in[id]));
+    for (NodeId id = 0; rounded && id < in.size(); ++id) views_[id] = views_[id] || (is_elsewhere(in, id) && !is_operand(id));
     std::vector<NodeId> results, gradients;
     for (const Output& o : in.outputs) (o.name.starts_with("grad.") ? gradients : results).push_back(o.node);
     forward_ = reachable(in, results);
@@ -45,7 +54,7 @@ class Saver {
  private:
   /// The value that x is another view of.
   NodeId origin(NodeId x) const {
-    while (is_view(in_[x].op)) x = in_[x].inputs[0];
+    while (views_[x]) x = in_[x].inputs[0];
     return x;
   }
 
@@ -113,7 +122,7 @@ class Saver {
 
   /// Whether the backward pass reads a value of the forward pass through this node: a view of it, or an operation that is cheap enough to be done again.
   bool lends(NodeId id, int operations = kCheap) const {
-    const bool view = is_view(in_[id].op), again = rounded_ && operations > 0 && is_cheap(in_[id].op);
+    const bool view = views_[id], again = rounded_ && operations > 0 && is_cheap(in_[id].op);
     if (!view && !again) return false;
     return std::any_of(users_[id].begin(), users_[id].end(), [&](NodeId u) { return backward_[u] || lends(u, operations - !view); });
   }
@@ -166,7 +175,7 @@ class Saver {
   /// Whether a product of matrices reads the value: it reads memory.
   bool is_operand(NodeId x) const {
     return std::any_of(users_[x].begin(), users_[x].end(), [&](NodeId u) {
-      if (is_view(in_[u].op)) return is_operand(u);
+      if (views_[u]) return is_operand(u);
       return in_[u].op == Op::Mul && users_[u].size() == 1 && in_[users_[u][0]].op == Op::Sum && element_count(in_[u].axes) >= kFew * element_count(in_[x].axes);
     });
   }
@@ -183,11 +192,11 @@ class Saver {
     return !exact && !is_constant(in_, n.inputs[0]) && !is_constant(in_, n.inputs[1]);
   }
 
-  /// Whether a node reads its input as it is when it is computed once more: a number of a row, or a condition that all sequences share.
+  /// Whether a node reads its input as it is when it is computed once more: a number of a row, or a condition or an index that all sequences share.
   bool stays(NodeId user, NodeId input) const {
     const Node &n = in_[user], &i = in_[input];
     const bool shared = !has_batch(i.axes);
-    return i.op == Op::Constant || (n.op != Op::Select && is_few(input, user)) || (i.dtype == DType::Bool && shared);
+    return i.op == Op::Constant || (n.op != Op::Select && is_few(input, user)) || (i.dtype != DType::Real && shared);
   }
 
   /// Whether x follows from what is saved by so many cheap operations.
@@ -234,6 +243,7 @@ class Saver {
   const Graph& in_;
   bool rounded_;
   std::vector<std::vector<NodeId>> users_;
+  std::vector<bool> views_;
   std::vector<int> recurrent_;  // recurrences over positions
   mutable std::map<NodeId, bool> factors_;  // what is known of is_factor
   std::vector<bool> forward_, backward_;

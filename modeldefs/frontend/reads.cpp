@@ -18,6 +18,13 @@ bool has_name_of(const Axes& axes, const Axis& axis) {
 // Longer steps back are gathered.
 constexpr int64_t kMostCarries = 16;
 
+/// Whether an expression speaks of an index; along an axis of one element it is a number all the same.
+bool mentions_index(const Expr& e, const Frame& f) {
+  bool found = false;
+  e.walk([&](const Expr& part) { found = found || (part.is(Expr::Kind::Name) && f.index.count(part.name)); });
+  return found;
+}
+
 }  // namespace
 
 /// The axes that the indices of a name stand on here, in order.
@@ -154,7 +161,7 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
     if (affine) {
       low = high = affine->offset;
       for (const auto& [axis, by] : affine->terms) (by < 0 ? low : high) += by * (axis.size - 1.0);
-      if (affine->terms.empty() && high < 0 && start == nullptr) throw Fault{indices[k]->at, "there is nothing before index 0, so this is always 0; the last one has the index " + std::to_string(dim.size - 1)};
+      if (affine->terms.empty() && high < 0 && start == nullptr && !mentions_index(*indices[k], f)) throw Fault{indices[k]->at, "there is nothing before index 0, so this is always 0; the last one has the index " + std::to_string(dim.size - 1)};
     } else if (const Table* t = nodes_.statics.table(w)) {
       low = *std::min_element(t->data.begin(), t->data.end());
       high = *std::max_element(t->data.begin(), t->data.end());

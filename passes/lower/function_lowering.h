@@ -73,6 +73,7 @@ class FunctionLowering {
   struct Readers {
     std::set<ir::NodeId> nodes;
     bool again = false;  // along positions, and it has none, or in a loop around that over its last axis: what is not stored is computed again and again
+    uint64_t times = 1;  // so many, of each element, in such loops
   };
   Readers readers_of(ir::NodeId id) const;
   bool rounds(ir::NodeId product) const;
@@ -194,13 +195,18 @@ class FunctionLowering {
   bool is_cycle_ready(const Grouping& grouping, int cycle) const;
   std::set<ir::NodeId> wide_reads(const Grouping& grouping, const Statement& s) const;
   bool reads_same_element(const ir::Nest& nest, const ir::Store& store) const;
-  int nest_to_join(Grouping& grouping, size_t statement) const;
+  bool fits(Grouping& grouping, size_t statement, const ir::Nest& nest, int step) const;
+  int join_nest(Grouping& grouping, size_t statement);
   void place(Grouping& grouping, size_t statement);
   bool place_rows(Grouping& grouping);
   bool place_whole(Grouping& grouping);
   ir::Region grouped(const RegionPlan& plan);
   std::string name_of_region(const std::vector<ir::NodeId>& nodes) const;
   void form_groups();
+
+  // joint nests (joint_nests.cpp)
+  bool share_large(const ir::Nest& a, const ir::Nest& b) const;
+  std::optional<ir::Nest> in_loops_of(const ir::Nest& nest, const ir::Nest& other) const;
 
   // joint_products (joint_products.cpp)
   void join_products();

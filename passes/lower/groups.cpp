@@ -74,13 +74,28 @@ bool FunctionLowering::reads_same_element(const Nest& nest, const Store& store) 
   return same;
 }
 
-/// The step of the last group that a statement's nest can run in, or -1.
-int FunctionLowering::nest_to_join(Grouping& grouping, size_t i) const {
-  const Statement& s = statements_[i];
+/// Whether a statement's nest, with these loops, can run in a step of the last group.
+bool FunctionLowering::fits(Grouping& grouping, size_t i, const Nest& nest, int step) const {
+  const int g = static_cast<int>(grouping.out.groups.size()) - 1;
+  const Nest& other = grouping.out.groups.back().steps[static_cast<size_t>(step)].nest;
+  if (!mergeable(other, nest) || (nest.stores[0].how != Store::How::Set && other.stores[0].how == Store::How::Max)) return false;
+  const std::set<NodeId> products = wide_reads(grouping, statements_[i]);
+  const std::set<NodeId>& others = grouping.wide[{g, step}];
+  if (!others.empty() && !products.empty() && others != products) return false;
+  // what it reads of this nest must be the same element, not a reduction
+  return std::all_of(grouping.where.begin(), grouping.where.end(), [&](const auto& placed) {
+    const auto& [j, at] = placed;
+    if (at != std::pair(g, step) || !waits_for(i, j)) return true;
+    const Store& store = statements_[j].steps[0].nest.stores[0];
+    return store.how == Store::How::Set && reads_same_element(nest, store);
+  });
+}
+
+/// The step of the last group that a statement's nest runs in, with the loops that stand there, or -1.
+int FunctionLowering::join_nest(Grouping& grouping, size_t i) {
+  Statement& s = statements_[i];
   const Group& group = grouping.out.groups.back();
   if (!b_.options.fuse || !group.by_row || s.steps.size() != 1 || s.steps[0].kind != Step::Kind::Nest) return -1;
-  const Nest& nest = s.steps[0].nest;
-  const std::set<NodeId> products = wide_reads(grouping, s);
   const int g = static_cast<int>(grouping.out.groups.size()) - 1, steps = static_cast<int>(group.steps.size());
   int first = 0;  // that may take it
   for (const auto& [j, at] : grouping.where) {
@@ -88,22 +103,19 @@ int FunctionLowering::nest_to_join(Grouping& grouping, size_t i) const {
   }
   // A reduction as early as it can be, for others wait for it, but not beside the search for a largest number, which may end early (blocks.cpp);
   // anything else as late as it can be, near to what reads it.
+  Nest& nest = s.steps[0].nest;
   const bool early = nest.stores[0].how != Store::How::Set;
-  for (int n = first; n < steps; ++n) {
-    const int k = early ? n : steps - 1 - (n - first);
-    const Step& other = group.steps[k];
-    if (other.kind != Step::Kind::Nest || other.reaches != s.steps[0].reaches || !mergeable(other.nest, nest)) continue;
-    if (early && other.nest.stores[0].how == Store::How::Max) continue;
-    const std::set<NodeId>& others = grouping.wide[{g, k}];
-    if (!others.empty() && !products.empty() && others != products) continue;
-    // what it reads of this nest must be the same element, not a reduction
-    const bool fits = std::all_of(grouping.where.begin(), grouping.where.end(), [&](const auto& placed) {
-      const auto& [j, at] = placed;
-      if (at != std::pair(g, k) || !waits_for(i, j)) return true;
-      const Store& store = statements_[j].steps[0].nest.stores[0];
-      return store.how == Store::How::Set && reads_same_element(nest, store);
-    });
-    if (fits) return k;
+  for (const bool as_it_is : {true, false}) {
+    for (int n = first; n < steps; ++n) {
+      const int k = early ? n : steps - 1 - (n - first);
+      const Step& other = group.steps[static_cast<size_t>(k)];
+      if (other.kind != Step::Kind::Nest || other.reaches != s.steps[0].reaches) continue;
+      const std::optional<Nest> changed = as_it_is ? std::nullopt : in_loops_of(nest, other.nest);
+      if (!as_it_is && !changed) continue;
+      if (!fits(grouping, i, changed ? *changed : nest, k)) continue;
+      if (changed) nest = *changed;
+      return k;
+    }
   }
   return -1;
 }
@@ -113,7 +125,7 @@ void FunctionLowering::place(Grouping& grouping, size_t i) {
   Statement& s = statements_[i];
   Group& group = grouping.out.groups.back();
   for (const Step& step : s.before) grouping.out.before.push_back(step);
-  int step = nest_to_join(grouping, i);
+  int step = join_nest(grouping, i);
   if (step >= 0) {
     Nest& into = group.steps[step].nest;
     into.reduced = std::min(into.reduced, s.steps[0].nest.reduced);

@@ -64,7 +64,9 @@ void FunctionLowering::lay_in_lanes(Nest& nest) {
     return stride != 0 && stride != 1 && may_lie_otherwise(p, lane);
   };
   for (Store& s : nest.stores) {
-    s.value = b_.loading_from(s.value, [&](const Place& p) { return is_apart(p) ? b_.in_transposed(p, lane) : p; });
+    s.value = b_.changed(s.value, [&](Expr& x) {
+      if (x.kind == Expr::Kind::Load && is_apart(x.place)) x.place = b_.in_transposed(x.place, lane);
+    });
     if (!is_apart(s.place)) continue;
     const BufferId sum = b_.accumulator(s.node, Space::Grads);
     s.place = {sum, indices_of(b_.program.buffers[sum], identity(g_[s.node].axes))};

@@ -152,16 +152,23 @@ ExprId ProgramBuilder::apply(Op op, DType dtype, std::vector<ExprId> args) {
   return expr(e);
 }
 
-ExprId ProgramBuilder::loading_from(ExprId id, const std::function<Place(const Place&)>& place_of) {
+ExprId ProgramBuilder::changed(ExprId id, const std::function<void(Expr&)>& change) {
   std::map<ExprId, ExprId> done;
-  const std::function<ExprId(ExprId)> copy = [&](ExprId old) {
-    if (const auto known = done.find(old); known != done.end()) return known->second;
-    Expr e = program.exprs[old];
-    if (e.kind == Expr::Kind::Load) e.place = place_of(e.place);
-    for (ExprId& arg : e.args) arg = copy(arg);
-    return done[old] = expr(std::move(e));
+  const std::function<void(ExprId&)> copy = [&](ExprId& part) {
+    if (part == kNone) return;
+    if (const auto known = done.find(part); known != done.end()) {
+      part = known->second;
+      return;
+    }
+    Expr e = program.exprs[part];
+    for (ExprId& arg : e.args) copy(arg);
+    for (Index& i : e.place.indices) copy(i.computed);
+    copy(e.index.computed);
+    change(e);
+    part = done[part] = expr(std::move(e));
   };
-  return copy(id);
+  copy(id);
+  return id;
 }
 
 ExprId ProgramBuilder::counter(const Index& index) {

@@ -41,8 +41,8 @@ class ProgramBuilder {
   ir::ExprId counter(const ir::Index& index);
   ir::ExprId load(ir::BufferId buffer, std::vector<ir::Index> indices);
   const ir::Expr& operator[](ir::ExprId id) const { return program.exprs[id]; }
-  /// The expression with what it loads from other places, and computes of it the same.
-  ir::ExprId loading_from(ir::ExprId id, const std::function<ir::Place(const ir::Place&)>& place_of);
+  /// The expression of changed ones: those that it is made of first, then the whole.
+  ir::ExprId changed(ir::ExprId id, const std::function<void(ir::Expr&)>& change);
 
   // indices
   static ir::Index variable(const ir::Axis& axis);

@@ -8,6 +8,12 @@
 namespace cpuflow::passes::lower {
 using namespace ir;
 
+namespace {
+
+constexpr uint64_t kMany = 16;  // so many times as much is another order of work
+
+}  // namespace
+
 bool FunctionLowering::trivial(NodeId id) const {
   const Node& n = g_[id];
   return b_.is_view(id) || n.op == Op::ToReal || n.op == Op::Iota || n.op == Op::Constant || n.op == Op::Literal || n.op == Op::Param ||
@@ -75,7 +81,6 @@ bool FunctionLowering::cheap_again(NodeId id, int operations) const {
     const Node& m = g_[base];
     if (m.op == Op::Param || m.op == Op::Constant || !own(base)) continue;
     if (b_.layer_cycle[base] != b_.layer_cycle[id]) return false;
-    constexpr uint64_t kMany = 16;
     const bool narrow = element_count(m.axes) * kMany <= element_count(n.axes);
     wide += !narrow;
     const bool decays = n.op == Op::Mul && m.op == Op::Carry && m.inputs.size() == 1 && m.from[0].kind == AxisKind::Position;
@@ -89,7 +94,6 @@ bool FunctionLowering::cheap_again(NodeId id, int operations) const {
 /// Whether a costly value is computed of few numbers, each for many of its elements: memory takes longer than computing it where it is read again, for another
 /// row of a state or for its gradient.
 bool FunctionLowering::of_few_numbers(NodeId id) const {
-  constexpr uint64_t kMany = 16;
   const uint64_t most = element_count(g_[id].axes) / kMany;
   std::vector<NodeId> open{id};
   for (int operations = 0; !open.empty(); ++operations) {
@@ -162,11 +166,18 @@ FunctionLowering::Readers FunctionLowering::readers_of(NodeId id) const {
     }
     out.nodes.insert(u);
     const Axes loops = reader.op == Op::Scatter ? union_of(g_[reader.inputs[0]].axes, g_[reader.inputs[1]].axes) : reader.op == Op::Gather ? reader.axes : union_of(reader.axes, reader.from);
+    const bool by_names = std::all_of(axes.begin(), axes.end(), [&](const Axis& a) { return contains(loops, a); });  // not as a part, or reshaped
+    uint64_t times = 1;
     for (const Axis& a : loops) {
       if (contains(axes, a)) continue;
-      if (is_position(a)) out.again = out.again || std::none_of(axes.begin(), axes.end(), is_position);
-      else out.again = out.again || (a.kind == AxisKind::Feature && !axes.empty() && a < *std::max_element(axes.begin(), axes.end()));
+      if (is_position(a)) {
+        out.again = out.again || std::none_of(axes.begin(), axes.end(), is_position);
+      } else if (a.kind == AxisKind::Feature && !axes.empty() && a < *std::max_element(axes.begin(), axes.end())) {
+        out.again = true;
+        if (by_names) times *= a.size;
+      }
     }
+    out.times = std::max(out.times, times);
   }
   return out;
 }
@@ -262,7 +273,7 @@ void FunctionLowering::select_stored() {
         if (!is_summed_as_product(id) && !is_chosen_term(id)) stored_[id] = true;
       } else {
         const Readers readers = readers_of(id);
-        if ((readers.nodes.size() > 1 && !cheap_again(id, 2) && !lies_in_memory(id) && !(op_is_costly(n.op) && of_few_numbers(id))) || (readers.again && costly[id])) stored_[id] = true;
+        if ((readers.nodes.size() > 1 && !cheap_again(id, 2) && !lies_in_memory(id) && !(op_is_costly(n.op) && of_few_numbers(id))) || (readers.again && costly[id]) || readers.times >= kMany) stored_[id] = true;
       }
     }
   }
