@@ -6,11 +6,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <set>
-#include <utility>
 
 namespace cpuflow::codegen {
 using namespace ir;

@@ -1,6 +1,9 @@
 // The text form of every LoopProgram of the zoo, and what is wrong in one.
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <set>
 
 #include "ir/diagnostics.h"
@@ -23,6 +26,26 @@ std::string error_of(const std::string& text) {
   return "";
 }
 
+/// Calls visit for each nest of a training sequence that runs in a loop over rows.
+void each_nest(const std::string& model, const std::function<void(const ir::LoopProgram&, const ir::Region&, const ir::Step&)>& visit) {
+  cli::CompileOptions options;
+  options.model = model;
+  options.run = false;
+  const ir::LoopProgram program = cli::compile_model(options).program;
+  for (const ir::Function& f : program.functions) {
+    if (f.name != "train_sequence") continue;
+    for (const ir::Part& part : f.parts) {
+      for (const ir::Region& region : part.regions) {
+        for (const ir::Group& group : region.groups) {
+          for (const ir::Step& step : group.steps) {
+            if (group.by_row && step.kind == ir::Step::Kind::Nest) visit(program, region, step);
+          }
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 
 TEST_CASE("all products of the zoo's training are products of matrices, but for what is read at computed places") {
@@ -40,6 +63,37 @@ TEST_CASE("all products of the zoo's training are products of matrices, but for 
     ++models;
   }
   CHECK(models == 25);
+}
+
+TEST_CASE("vector lanes find their parameters, and add to gradients, side by side") {
+  for (const auto& entry : std::filesystem::directory_iterator(CPUFLOW_SOURCE_DIR "/modeldefs")) {
+    if (entry.path().extension() != ".toml" || entry.path().stem() == "prelude") continue;
+    INFO(entry.path().stem().string());
+    int apart = 0;
+    each_nest(entry.path().string(), [&](const ir::LoopProgram& p, const ir::Region&, const ir::Step& step) {
+      if (step.nest.lane < 0) return;
+      const ir::Axis& lane = step.nest.loops[static_cast<size_t>(step.nest.lane)];
+      ir::for_each_place(p, step, [&](const ir::Place& place, ir::Access) {
+        const ir::Space space = p.buffers[place.buffer].space;
+        const bool given = space == ir::Space::Params || space == ir::Space::Grads;
+        const bool computed = std::any_of(place.indices.begin(), place.indices.end(), [](const ir::Index& i) { return i.computed != ir::kNone; });
+        apart += given && !computed && std::abs(ir::stride_along(p, place, lane)) > 1;
+      });
+    });
+    CHECK(apart == 0);
+  }
+}
+
+TEST_CASE("a state that is a matrix is read and written in few passes") {
+  for (const auto& [name, most] : {std::pair{"mamba", 2}, {"deltanet", 5}}) {
+    INFO(name);
+    std::map<int, int> passes;  // by the direction of the rows
+    each_nest(CPUFLOW_SOURCE_DIR "/modeldefs/" + std::string(name) + ".toml", [&](const ir::LoopProgram&, const ir::Region& region, const ir::Step& step) {
+      passes[region.direction] += ir::element_count(step.nest.loops) > 4096;
+    });
+    CHECK(passes[+1] <= 2);
+    CHECK(passes[-1] <= most);
+  }
 }
 
 TEST_CASE("loop programs are printed and parsed without loss") {

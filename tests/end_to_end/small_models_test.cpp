@@ -493,6 +493,23 @@ TEST_CASE("states that decay by gates, and what is read of them before they do")
        }) {
     INFO(equations);
     const std::string text = replaced(replaced(model("x = embed[tokens]\nu = tanh(mix(x))\n" + equations + rest), "T = 4", "T = 20"), "[params]", "[params]\ngate = \"linear(d, 3)\"");
+    for (const char* width : {"d = 12", "d = 72"}) {  // states of 144 and of 5184 numbers
+      check_against_interpreter(replaced(text, "d = 12", width));
+      check_rounded(replaced(text, "d = 12", width));
+    }
+  }
+}
+
+TEST_CASE("convolutions over a few positions, read forward and backward") {
+  const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  for (const std::string equations : {
+           "y[t,i] = sum(j in 0..C: conv[i,j] * x[t-C+1+j,i])\n",
+           "y[t,i] = sum(j in 0..C: conv[i,j] * x[t-2*j,i])\n",
+           "y[t,i] = sum(j in 0..C | t + j >= C: conv[i,j] * tanh(x[t-C+j,i] * conv[i,C-1-j]))\n",
+           "y[t,i] = sum(j in 0..C, s in 0..T | s <= t, s + 2 > t: conv[i,j] * x[s-j,i])\n",
+       }) {
+    INFO(equations);
+    const std::string text = replaced(replaced(model("x = embed[tokens]\n" + equations + rest), "T = 4", "T = 20\nC = 4"), "[params]", "[params]\nconv = \"tensor(d, C)\"");
     check_against_interpreter(text);
     check_rounded(text);
   }

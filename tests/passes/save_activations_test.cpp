@@ -115,6 +115,14 @@ TEST_CASE("what is read where conditions hold is saved once, as it is there") {
   CHECK(m.names_saved_for(m.g.binary(Op::Mul, m.g.binary(Op::Mul, y, y), everywhere)).count("x") == 1);
 }
 
+TEST_CASE("what is read at the position before as well is saved once") {
+  Layers m;
+  const NodeId a = m.named("a", m.value("a_table")), b = m.named("b", m.value("b_table")), c = m.named("c", m.value("c_table"));
+  const NodeId before = m.named("before", m.g.carry(a, kT, 1)), two_before = m.named("two_before", m.g.gather(a, kT, m.g.binary(Op::Sub, m.g.iota(kT), m.g.integer(2))));
+  const NodeId two = m.g.binary(Op::Add, m.g.binary(Op::Mul, a, b), m.g.binary(Op::Mul, before, c)), three = m.g.binary(Op::Add, two, m.g.binary(Op::Mul, two_before, b));
+  CHECK(m.names_saved_for(m.g.binary(Op::Mul, three, three)) == Names{"a", "b", "c"});
+}
+
 TEST_CASE("of a norm the result is saved, not what deviates from the mean") {
   Layers m;
   const NodeId x = m.named("x", m.value("table")), deviation = m.named("deviation", m.g.binary(Op::Sub, x, m.mean(x)));
