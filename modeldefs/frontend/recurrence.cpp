@@ -15,9 +15,10 @@ constexpr int kMostRounds = 6;
 
 }  // namespace
 
-/// The last statement of the recurrence that begins at i, or nothing: names that are read before they are defined.
+/// The last statement of the recurrence that begins at i, perhaps with starts, or nothing: names that are read before they are defined.
 std::optional<size_t> Evaluator::recurrence_end(const std::vector<Statement>& statements, size_t i, Frame& f) {
-  if (is_start(statements[i])) return std::nullopt;
+  while (i < statements.size() && is_start(statements[i])) ++i;
+  if (i == statements.size()) return std::nullopt;
   std::optional<size_t> last;
   auto defines = [&](size_t k, const std::string& name) {
     const Statement& s = statements[k];
@@ -68,18 +69,20 @@ void Evaluator::recur(const std::vector<const Statement*>& group, Frame& f) {
 
   // Sizes of the indices, from each other until nothing changes.
   for (const auto& [name, head] : heads) f.axes[name].resize(head->args.size() - 1);
+  std::vector<const Statement*> equations = group;  // starts say what those leave open
+  std::stable_partition(equations.begin(), equations.end(), [](const Statement* s) { return !is_start(*s); });
   for (size_t round = 0; round <= group.size(); ++round) {
-    for (const Statement* s : group) {
-      if (is_start(*s)) continue;
+    for (const Statement* s : equations) {
       for (const Expr& t : s->targets) {
-        if (!t.is(Kind::Index)) continue;
-        unsigned leading = 0;
-        for (size_t k = 1; k < t.args.size(); ++k) {
+        if (!t.is(Kind::Index) || heads.count(target_name(t)) == 0 || t.args.size() > heads.at(target_name(t))->args.size()) continue;
+        unsigned leading = is_start(*s) ? 1 : 0;
+        for (size_t k = 1 + leading; k < t.args.size(); ++k) {
           std::string name;
           Index index = index_range(t.args[k], {&s->value}, f, name, true, static_cast<unsigned>(k - 1 - leading));
           if ((name == "b" || name == "t") && leading == k - 1) ++leading;
           if (name == r.over) index = r.index;
-          if (index.size() > 0) f.axes[target_name(t)][k - 1] = index;
+          std::optional<Index>& known = f.axes[target_name(t)][k - 1];
+          if (index.size() > 0 && (!is_start(*s) || !known)) known = index;
         }
       }
     }

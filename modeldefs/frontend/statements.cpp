@@ -10,7 +10,52 @@ const std::string& target_name(const Expr& target) { return target.is(Kind::Inde
 
 bool is_start(const Statement& s) { return s.targets.size() == 1 && s.targets[0].is(Kind::Index) && s.targets[0].args[1].is_name("start"); }
 
-std::optional<Value> Evaluator::run(const std::vector<Statement>& statements, Frame& f) {
+namespace {
+
+bool gives_value(const Statement& s, const std::string& name) {
+  return !is_start(s) && std::any_of(s.targets.begin(), s.targets.end(), [&](const Expr& t) { return target_name(t) == name; });
+}
+
+/// Whether a statement reads a name at a computed place, as in h[t-1].
+bool reads_elsewhere(const Statement& s, const std::string& name) {
+  bool found = false;
+  s.value.walk([&](const Expr& e) {
+    const bool computed = e.is(Kind::Index) && std::any_of(e.args.begin() + 1, e.args.end(), [](const Expr& index) { return index.is(Kind::Binary); });
+    found = found || (computed && e.args[0].is_name(name));
+  });
+  return found;
+}
+
+/// The statements with each start before the first one that reads an earlier position of its name: it holds wherever it stands.
+std::vector<Statement> starts_first(std::vector<Statement> statements) {
+  for (size_t k = 0; k < statements.size(); ++k) {
+    if (!is_start(statements[k])) continue;
+    const std::string& name = target_name(statements[k].targets[0]);
+    size_t first = 0;
+    while (first < k && !reads_elsewhere(statements[first], name)) ++first;
+    for (size_t j = first; j < k; ++j) {
+      statements[k].value.walk([&](const Expr& e) {
+        if (e.is(Kind::Name) && gives_value(statements[j], e.name))
+          throw Fault{e.at, "the start of '" + name + "' must be known where '" + name + "' is first read, and '" + e.name + "' gets its value behind that: compute it before", {{statements[first].at, "'" + name + "' is read here"}}};
+      });
+    }
+    std::rotate(statements.begin() + static_cast<long>(first), statements.begin() + static_cast<long>(k), statements.begin() + static_cast<long>(k) + 1);
+  }
+  return statements;
+}
+
+}  // namespace
+
+std::optional<Value> Evaluator::run(const std::vector<Statement>& written, Frame& f) {
+  std::vector<Statement> statements;
+  try {
+    statements = starts_first(written);
+  } catch (const Fault& fault) {
+    if (f.report == nullptr) throw;
+    fault.report(*f.report);
+    for (const Statement& s : written) poison(s, f);
+    return std::nullopt;
+  }
   std::optional<Value> value;
   for (size_t i = 0; i < statements.size(); ++i) {
     const Statement& s = statements[i];

@@ -86,6 +86,10 @@ TEST_CASE("recurrences and ends") {
   same("y[t,i] = y[t-1,i] + x[t,i]\nx = y", "x = cumsum(x)");
   same("y = y[t-1] + x\nx = y", "x = cumsum(x)");
   same("y[start,i] = g[i]\ny[t,i] = y[t-1,i] + x[t,i]\nx = y", "x = cumsum(x) + g");
+  same("y[t,i] = y[t-1,i] + x[t,i]\ny[start] = g\nx = y", "x = cumsum(x) + g");
+  same("z = tanh(x + y[t-1])\ny[start,i] = g[i]\ny[t,i] = y[t-1,i] + z[t,i]\nx = y", "y[start] = g\nz = tanh(x + y[t-1])\ny = y[t-1] + z\nx = y");
+  same("p = x[t-1]\nx[start] = g\nx = x + p", "x[start] = g\np = x[t-1]\nx = x + p");
+  same("P[start,i in 0..d,j in 0..d] = where(i == j, 1, 0)\nP[t,i,j] = P[t-1,i,j] + g[i]\nq[t] = sum(i: P[t,i,2])\nx = x * q", "x = x * (1 + (t + 1) * sum(g))");
   same("y[t,i] = x[t,i] + sum(s | s < t: y[s,i])\nx = y", "z[t,i] = sum(s | s <= t: where(s == t, 1, 2^(t - s - 1)) * x[s,i])\nx = z");
   same("u[t,i] = v[t-1,i] + x[t,i]\nv[t,i] = 0.5 * u[t,i]\nx = u", "u[t,i] = 0.5 * u[t-1,i] + x[t,i]\nx = u");
   same("u[t,i] = u[t-2,i] + x[t,i]\nx = u", "u[t,i] = sum(s | s <= t, (t - s) % 2 == 0: x[s,i])\nx = u");
