@@ -198,7 +198,10 @@ Value Evaluator::read_value(const Expr& e, const Value& v, const std::vector<con
       for (int64_t i = 0; i < static_cast<int64_t>(-affine->offset); ++i) node = nodes_.graph.carry(node, dim.axis, 1, init);
       may_precede = false;
     }
-    bool free = one && !contains(targets, affine->terms[0].first);
+    const auto is_of_layers = [&](const Axis& a) {  // each layer has a value of its own, of which the index chooses by the layer
+      return a.kind == AxisKind::Layer && nodes_.has(node, a) && std::none_of(dims.begin(), dims.end(), [&](const ReadDim& d) { return d.has_axis && d.axis == a; });
+    };
+    bool free = one && !contains(targets, affine->terms[0].first) && !is_of_layers(affine->terms[0].first);
     bool carried = whole_axis && !may_precede && (affine->offset == 0 || (k == 0 && steps_back));
     if (!has) {
       plan.way = Way::None;

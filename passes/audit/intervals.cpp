@@ -15,49 +15,39 @@ using namespace ir;
 
 namespace {
 
-/// The value without stops.
-NodeId plain(const Graph& g, NodeId id) {
-  while (g[id].op == Op::Stop) id = g[id].inputs[0];
-  return id;
-}
-
 /// x where a condition holds, and elsewhere a constant that no maximum is: x; else the value itself.
 NodeId chosen(const Graph& g, NodeId id) {
-  id = plain(g, id);
-  return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value <= -kNoScore ? plain(g, g[id].inputs[1]) : id;
+  id = without_stops(g, id);
+  return g[id].op == Op::Select && g[g[id].inputs[2]].op == Op::Constant && g[g[id].inputs[2]].value <= -kNoScore ? without_stops(g, g[id].inputs[1]) : id;
 }
 
 /// x where a condition holds, and 0 elsewhere: x; else the value itself.
 NodeId added(const Graph& g, NodeId id) {
-  id = plain(g, id);
-  return is_zero_else(g, id) ? plain(g, g[id].inputs[1]) : id;
+  id = without_stops(g, id);
+  return is_zero_else(g, id) ? without_stops(g, g[id].inputs[1]) : id;
 }
 
 /// The condition of a value that is chosen; kNoNode: it is always there.
 NodeId condition_of(const Graph& g, NodeId id) {
-  id = plain(g, id);
+  id = without_stops(g, id);
   return g[id].op == Op::Select ? g[id].inputs[0] : kNoNode;
 }
 
 /// Whether `top` is max(x), taken over at least the element itself; a constant may stand where there is no element.
-bool is_maximum_of(const Graph& g, NodeId top, NodeId x) {
-  top = plain(g, top);
-  if (g[top].op == Op::Select && g[g[top].inputs[1]].op == Op::Constant) top = plain(g, g[top].inputs[2]);
-  if (g[top].op != Op::Max) return false;
-  const NodeId over = plain(g, g[top].inputs[0]);
-  const bool renamed = g[over].op == Op::Rename && g[over].to == g[top].from;  // all elements along an axis, by another name
-  return chosen(g, over) == chosen(g, x) || (renamed && plain(g, g[over].inputs[0]) == plain(g, x));
+bool is_maximum_with(const Graph& g, NodeId top, NodeId x) {
+  const NodeId max = as_maximum(g, top);
+  return is_maximum_of(g, top, x) || (max != kNoNode && chosen(g, g[max].inputs[0]) == chosen(g, x));
 }
 
 /// x - max(x).
 bool below_its_maximum(const Graph& g, NodeId id) {
-  const Node& n = g[plain(g, id)];
-  return n.op == Op::Sub && is_maximum_of(g, n.inputs[1], n.inputs[0]);
+  const Node& n = g[without_stops(g, id)];
+  return n.op == Op::Sub && is_maximum_with(g, n.inputs[1], n.inputs[0]);
 }
 
 /// Whether two values are one.  What a recurrence reads of the row before, and what is read there later, are two nodes.
 bool are_one(const Graph& g, NodeId a, NodeId b, int depth) {
-  a = plain(g, a), b = plain(g, b);
+  a = without_stops(g, a), b = without_stops(g, b);
   if (a == b) return true;
   const Node &x = g[a], &y = g[b];
   const bool alike = x.op == y.op && x.axes == y.axes && x.from == y.from && x.ints == y.ints && !x.inputs.empty() && x.inputs.size() == y.inputs.size();
@@ -68,7 +58,7 @@ bool are_one(const Graph& g, NodeId a, NodeId b, int depth) {
 /// x - max(x, y).
 bool below_the_larger(const Graph& g, const Node& difference) {
   constexpr int kDepth = 4;
-  const Node& top = g[plain(g, difference.inputs[1])];
+  const Node& top = g[without_stops(g, difference.inputs[1])];
   return top.op == Op::Max2 && std::any_of(top.inputs.begin(), top.inputs.end(), [&](NodeId i) { return are_one(g, i, difference.inputs[0], kDepth); });
 }
 
@@ -111,10 +101,10 @@ class Analysis {
 
   /// x - (max(x) + y) with y >= 0: y is the logarithm of a sum of which one term is 1.
   bool below_logsumexp(const Node& n) const {
-    const Node& top = g_[plain(g_, n.inputs[1])];
+    const Node& top = g_[without_stops(g_, n.inputs[1])];
     if (top.op != Op::Add) return false;
     for (size_t i = 0; i < 2; ++i) {
-      if (is_maximum_of(g_, top.inputs[i], n.inputs[0]) && !in(top, 1 - i).empty && in(top, 1 - i).low >= 0) return true;
+      if (is_maximum_with(g_, top.inputs[i], n.inputs[0]) && !in(top, 1 - i).empty && in(top, 1 - i).low >= 0) return true;
     }
     return false;
   }
@@ -123,8 +113,8 @@ class Analysis {
   bool has_one(const Node& sum) const {
     const NodeId term = added(g_, sum.inputs[0]);
     if (g_[term].op != Op::Exp || !below_its_maximum(g_, g_[term].inputs[0])) return false;
-    NodeId top = plain(g_, g_[plain(g_, g_[term].inputs[0])].inputs[1]);
-    if (g_[top].op == Op::Select) top = plain(g_, g_[top].inputs[2]);
+    NodeId top = without_stops(g_, g_[without_stops(g_, g_[term].inputs[0])].inputs[1]);
+    if (g_[top].op == Op::Select) top = without_stops(g_, g_[top].inputs[2]);
     const NodeId of_maximum = condition_of(g_, g_[top].inputs[0]), of_sum = condition_of(g_, sum.inputs[0]);
     return g_[top].from == sum.from && (of_sum == kNoNode || of_sum == of_maximum);
   }
@@ -144,7 +134,7 @@ class Analysis {
     }
     if (n.op == Op::Input) out.high = static_cast<double>(vocabulary_of(g_) - 1);
     if (n.op == Op::Sub && (below_its_maximum(g_, id) || below_the_larger(g_, n) || below_logsumexp(n))) out = between(-INFINITY, 0);
-    if (n.op == Op::Mul && plain(g_, n.inputs[0]) == plain(g_, n.inputs[1])) {
+    if (n.op == Op::Mul && without_stops(g_, n.inputs[0]) == without_stops(g_, n.inputs[1])) {
       const double low = std::max(out.low, 0.0);
       out = between(low, out.high, !in(n, 0).has_zero());
     }

@@ -5,12 +5,15 @@
 #include "passes/kit/patterns.h"
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 namespace cpuflow::passes {
 using namespace ir;
 
 namespace {
+
+constexpr double kLargestExponent = 88.72;  // exp of more is no float32
 
 /// Calls compute(n) for what `id` is made of, inputs first, as far as `is_known` does not say that it was; without recursion, for equations may be long.
 template <class IsKnown, class Compute>
@@ -30,6 +33,16 @@ void inputs_first(const Graph& g, NodeId id, const IsKnown& is_known, const Comp
   }
 }
 
+/// Whether conditions on positions hide nothing of exp of a value: it has no positions, or is a number below all scores where it does not count.
+bool is_limited(const Graph& g, NodeId exponent) {
+  const Axes& axes = g[exponent].axes;
+  if (std::none_of(axes.begin(), axes.end(), [](const Axis& a) { return a.kind == AxisKind::Position; })) return true;
+  const NodeId score = g[exponent].op == Op::Sub ? g[exponent].inputs[0] : exponent;
+  if (g[score].op != Op::Select) return false;
+  const Node& otherwise = g[g[score].inputs[2]];
+  return otherwise.op == Op::Constant && otherwise.value <= -kNoScore;
+}
+
 }  // namespace
 
 Interval Bounds::of(NodeId id) {
@@ -43,6 +56,7 @@ Interval Bounds::compute(const Node& n) {
   for (const NodeId i : n.inputs) inputs.push_back(known_.at(i));
   Interval out = op_def(n.op).bounds(n, inputs.data());
   if (n.op == Op::Mul && n.inputs[0] == n.inputs[1]) out = between(std::max(out.low, 0.0), out.high, !inputs[0].has_zero());
+  if (n.op == Op::Sub && (is_maximum_of(g_, n.inputs[1], n.inputs[0]) || is_logsumexp_of(g_, n.inputs[1], n.inputs[0]))) out = between(-std::numeric_limits<double>::infinity(), 0);
   if (n.op == Op::Sum && sums_positive(n)) out = between(0, out.high, true);
   return out;
 }
@@ -54,6 +68,7 @@ bool Bounds::is_partial(NodeId id) {
     case Op::Log: return !of(n.inputs[0]).above_zero();
     case Op::Sqrt: return of(n.inputs[0]).low < 0;
     case Op::Pow: return !of(n.inputs[0]).above_zero() && of(n.inputs[1]).low < 0;
+    case Op::Exp: return of(n.inputs[0]).high > kLargestExponent && !is_limited(g_, n.inputs[0]);
     default: return false;
   }
 }

@@ -14,7 +14,7 @@ class Bounds {
 
   ir::Interval of(ir::NodeId id);
 
-  /// Whether the operation of a node is undefined or infinite for some of its operands.  (That exp overflows is not looked at.)
+  /// Whether the operation of a node is undefined or infinite for some of its operands, in float32.
   bool is_partial(ir::NodeId id);
 
   /// Whether its derivative is: that of the square root at 0, too.

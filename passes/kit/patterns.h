@@ -17,6 +17,18 @@ bool is_zero_else(const ir::Graph& graph, ir::NodeId id);
 /// Whether a value is the index along its axis.
 bool is_counter(const ir::Node& node);
 
+/// The value without stops.
+ir::NodeId without_stops(const ir::Graph& graph, ir::NodeId id);
+
+/// The Max that a value is, perhaps with a constant where there is no element; kNoNode if it is none.
+ir::NodeId as_maximum(const ir::Graph& graph, ir::NodeId id);
+
+/// Whether `top` is max(x), along all of an axis; that may have another name there.
+bool is_maximum_of(const ir::Graph& graph, ir::NodeId top, ir::NodeId x);
+
+/// Whether `total` is max(x) + log(sum(exp(x - max(x)))): it is not below max(x).
+bool is_logsumexp_of(const ir::Graph& graph, ir::NodeId total, ir::NodeId x);
+
 /// The conditions that `condition` is the conjunction of.
 std::vector<ir::NodeId> conjuncts(const ir::Graph& graph, ir::NodeId condition);
 

@@ -138,6 +138,13 @@ TEST_CASE("a table read where a recurrence says") {
                                            "'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "[params]", "[params]\nnear = \"table(8, d)\""));
 }
 
+TEST_CASE("a parameter, and the value of the block, read at the number of the layer") {
+  const std::string rest = "logits = blocks(embed[tokens]) @ transpose(embed)\n'''\n[block]\nrepeat = 3\nforward = '''\ny[t,i] = w[layer] * x[t,i] + x[t,layer] * v[layer+1,i]\nx = x + tanh(y)\n'''\n"
+                           "[block.params]\nw = \"vector(3)\"\nv = \"tensor(4, d)\"\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  check_against_interpreter(model(rest));
+  check_rounded(model(rest));
+}
+
 TEST_CASE("layers in two runs, and all of them twice, have the parameters of their names") {
   const std::string rest = "logits = mix(x) @ transpose(embed)\n'''\n[block]\nrepeat = 4\nforward = 'x = x + tanh(W(x))'\n[block.params]\nW = { kind = \"linear(d, d)\", init = \"normal(0, where(layer >= 2, 0.1, 0.2))\" }\n"
                            "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
@@ -543,6 +550,17 @@ TEST_CASE("a sum of nothing is 0, whatever it is multiplied or divided by") {
     check_against_interpreter(of("y[t,i] = sum(s | s < t: sum(c: x[t,c] * x[s,c]) * x[s,i] / t)\n", positions));
     check_against_interpreter(of("e[t,s] = exp(sum(c: x[t,c] * x[s,c]))\nz[t] = sum(s | s < t: e[t,s])\ny[t,i] = sum(s | s < t: e[t,s] / z[t] * x[s,i])\n", positions));
     check_against_interpreter(of("y[t,i] = sum(s | s < t, s > t - 3: x[s,i] * log(t))\n", positions));
+  }
+}
+
+TEST_CASE("powers that are too large for a float where a condition does not look") {
+  const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  const std::string scores = "x = embed[tokens]\nz[t,s] = sum(c: x[t,c] * x[s,c]) + 20 * abs(t - s - 1)\n";
+  for (const std::string seen : {"s <= t", "s <= t, t - s < 3", "s // 4 == t // 4"}) {
+    INFO(seen);
+    const std::string weights = "m[t] = max(max(s | " + seen + ": z[t,s]), 1)\nn[t] = sum(s | " + seen + ": exp(z[t,s] - m[t])) + exp(1 - m[t])\n"
+                                "y[t,i] = sum(s | " + seen + ": exp(z[t,s] - m[t]) * x[s,i]) / n[t]\n";
+    check_against_interpreter(replaced(model(scores + weights + rest), "T = 4", "T = 32"));
   }
 }
 

@@ -100,6 +100,8 @@ TEST_CASE("recurrences and ends") {
 
 TEST_CASE("layers: one body for equal ones, `layer` is a number") {
   same("x = x + layer * W(x)", "x = x + W(x) * where(layer == 0, 0, 1)");
+  same("x = x * g[layer] + M[layer + 1]", "x = x * where(layer == 0, g[0], g[1]) + where(layer == 0, M[1], M[2])");
+  same("y[t,i] = x[t,layer] * M[i,layer]\nx = y", "y[t,i] = where(layer == 0, x[t,0] * M[i,0], x[t,1] * M[i,1])\nx = y");
   same("x = x + W(x) if layer == 1", "x = x + where(layer == 1, W(x), 0)");
   same("y = reshape(x, layer + 1, d / (layer + 1))\nx = reshape(y, d)", "x = x");
   ModelText text;
