@@ -31,6 +31,9 @@ struct Finding {
 /// `numbers`: the same model at sizes that are quick to evaluate, with two sequences at least; null: no witness is looked for.
 Finding causality(const ir::Graph& model, const ir::Graph* numbers, const ParamRanges& ranges);
 
+/// What other tokens in the second half of a sequence change in the first, in numbers; "" where nothing was found to change.
+std::string shown_leak(const ir::Graph& numbers, const ParamRanges& ranges);
+
 /// Do losses compare the logits of position t with token t + 1?  Found are logits that are read at, or multiplied with the one-hot form of, a token's number.
 Finding horizon(const ir::Graph& model);
 

@@ -17,8 +17,8 @@ struct Witness {
   std::string sentence;
 };
 
-/// Whether changing a token of `sequence` changes a logit of sequence 0 at a position before `before`.
-Witness witness(const Graph& g, const ParamRanges& ranges, int64_t sequence, int64_t place, int64_t before) {
+/// Whether changing a token of `sequence`, or all from there to `end`, changes a logit of sequence 0 at a position before `before`.
+Witness witness(const Graph& g, const ParamRanges& ranges, int64_t sequence, int64_t place, int64_t before, int64_t end = 0) {
   const NodeId logits = output_node(g, "logits");
   const int64_t vocabulary = vocabulary_of(g);
   const Axes& axes = g[logits].axes;
@@ -30,20 +30,27 @@ Witness witness(const Graph& g, const ParamRanges& ranges, int64_t sequence, int
   for (unsigned draw = 0; draw < texts.size(); ++draw) {
     const Tensors parameters = drawn_parameters(g, draw == 1 ? 1.0 : 0.3, draw, ranges);
     const Tensors& text = texts[draw];
-    const Tensors other = with_changed_token(text, sequence, place, vocabulary);
+    Tensors other = with_changed_token(text, sequence, place, vocabulary);
+    for (int64_t behind = place + 1; behind < end; ++behind) other = with_changed_token(other, sequence, behind, vocabulary);
     const Tensor a = values_of(g, {logits}, parameters, text)[logits], b = values_of(g, {logits}, parameters, other)[logits];
     const int64_t row = axes.back().size;
     for (int64_t i = 0; i < before * row; ++i) {  // sequence 0 comes first
       const double x = a.data[static_cast<size_t>(i)], y = b.data[static_cast<size_t>(i)];
       if (std::abs(x - y) <= 1e-9 * (std::abs(x) + std::abs(y)) || !std::isfinite(x) || !std::isfinite(y)) continue;
-      return {i / row, fmt::format("another token at position {}{} changes logits[{}, {}] from {:.9g} to {:.9g}", place,
-                                   sequence == 0 ? "" : " of another sequence", i / row, i % row, x, y)};
+      const std::string what = end > place + 1 ? fmt::format("other tokens at positions {} to {} change", place, end - 1)
+                                               : fmt::format("another token at position {}{} changes", place, sequence == 0 ? "" : " of another sequence");
+      return {i / row, fmt::format("{} logits[{}, {}] from {:.9g} to {:.9g}", what, i / row, i % row, x, y)};
     }
   }
   return {};
 }
 
 }  // namespace
+
+std::string shown_leak(const Graph& g, const ParamRanges& ranges) {
+  const int64_t T = time_axis(g).size;
+  return witness(g, ranges, 0, T / 2, T / 2, T).sentence;
+}
 
 Finding causality(const Graph& g, const Graph* numbers, const ParamRanges& ranges) {
   const Elements elements(g, Elements::Apart::Positions);

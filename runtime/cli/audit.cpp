@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <set>
 
@@ -81,6 +82,7 @@ struct Sizes {
   bool loss_shows = true, model_shows = true;      // everything that the equations say of positions
   bool drops = false;                              // in training, what evaluations keep
   std::string warnings = {};                       // of the file as it is
+  std::function<std::optional<Model>()> many_numbers = {};  // at all of its positions, or at many, and at sizes that are quick to evaluate
 };
 
 /// The equations of the logits alone.
@@ -162,6 +164,7 @@ Sizes load_sizes(Source source, const Overrides& overrides, int64_t longest = 0)
   const Overrides quick = quick_sizes(source, with(sized, "T", few), *out.model);
   out.numbers = try_load(source, with(quick, "T", few));
   if (grows) out.longer_numbers = try_load(source, with(quick, "T", more));
+  out.many_numbers = [source, quick, many = std::min(T, kMostPositions)] { return try_load(source, with(quick, "T", many)); };
   for (std::optional<Model>* m : {&out.model, &out.longer}) {
     if (*m) *m = logits_of(std::move(**m));
   }
@@ -231,7 +234,16 @@ AuditReport audit_sizes(const std::string& path, const Sizes& sizes) {
   };
   Finding no_longer;
   no_longer.reason = "the model does not exist with more positions";
-  add("causality", [&] { return passes::audit::causality(sizes.model->graph, numbers, ranges); });
+  add("causality", [&] {
+    Finding found = passes::audit::causality(sizes.model->graph, numbers, ranges);
+    if (found.verdict != Verdict::Unknown || found.chain.empty()) return found;
+    const std::optional<Model> many = sizes.many_numbers();  // a count of positions may reach what is asked of it there only
+    found.witness = many ? passes::audit::shown_leak(many->graph, ranges) : "";
+    if (found.witness.empty()) return found;
+    found.verdict = Verdict::Refuted;
+    found.reason = found.reason.substr(0, found.reason.find(" by their equations"));
+    return found;
+  });
   add("horizon", [&] { return passes::audit::horizon(sizes.loss->graph); });
   add("sequence_end", [&] {
     if (!sizes.longer) return no_longer;

@@ -54,6 +54,17 @@ TEST_CASE("leaks are refuted, honest models are proved") {
   }
 }
 
+TEST_CASE("a leak behind a count that few positions do not reach is refuted at many") {
+  AuditModel model = honest();
+  model.block = "rank[t] = sum(s: x[s,0] > x[t,0])\nx = x + where(rank < 32, W(x), 0)";
+  std::string text = model.text();
+  text.replace(text.find("T = "), text.find('\n', text.find("T = ")) - text.find("T = "), "T = 200");
+  const Finding causality = finding(audited(text), "causality");
+  INFO(causality.reason);
+  CHECK(causality.verdict == Verdict::Refuted);
+  CHECK(contains(causality.witness, "other tokens at positions 100 to 199 change logits["));
+}
+
 TEST_CASE("a leak that one token of many opens is refuted with that token") {
   AuditModel model = honest();
   model.block = "c[t,i] = sum(s | s <= t + (tokens[0] == 390): x[s,i])\nx = x + W(c)";
