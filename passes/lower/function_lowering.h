@@ -72,7 +72,7 @@ class FunctionLowering {
   /// Who reads a value, looking through views.
   struct Readers {
     std::set<ir::NodeId> nodes;
-    bool again = false;  // along positions, and it has none, or in a loop around that over its last axis: what is not stored is computed again and again
+    bool again = false;  // for rows that it does not have, or in a loop around that over its last axis: what is not stored is computed again and again
     uint64_t times = 1;  // so many, of each element, in such loops
   };
   Readers readers_of(ir::NodeId id) const;

@@ -166,12 +166,13 @@ FunctionLowering::Readers FunctionLowering::readers_of(NodeId id) const {
     }
     out.nodes.insert(u);
     const Axes loops = reader.op == Op::Scatter ? union_of(g_[reader.inputs[0]].axes, g_[reader.inputs[1]].axes) : reader.op == Op::Gather ? reader.axes : union_of(reader.axes, reader.from);
+    const std::optional<Axis> row = row_of(u, reader.from);
     const bool by_names = std::all_of(axes.begin(), axes.end(), [&](const Axis& a) { return contains(loops, a); });  // not as a part, or reshaped
     uint64_t times = 1;
     for (const Axis& a : loops) {
       if (contains(axes, a)) continue;
       if (is_position(a)) {
-        out.again = out.again || std::none_of(axes.begin(), axes.end(), is_position);
+        out.again = out.again || a == row || std::none_of(axes.begin(), axes.end(), is_position);
       } else if (a.kind == AxisKind::Feature && !axes.empty() && a < *std::max_element(axes.begin(), axes.end())) {
         out.again = true;
         if (by_names) times *= a.size;
