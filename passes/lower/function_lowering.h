@@ -113,7 +113,7 @@ class FunctionLowering {
   bool build_product(Statement& s);
 
   // vector lanes (lanes.cpp)
-  bool may_lie_otherwise(const ir::Place& place, const ir::Axis& lane) const;
+  bool may_lie_otherwise(const ir::Place& place, const ir::Axis& lane, const ir::Store* written) const;
   void choose_lane(ir::Nest& nest, ir::Axes out, ir::Axes over);
   void lay_in_lanes(ir::Nest& nest);
 

@@ -15,11 +15,14 @@ bool counts_one_dimension(const Place& place, const Axis& axis) {
 
 }  // namespace
 
-/// Whether what loops of a sequence read, or add to, may lie in another order: a parameter has copies in any order, and the sum of a gradient is added to the
-/// gradient once a step.
-bool FunctionLowering::may_lie_otherwise(const Place& place, const Axis& lane) const {
-  const Space space = b_.program.buffers[place.buffer].space;
-  return rate_ == Rate::Sequence && b_.options.fuse && (space == Space::Params || space == Space::Grads) && counts_one_dimension(place, lane);
+/// Whether what loops of a sequence read, or add to, may lie in another order: a parameter has copies in any order, the sum of a gradient is added to the gradient once a
+/// step, and what is summed over rows is a value of its own that nothing has read yet.
+bool FunctionLowering::may_lie_otherwise(const Place& place, const Axis& lane, const Store* written) const {
+  const Buffer& buffer = b_.program.buffers[place.buffer];
+  if (rate_ != Rate::Sequence || !b_.options.fuse || !counts_one_dimension(place, lane)) return false;
+  if (!written) return buffer.space == Space::Params;
+  const bool own_sum = buffer.space == Space::Lane && written->accumulate && lane.kind == AxisKind::Feature && b_.position_cycle[written->node] < 0 && !b_.is_flattened(written->node);
+  return buffer.space == Space::Grads || own_sum;
 }
 
 /// Vector lanes run along the loop along which most reads are neighbours; lanes of a reduction are added up at its end.
@@ -27,13 +30,14 @@ void FunctionLowering::choose_lane(Nest& nest, Axes out, Axes over) {
   auto cost = [&](const Axis& axis) {
     double bad = 0;
     std::set<ExprId> seen;
-    auto is_bad = [&](const Place& p) {
+    auto is_bad = [&](const Place& p, const Store* written) {
+      const bool computed = std::any_of(p.indices.begin(), p.indices.end(), [&](const Index& i) { return i.computed != kNone && mentions(b_.program, i, axis); });
       const int64_t stride = stride_along(b_.program, p, axis);
-      return stride == 0 || stride == 1 ? 0 : may_lie_otherwise(p, axis) ? 0.1 : 1;
+      return computed ? 1 : stride == 0 || stride == 1 ? 0 : may_lie_otherwise(p, axis, written) ? 0.1 : 1;
     };
     for (const Store& s : nest.stores) {
-      bad += 3 * is_bad(s.place);
-      for_each_expr(b_.program, s.value, seen, [&](const Expr& x) { bad += x.kind == Expr::Kind::Load ? is_bad(x.place) : 0; });
+      bad += 3 * is_bad(s.place, &s);
+      for_each_expr(b_.program, s.value, seen, [&](const Expr& x) { bad += x.kind == Expr::Kind::Load ? is_bad(x.place, nullptr) : 0; });
     }
     return bad;
   };
@@ -55,22 +59,24 @@ void FunctionLowering::choose_lane(Nest& nest, Axes out, Axes over) {
   nest.lane = static_cast<int>(end) - 1;
 }
 
-/// Parameters that lanes read at a distance are read from a transposed copy, and a gradient's sum lies as lanes make it.
+/// Parameters that lanes read at a distance are read from a transposed copy, and sums lie as lanes make them.
 void FunctionLowering::lay_in_lanes(Nest& nest) {
   if (nest.lane < 0) return;
   const Axis lane = nest.loops[static_cast<size_t>(nest.lane)];
-  const auto is_apart = [&](const Place& p) {
+  const auto is_apart = [&](const Place& p, const Store* written) {
     const int64_t stride = stride_along(b_.program, p, lane);
-    return stride != 0 && stride != 1 && may_lie_otherwise(p, lane);
+    return stride != 0 && stride != 1 && may_lie_otherwise(p, lane, written);
   };
   for (Store& s : nest.stores) {
     s.value = b_.changed(s.value, [&](Expr& x) {
-      if (x.kind == Expr::Kind::Load && is_apart(x.place)) x.place = b_.in_transposed(x.place, lane);
+      if (x.kind == Expr::Kind::Load && is_apart(x.place, nullptr)) x.place = b_.in_transposed(x.place, lane);
     });
-    if (!is_apart(s.place)) continue;
-    const BufferId sum = b_.accumulator(s.node, Space::Grads);
-    s.place = {sum, indices_of(b_.program.buffers[sum], identity(g_[s.node].axes))};
-    turn_innermost(b_.program.buffers[sum], s.place, lane);
+    if (!is_apart(s.place, &s)) continue;
+    if (b_.program.buffers[s.place.buffer].space == Space::Grads) {
+      const BufferId sum = b_.accumulator(s.node, Space::Grads);
+      s.place = {sum, indices_of(b_.program.buffers[sum], identity(g_[s.node].axes))};
+    }
+    turn_innermost(b_.program.buffers[s.place.buffer], s.place, lane);
   }
 }
 

@@ -177,7 +177,7 @@ void FunctionLowering::build_nest(Statement& s, const Axes& out, const Axes& ove
   step.nest.stores.push_back(store);
   choose_lane(step.nest, loops, reduce);
   lay_in_lanes(step.nest);
-  if (s.reduces_rows && buffer.space == Space::Lane) s.before.push_back(fill_step(store.place, neutral_element(how)));
+  if (s.reduces_rows && buffer.space == Space::Lane) s.before.push_back(fill_step(step.nest.stores[0].place, neutral_element(how)));
   s.steps.push_back(std::move(step));
 }
 
