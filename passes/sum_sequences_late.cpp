@@ -51,8 +51,9 @@ class OfEach {
     const auto leaf = [&](NodeId id) {
       return g_[id].op == Op::Iota ? g_.binary(Op::Add, index, g_.integer(static_cast<int64_t>(g_[id].value))) : g_.gather(id, axis, index);
     };
+    const auto whole = [&](NodeId id) { return g_[id].dtype == DType::Real && without(g_[index].axes, g_[id].axes) == g_[index].axes; };  // not one for each pair of positions
     const NodeId inside = g_.binary(Op::And, g_.binary(Op::Le, g_.integer(0), index), g_.binary(Op::Lt, index, g_.integer(axis.size)));
-    return g_.select(inside, Substitution(g_, axis, leaf)(x), g_.zero(DType::Real));
+    return g_.select(inside, Substitution(g_, axis, leaf, whole)(x), g_.zero(DType::Real));
   }
 
   Graph& g_;

@@ -6,7 +6,7 @@ using namespace ir;
 NodeId Substitution::operator()(NodeId id) {
   Node n = g_[id];
   if (!contains(n.axes, axis_)) return id;
-  if (n.op == Op::Iota || !is_elementwise(n.op)) return leaf_(id);
+  if (n.op == Op::Iota || !is_elementwise(n.op) || (whole_ && whole_(id))) return leaf_(id);
   if (const auto known = done_.find(id); known != done_.end()) return known->second;
   for (NodeId& i : n.inputs) i = (*this)(i);
   return done_[id] = g_.add(std::move(n));

@@ -12,7 +12,10 @@ class Substitution {
   /// What takes the place of a value that has the axis and is not elementwise: of a counter, or of something to be read under another name or elsewhere.
   using Leaf = std::function<ir::NodeId(ir::NodeId id)>;
 
-  Substitution(ir::Graph& graph, const ir::Axis& axis, Leaf leaf) : g_(graph), axis_(axis), leaf_(std::move(leaf)) {}
+  /// Whether an elementwise value is not computed again, but is a leaf.
+  using Whole = std::function<bool(ir::NodeId id)>;
+
+  Substitution(ir::Graph& graph, const ir::Axis& axis, Leaf leaf, Whole whole = nullptr) : g_(graph), axis_(axis), leaf_(std::move(leaf)), whole_(std::move(whole)) {}
 
   ir::NodeId operator()(ir::NodeId id);
 
@@ -20,6 +23,7 @@ class Substitution {
   ir::Graph& g_;
   ir::Axis axis_;
   Leaf leaf_;
+  Whole whole_;
   std::unordered_map<ir::NodeId, ir::NodeId> done_;
 };
 
