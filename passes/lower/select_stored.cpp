@@ -173,6 +173,7 @@ FunctionLowering::Readers FunctionLowering::readers_of(NodeId id) const {
       if (contains(axes, a)) continue;
       if (is_position(a)) {
         out.again = out.again || a == row || std::none_of(axes.begin(), axes.end(), is_position);
+        if (a == row && by_names && std::any_of(axes.begin(), axes.end(), is_position)) times *= a.size;
       } else if (a.kind == AxisKind::Feature && !axes.empty() && a < *std::max_element(axes.begin(), axes.end())) {
         out.again = true;
         if (by_names) times *= a.size;
