@@ -117,6 +117,11 @@ Value Evaluator::run_layers(const BlockDef& def, const LayerRun& run, const Valu
     frame.sizes = block->sizes.get();
     frame.layer = Value{repeats ? nodes_.graph.iota(run.axis, run.first) : nodes_.integer(run.first), {}, {}};
     if (auto tokens = f.vars.find("tokens"); tokens != f.vars.end()) frame.vars["tokens"] = tokens->second;
+    frame.around = f.around;
+    for (const auto& [name, value] : f.vars) frame.around[name] = value;
+    for (const Statement& s : def.forward) {
+      for (const Expr& target : s.targets) frame.around.erase(target_name(target));
+    }
     Value state = in;
     if (repeats) {
       state.node = nodes_.graph.carry_open(axes, DType::Real, run.axis, 1, in.node);

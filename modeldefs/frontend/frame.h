@@ -34,7 +34,9 @@ struct Recurrence {
 struct Frame {
   std::map<std::string, Value> vars;
   std::map<std::string, ir::SourceLoc> defined;  // where
+  std::map<std::string, ir::SourceLoc> left_out;  // names whose statement's `if` does not hold here
   std::set<std::string> poisoned;                // names whose statement is wrong; what uses them says nothing
+  std::map<std::string, Value> around;           // of a block: values of what runs it, where a name means nothing else
   const ParamScope* params = nullptr;
   const SizeMap* sizes = nullptr;
   std::set<std::string> hidden = {"b"};                  // indices that are never written here

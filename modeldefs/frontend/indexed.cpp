@@ -382,7 +382,11 @@ Value Evaluator::bind(const Statement& s, const Expr& target, Frame& f) {
   f.left = {order.begin(), order.end()};
   f.indexed = true;
   Value v = evaluate(s.value, f);
-  if (!v.features.empty()) throw without_index(s.value, f, "the right side has axes without an index: ", v);
+  if (!v.features.empty()) {
+    Fault fault = without_index(s.value, f, "the right side has axes without an index: ", v);
+    if (leading == order.size()) fault.message += "; an equation of whole values has no indices on its left side: " + name + " = ..";
+    throw fault;
+  }
   Value out{v.node, {}, {}};
   for (const std::string& lead : v.lead) {
     if (ranges.count(lead) > 0) continue;

@@ -106,6 +106,7 @@ void Evaluator::check_range(const Expr& e, NodeId integer) {
 std::vector<std::string> Evaluator::names(const Frame& f) const {
   std::vector<std::string> out;
   for (const auto& [name, value] : f.vars) out.push_back(name);
+  for (const auto& [name, value] : f.around) out.push_back(name);
   if (f.params != nullptr) {
     for (const auto& [name, item] : f.params->items) out.push_back(name);
   }
@@ -173,6 +174,7 @@ std::optional<Value> Evaluator::named_value(const std::string& name, const Sourc
   }
   if (name == "pi") return Value{nodes_.real(std::acos(-1.0)), {}, {}};
   if (name.rfind("layers.", 0) == 0) return over_layers(name.substr(7), at);
+  if (auto it = f.around.find(name); it != f.around.end()) return it->second;
   return std::nullopt;
 }
 
@@ -198,6 +200,8 @@ Value Evaluator::lookup(const std::string& name, const SourceLoc& at, Frame& f) 
     throw Fault{at, "'" + name + "' has no value yet; a recurrence reads an earlier position, as in " + name + "[t-1]"};
   const auto later = std::find_if(program_.file.losses.begin(), program_.file.losses.end(), [&](const TermDef& term) { return term.name == name; });
   if (!f.in_block && later != program_.file.losses.end()) throw Fault{at, "the term '" + name + "' stands below; terms use terms above them", {{later->at, "here"}}};
+  if (const auto out = f.left_out.find(name); out != f.left_out.end())
+    throw Fault{at, "'" + name + "' has no value here: the `if` of its equation does not hold, and nothing but 'x' goes from one layer to the next", {{out->second, "it would get one here"}}};
   std::vector<std::string> known = names(f);
   for (const auto& [index, range] : f.index) known.push_back(index);
   for (const auto& [function, def] : program_.functions) known.push_back(function);

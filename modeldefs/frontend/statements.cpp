@@ -63,7 +63,10 @@ std::optional<Value> Evaluator::run(const std::vector<Statement>& written, Frame
     try {
       // What library functions compute stands where they are called.
       if (f.calls == 0) nodes_.graph.at = s.at;
-      if (!s.when.empty() && size_of(s.when[0], f) == 0) continue;
+      if (!s.when.empty() && size_of(s.when[0], f) == 0) {
+        for (const Expr& t : s.targets) f.left_out[target_name(t)] = s.at;
+        continue;
+      }
       std::optional<size_t> end = recurrence_end(statements, i, f);
       if (!end) {
         value = assign(s, f);

@@ -362,7 +362,7 @@ class Parser {
     if (auto word = take_any(kCompare)) {
       Expr right = additive();
       for (std::string_view again : kCompare) {
-        if (see(again)) fail("comparisons do not chain: write two conditions, separated by a comma");
+        if (see(again)) fail("comparisons do not chain: write (a < b) * (b < c), or two conditions with a comma between them where conditions stand, as in sum(s | a < s, s < b: ..)");
       }
       return make(Kind::Compare, begin, *word, list_of(std::move(left), std::move(right)));
     }

@@ -138,6 +138,14 @@ TEST_CASE("a table read where a recurrence says") {
                                            "'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "[params]", "[params]\nnear = \"table(8, d)\""));
 }
 
+TEST_CASE("blocks read values of the model, in every layer") {
+  const std::string rest = "first = embed[tokens]\ngate = sigmoid(start)\ndoc = cumsum(tokens == 0)\nh = blocks(tanh(first))\nlogits = mix(h) @ transpose(embed)\n'''\n[block]\nrepeat = 3\nforward = '''\n"
+                           "y[t,i] = sum(s | s <= t, doc[s] == doc[t]: x[s,i] * first[s,i])\nh[t,i] = gate[i] * h[t-1,i] + y[t,i]\nx = lam * tanh(h) + (1 - lam) * first\n'''\n"
+                           "[block.params]\nlam = { kind = \"scalar\", init = \"constant(0.5)\" }\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+  check_against_interpreter(model(rest));
+  check_rounded(model(rest));
+}
+
 TEST_CASE("a parameter, and the value of the block, read at the number of the layer") {
   const std::string rest = "logits = blocks(embed[tokens]) @ transpose(embed)\n'''\n[block]\nrepeat = 3\nforward = '''\ny[t,i] = w[layer] * x[t,i] + x[t,layer] * v[layer+1,i]\nx = x + tanh(y)\n'''\n"
                            "[block.params]\nw = \"vector(3)\"\nv = \"tensor(4, d)\"\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";

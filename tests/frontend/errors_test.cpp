@@ -32,6 +32,8 @@ TEST_CASE("names") {
   CHECK(block("scan = x\ny = x + scann").at(0) == "18:9 error unknown name 'scann'; did you mean 'scan'?");
   CHECK(block("n = 0.9 * n + x") == Lines{"17:11 error 'n' has no value yet; a recurrence reads an earlier position, as in n[t-1]"});
   CHECK(block("sca = x\ny = x + sac").at(0) == "18:9 error unknown name 'sac'; did you mean 'sca'?");
+  CHECK(block("v = x if layer == 0\nx = x + v if layer == 1") ==
+        Lines{"18:9 error 'v' has no value here: the `if` of its equation does not hold, and nothing but 'x' goes from one layer to the next", "17:1 note it would get one here"});
   CHECK(block("y = silux(x)") == Lines{"17:5 error unknown function or layer 'silux'; did you mean 'silu'?"});
   CHECK(block("y = x @ M.T").at(0) == "17:9 error unknown name 'M.T'; write transpose(M)");
   CHECK(block("y = layernorm(x)") ==
@@ -145,8 +147,8 @@ TEST_CASE("indices") {
   CHECK(block("y[t,i] = sum(x[t,i])").at(0) == "17:10 error sum without indices acts on the last axis, and [b, t, i] has none; name the index, as in sum(i: x[t,i])");
   CHECK(block("y[t,i] = sum(j: M[i,j] * tokens[j])") ==
         Lines{"17:33 error index 'j' runs over 6 here and over 4 before", "17:21 note over 4 here"});
-  CHECK(block("y[t] = x[t]") == Lines{"17:8 error the right side has axes without an index: [b, t, 4]"});
-  CHECK(block("y[t] = 2 * x[t]") == Lines{"17:8 error the right side has axes without an index: [b, t, 4]", "17:12 note this is [b, t, 4]: it needs another index, one for each axis"});
+  CHECK(block("y[t] = x[t]") == Lines{"17:8 error the right side has axes without an index: [b, t, 4]; an equation of whole values has no indices on its left side: y = .."});
+  CHECK(block("y[t] = 2 * x[t]") == Lines{"17:8 error the right side has axes without an index: [b, t, 4]; an equation of whole values has no indices on its left side: y = ..", "17:12 note this is [b, t, 4]: it needs another index, one for each axis"});
   CHECK(block("y[i] = x[t,i]") == Lines{"17:8 error index 't' is neither on the left side nor bound"});
   CHECK(block("y = sum(i in 3..3: x[t,i])") == Lines{"17:14 error the range 3..3 is empty"});
   CHECK(block("a[t,s] = softmax(u | u <= s: x[u,0]) + 0 * x[s,0]") ==

@@ -86,7 +86,7 @@ TEST_CASE("every broken statement is reported, once") {
   CHECK(errors("x = a $ b\ny = ]") == "1:7 unexpected character '$'\n2:5 expected a value, found ']'\n");
   CHECK(errors("x = (a + b\ny = c\nz = ?").find("to close this bracket") != std::string::npos);
   CHECK(errors("x = f(a: b)") == "1:5 'f' does not bind indices; these do: sum, prod, mean, max, min, softmax, logsumexp\n");
-  CHECK(errors("x = a < b < c") == "1:11 comparisons do not chain: write two conditions, separated by a comma\n");
+  CHECK(errors("x = a < b < c") == "1:11 comparisons do not chain: write (a < b) * (b < c), or two conditions with a comma between them where conditions stand, as in sum(s | a < s, s < b: ..)\n");
   CHECK(errors("x = sum(: b)") == "1:5 an index is missing before the ':', as in sum(i: x[i])\n");
   CHECK(errors("x = sum(i | i < 3)") == "1:18 expected ':' and an expression after the conditions, found ')'\n");
   CHECK(errors("1 = x") == "1:1 the left side of '=' must be a name or a name with indices\n");
