@@ -204,6 +204,13 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
       return rest.empty() ? shifted_to(start->second, value_base(f)) : read_value(e, start->second, rest, nullptr, f);
     Value zero{nodes_.integer(0), {}, {}};
     zero.zero = head == f.axes.end() && r.shape == std::nullopt;
+    if (rest.empty() && head != f.axes.end()) {  // the whole value of a step, as far as its equation says how large it is
+      for (const std::optional<Index>& i : head->second) {
+        if (i && !(i->has_axis && i->axis == group.index.axis)) zero.features.push_back({static_cast<uint32_t>(i->size()), i->axis});
+      }
+      if (zero.features.size() + 1 < head->second.size()) zero.features.clear();
+      zero = shifted_to(zero, value_base(f));
+    }
     return zero;
   }
   std::vector<std::optional<Value>> given(indices.size());

@@ -86,6 +86,8 @@ TEST_CASE("recurrences and ends") {
   same("y[t,i] = y[t-1,i] + x[t,i]\nx = y", "x = cumsum(x)");
   same("y = y[t-1] + x\nx = y", "x = cumsum(x)");
   same("y[start,i] = g[i]\ny[t,i] = y[t-1,i] + x[t,i]\nx = y", "x = cumsum(x) + g");
+  same("k = tanh(x + y[t-1] @ M)\ny[t,i in 0..d] = k[t,i] * g[i]\nx = y", "y[t,i] = tanh(x[t,i] + sum(j: y[t-1,j] * M[j,i])) * g[i]\nx = y");
+  same("k = x + max(y[t-1])\ny[t,i] = 0.5 * y[t-1,i] + k[t,i] * g[i]\nx = y", "y[t,i] = 0.5 * y[t-1,i] + (x[t,i] + max(j: y[t-1,j])) * g[i]\nx = y");
   same("y[t,i] = y[t-1,i] + x[t,i]\ny[start] = g\nx = y", "x = cumsum(x) + g");
   same("z = tanh(x + y[t-1])\ny[start,i] = g[i]\ny[t,i] = y[t-1,i] + z[t,i]\nx = y", "y[start] = g\nz = tanh(x + y[t-1])\ny = y[t-1] + z\nx = y");
   same("p = x[t-1]\nx[start] = g\nx = x + p", "x[start] = g\np = x[t-1]\nx = x + p");
