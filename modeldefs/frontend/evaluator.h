@@ -131,6 +131,7 @@ class Evaluator {
 
   // recurrence.cpp
   std::optional<size_t> recurrence_end(const std::vector<Statement>& statements, size_t i, Frame& f);
+  void check_target(const Expr& target, const Frame& f) const;
   void recur(const std::vector<const Statement*>& group, Frame& f);
   void run_group(const std::vector<const Statement*>& group, Frame& f, Recurrence& r);
   Value read_recurring(const Expr& e, Recurring& r, Frame& f);

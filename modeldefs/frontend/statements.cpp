@@ -112,6 +112,16 @@ void Evaluator::store(const std::string& name, const Value& v, const SourceLoc& 
   f.vars[name] = v;
 }
 
+/// Throws where a name means something that equations give no value.
+void Evaluator::check_target(const Expr& target, const Frame& f) const {
+  const std::string& name = target_name(target);
+  const bool library = f.calls > 0;
+  if ((f.index.count(name) > 0 && f.hidden.count(name) == 0) || (name == "b" && f.in_block)) throw Fault{target.at, "value '" + name + "' has the name of an index"};
+  if (f.params != nullptr && f.params->items.count(name) > 0)
+    throw Fault{target.at, "'" + name + "' is a parameter, it cannot be given a value", {{f.params->items.at(name).at, "it stands here"}}};
+  if (!library && f.sizes != nullptr && f.sizes->count(name) > 0) throw Fault{target.at, "'" + name + "' is a size, it cannot be given a value"};
+}
+
 Value Evaluator::assign(const Statement& s, Frame& f) {
   f.targets.clear();
   if (s.targets.empty()) return evaluate(s.value, f);
@@ -120,8 +130,7 @@ Value Evaluator::assign(const Statement& s, Frame& f) {
   if (indexed) {
     if (s.targets.size() != 1) throw Fault{s.at, "an equation with indices gives one name a value; write one equation for each"};
     const Expr& target = s.targets[0];
-    if (f.params != nullptr && f.params->items.count(target_name(target)) > 0)
-      throw Fault{target.at, "'" + target_name(target) + "' is a parameter, it cannot be given a value"};
+    check_target(target, f);
     Value v = bind(s, target, f);
     if (!is_start(s)) store(target_name(target), v, target.at, f);
     return v;
@@ -134,14 +143,7 @@ Value Evaluator::assign(const Statement& s, Frame& f) {
   for (size_t i = 0; i < values.size(); ++i) {
     const Expr& t = s.targets[i];
     if (!t.is(Kind::Name)) throw Fault{t.at, "functions are defined in [functions]"};
-    if ((f.index.count(t.name) > 0 && f.hidden.count(t.name) == 0) || (t.name == "b" && f.in_block))
-      throw Fault{t.at, "value '" + t.name + "' has the name of an index"};
-    if (f.params != nullptr && f.params->items.count(t.name) > 0) {
-      throw Fault{t.at, "'" + t.name + "' is a parameter, it cannot be given a value", {{f.params->items.at(t.name).at, "it stands here"}}};
-    }
-    bool library = f.calls > 0;
-    if (!library && f.sizes != nullptr && f.sizes->count(t.name) > 0)
-      throw Fault{t.at, "'" + t.name + "' is a size, it cannot be given a value"};
+    check_target(t, f);
     store(t.name, values[i], t.at, f);
   }
   return values.back();

@@ -34,6 +34,9 @@ TEST_CASE("names") {
   CHECK(block("sca = x\ny = x + sac").at(0) == "18:9 error unknown name 'sac'; did you mean 'sca'?");
   CHECK(block("v = x if layer == 0\nx = x + v if layer == 1") ==
         Lines{"18:9 error 'v' has no value here: the `if` of its equation does not hold, and nothing but 'x' goes from one layer to the next", "17:1 note it would get one here"});
+  CHECK(block("d[h in 0..H] = g[h]") == Lines{"17:1 error 'd' is a size, it cannot be given a value"});
+  CHECK(block("t[h in 0..H] = g[h]") == Lines{"17:1 error value 't' has the name of an index"});
+  CHECK(block("M[i in 0..d,j in 0..d] = g[i] * g[j]").at(0) == "17:1 error 'M' is a parameter, it cannot be given a value");
   CHECK(block("y = silux(x)") == Lines{"17:5 error unknown function or layer 'silux'; did you mean 'silu'?"});
   CHECK(block("y = x @ M.T").at(0) == "17:9 error unknown name 'M.T'; write transpose(M)");
   CHECK(block("y = layernorm(x)") ==
