@@ -32,6 +32,31 @@ std::optional<Comparison> comparison_of(const Graph& g, NodeId condition, const 
   return Comparison{t, static_cast<int64_t>(factor), static_cast<int64_t>(d->offset)};
 }
 
+/// The chunk of so many positions that t is in: (t + offset) // size.
+struct Chunk {
+  Axis t;
+  int64_t offset = 0, size = 0;
+};
+
+std::optional<Chunk> chunk_of(const Graph& g, NodeId id) {
+  const Node& n = g[id];
+  if (n.op != Op::FloorDiv || n.dtype != DType::Int || g[n.inputs[1]].op != Op::Constant) return std::nullopt;
+  const std::optional<Affine> at = affine(g, n.inputs[0]);
+  if (!at || at->terms.size() != 1 || at->terms[0].second != 1 || at->terms[0].first.kind != AxisKind::Position) return std::nullopt;
+  return Chunk{at->terms[0].first, static_cast<int64_t>(at->offset), static_cast<int64_t>(g[n.inputs[1]].value)};
+}
+
+/// Positions t and s that are in one chunk, which is less than its size before t.
+void limit_to_chunk(const Graph& g, const Node& equal, const Axis& s, Limits& out) {
+  if (equal.op != Op::Eq) return;
+  for (const size_t side : {0, 1}) {
+    const std::optional<Chunk> own = chunk_of(g, equal.inputs[side]), other = chunk_of(g, equal.inputs[1 - side]);
+    if (!own || !other || own->t != s || other->t == s || own->size != other->size || own->size < 1) continue;
+    Limit& limit = out[other->t];
+    limit.size = std::min(limit.size, own->size + own->offset - other->offset);
+  }
+}
+
 void intersect(Limits& limits, const Limits& others) {
   for (const auto& [t, other] : others) {
     Limit& limit = limits[t];
@@ -92,6 +117,7 @@ class Support {
 Limits limits_of(const Graph& g, NodeId condition, const Axis& s) {
   Limits out;
   for (NodeId id : conjuncts(g, condition)) {
+    limit_to_chunk(g, g[id], s, out);
     const std::optional<Comparison> c = comparison_of(g, id, s);
     if (!c) continue;
     if (c->factor == -1 && c->offset >= 0) out[c->t].not_later = true;

@@ -96,6 +96,15 @@ TEST_CASE("a state that is a matrix is read and written in few passes") {
   }
 }
 
+TEST_CASE("what is in one chunk is looked for among as many positions") {
+  cli::CompileOptions options;
+  options.model = CPUFLOW_SOURCE_DIR "/modeldefs/retnet.toml";  // chunks of 32 of 256 positions
+  options.run = false;
+  const std::string text = ir::print(cli::compile_model(options).program);
+  CHECK(contains(text, "near t16:256 before 31 after 0"));
+  CHECK(!contains(text, "before 255"));
+}
+
 TEST_CASE("loop programs are printed and parsed without loss") {
   int models = 0;
   for (const auto& entry : std::filesystem::directory_iterator(CPUFLOW_SOURCE_DIR "/modeldefs")) {
