@@ -33,7 +33,12 @@ class Saver {
   Saver(const Graph& in, bool rounded)
       : in_(in), rounded_(rounded), users_(users_of(in)), recurrent_(cycles(in, [](const Node& n) { return n.from[0].kind == AxisKind::Layer; })) {
     for (NodeId id = 0; id < in.size(); ++id) views_.push_back(is_view(in[id]));
-    for (NodeId id = 0; rounded && id < in.size(); ++id) views_[id] = views_[id] || (is_elsewhere(in, id) && !is_operand(id));
+    for (NodeId id = 0; rounded && id < in.size(); ++id) {
+      if (!is_elsewhere(in, id)) continue;
+      NodeId x = in[id].inputs[0];
+      while (views_[x] && x != id) x = in[x].inputs[0];
+      views_[id] = x != id && !is_operand(id);  // a state that never changes is a view of itself
+    }
     std::vector<NodeId> results, gradients;
     for (const Output& o : in.outputs) (o.name.starts_with("grad.") ? gradients : results).push_back(o.node);
     forward_ = reachable(in, results);

@@ -186,6 +186,7 @@ TEST_CASE("sums of which few terms are not zero") {
 TEST_CASE("the gradient of a recurrence that no token enters") {
   check_against_interpreter(model("level[start,i] = start[i]\nlevel[t,i in 0..d] = max(0.8 * level[t-1,i], 0.1 * t)\nx = embed[tokens] + level\nlogits = mix(x) @ transpose(embed)\n'''\n"
                                   "[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"));
+  check_rounded(replaced(model("x = embed[tokens]\nh[t,i in 0..d] = h[t-1,i]\nu[t,i in 0..d] = v[t-1,i]\nv[t,i in 0..d] = u[t-1,i]\nlogits = mix(x + x * h + x * tanh(u) * v) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "d = 12", "d = 32"));
 }
 
 TEST_CASE("a watched mean that is a loss as well is trained on") {
