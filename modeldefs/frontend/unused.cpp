@@ -35,6 +35,14 @@ class Names {
     }
   }
   bool has(const std::string& name) const { return names_.count(name) > 0; }
+  /// Whether an equation applies or reads a parameter, or what it consists of; of one of a block all layers may be read.
+  bool uses(const std::string& path) const {
+    const auto begins = [&](const std::set<std::string>& set, const std::string& name) {
+      const auto it = set.lower_bound(name);
+      return it != set.end() && (*it == name || it->starts_with(name + "."));
+    };
+    return begins(names_, path) || begins(calls_, path) || begins(names_, "layers." + path);
+  }
   bool calls(const std::string& name) const { return calls_.count(name) > 0; }
 
  private:
@@ -70,6 +78,13 @@ class Names {
   std::set<std::string> names_, calls_;
 };
 
+void warn_of_unused(const std::vector<ParamEntry>& params, const std::string& prefix, const Names& names, ir::Diagnostics& diagnostics) {
+  for (const ParamEntry& p : params) {
+    if (!p.inner.empty()) warn_of_unused(p.inner, prefix + p.key + ".", names, diagnostics);
+    else if (!names.uses(prefix + p.key)) diagnostics.warning(p.at, "nothing reads '" + prefix + p.key + "'");
+  }
+}
+
 }  // namespace
 
 void warn_of_unused(const ModelFile& file, ir::Diagnostics& diagnostics) {
@@ -80,7 +95,9 @@ void warn_of_unused(const ModelFile& file, ir::Diagnostics& diagnostics) {
     const bool layers = once && size.name == "L";  // the usual name of their number
     diagnostics.warning(size.at, "nothing reads '" + size.name + "'" + (layers ? "; a block runs once unless it says repeat = \"L\"" : ""));
   }
+  warn_of_unused(file.params, "", names, diagnostics);
   for (const BlockDef& block : file.blocks) {
+    warn_of_unused(block.params, "", names, diagnostics);
     const bool gives = std::any_of(block.forward.begin(), block.forward.end(), [](const Statement& s) { return std::any_of(s.targets.begin(), s.targets.end(), [](const Expr& t) { return target_name(t) == "x"; }); });
     if (!gives) diagnostics.warning(block.at, "no equation of '" + block.name + "' gives 'x' a value, so the block gives back what it got");
     if (!names.calls(block.name)) diagnostics.warning(block.at, "nothing runs '" + block.name + "', and its parameters are not there; an equation of the model does, as in x = " + block.name + "(x)");

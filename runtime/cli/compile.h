@@ -31,7 +31,7 @@ struct CompileOptions {
   bool profile = false;                          // regions count their time
   int opt_level = 3;                             // of the C++ compiler
   bool run = true;                               // false: stop at the C++ text
-  bool warn_of_unused = false;                   // where a model file is new: of sizes that nothing reads
+  bool warn_of_unused = false;                   // where a model file is new: of sizes and parameters that nothing reads
   std::set<std::string> skip;                    // passes
   std::string stop_after;
   bool check_each = false;                       // the interpreter after every pass

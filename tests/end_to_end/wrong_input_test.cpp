@@ -73,12 +73,13 @@ TEST_CASE("all mistakes of a stage are told at once") {
   expect_failure({"compile", model}, 3, {model + ":16:9", model + ":17:10"});
 }
 
-TEST_CASE("sizes that nothing reads, and blocks that nothing runs, are named once, where a model file is new") {
+TEST_CASE("sizes and parameters that nothing reads, and blocks that nothing runs, are named once, where a model file is new") {
   const TemporaryFolder folder;
-  const std::string model = folder.write("model.toml", replaced(kPlainModel, "[params]", "L = 3\n\n[block]\nforward = 'x = 2 * x'\n\n[params]"));
+  const std::string model = folder.write("model.toml", replaced(kPlainModel, "[params]", "L = 3\n\n[block]\nforward = 'x = 2 * x'\n\n[params]\nspare = \"vector(d)\""));
   const Result compiled = cpuflowc({"compile", model});
   CHECK(compiled.status == 0);
   CHECK(contains(compiled.err, "warning: nothing reads 'L'; a block runs once unless it says repeat = \"L\""));
+  CHECK(contains(compiled.err, ":1: warning: nothing reads 'spare'"));
   CHECK(contains(compiled.err, ": warning: nothing runs 'blocks', and its parameters are not there; an equation of the model does, as in x = blocks(x)"));
   CHECK(contains(cpuflowc({"audit", model}).err, "nothing runs 'blocks'"));
   CHECK_FALSE(contains(cpuflowc({"compile", folder.write("plain.toml", kPlainModel)}).err, "nothing "));
