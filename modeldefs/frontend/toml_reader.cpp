@@ -71,6 +71,10 @@ TomlReader::TomlReader(std::shared_ptr<const ir::SourceText> source, ir::Diagnos
   for (uint32_t i = 0; i < text.size(); ++i) {
     if (text[i] == '\n') lines_.push_back(i + 1);
   }
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {
+    diagnostics_.error({source_, 0, 0}, "this file is UTF-16: save it as UTF-8");
+    return;
+  }
   try {
     root_ = toml::parse(std::string_view(text));
   } catch (const TomlFault&) {

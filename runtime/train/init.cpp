@@ -92,7 +92,7 @@ void load_params(const TensorFile& file, const codegen::Manifest& manifest, floa
   if (left && !others.empty()) *left = fmt::format("{}: left in the file, because the model has no such parameters: {}", file.path(), fmt::join(others, ", "));
   if (faults.empty()) return;
   throw FileError(
-      fmt::format("{}: these tensors do not fit the model '{}':\n  {}\ngive a file of this model, or set the model's sizes to the file's",
+      fmt::format("{}: these tensors do not fit the model '{}':\n  {}\ngive a file of this model, or set the model's sizes to the file's; `train --warm-start` takes what has the same name and shape, and lists the rest",
                   file.path(), manifest.model, fmt::join(faults, "\n  ")));
 }
 

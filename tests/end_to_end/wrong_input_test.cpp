@@ -91,6 +91,11 @@ TEST_CASE("batches that do not divide are told before text is read") {
   expect_failure({"train", model, "--set", "train.batch=7", "--set", "B=4", "--steps", "1", "--data", "missing.txt", "--out", folder / "run"}, 3, {"train.batch = 7 is not a multiple", "set train.batch=8"});
 }
 
+TEST_CASE("a model file in another encoding is told so") {
+  const TemporaryFolder folder;
+  expect_failure({"compile", folder.write("wide.toml", std::string("\xFF\xFEn\0a\0", 6))}, 3, {"wide.toml:1:1", "this file is UTF-16: save it as UTF-8"});
+}
+
 TEST_CASE("control characters of a file do not reach the terminal") {
   const TemporaryFolder folder;
   const Result result = cpuflowc({"audit", folder.write("escape.toml", "\x1b[31mred\n")});
