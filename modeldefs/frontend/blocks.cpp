@@ -119,8 +119,13 @@ Value Evaluator::run_layers(const BlockDef& def, const LayerRun& run, const Valu
     if (auto tokens = f.vars.find("tokens"); tokens != f.vars.end()) frame.vars["tokens"] = tokens->second;
     frame.around = f.around;
     for (const auto& [name, value] : f.vars) frame.around[name] = value;
+    frame.starts = f.starts;
+    frame.starts.erase("x");
     for (const Statement& s : def.forward) {
-      for (const Expr& target : s.targets) frame.around.erase(target_name(target));
+      for (const Expr& target : s.targets) {
+        if (!is_start(s)) frame.around.erase(target_name(target));
+        frame.starts.erase(target_name(target));
+      }
     }
     Value state = in;
     if (repeats) {

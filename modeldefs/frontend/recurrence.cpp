@@ -200,15 +200,20 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
   if (r.shape == std::nullopt || before_start) {
     std::vector<const Expr*> rest = indices;
     rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(over));
-    if (start != f.starts.end())
-      return rest.empty() ? shifted_to(start->second, value_base(f)) : read_value(e, start->second, rest, nullptr, f);
+    const bool whole = rest.empty() && head != f.axes.end();
+    if (start != f.starts.end()) {
+      Value first = rest.empty() ? shifted_to(start->second, value_base(f)) : read_value(e, start->second, rest, nullptr, f);
+      if (whole && group.over == "t") first.lead = {"t"};
+      return first;
+    }
     Value zero{nodes_.integer(0), {}, {}};
     zero.zero = head == f.axes.end() && r.shape == std::nullopt;
-    if (rest.empty() && head != f.axes.end()) {  // the whole value of a step, as far as its equation says how large it is
+    if (whole) {  // of a step, as far as its equation says how large it is
       for (const std::optional<Index>& i : head->second) {
         if (i && !(i->has_axis && i->axis == group.index.axis)) zero.features.push_back({static_cast<uint32_t>(i->size()), i->axis});
       }
       if (zero.features.size() + 1 < head->second.size()) zero.features.clear();
+      else if (group.over == "t") zero.lead = {"t"};
       zero = shifted_to(zero, value_base(f));
     }
     return zero;

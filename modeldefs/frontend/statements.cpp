@@ -1,6 +1,8 @@
 #include "modeldefs/frontend/evaluator.h"
 
 #include <algorithm>
+#include <functional>
+#include <map>
 
 namespace cpuflow::frontend {
 using namespace ir;
@@ -20,18 +22,28 @@ bool gives_value(const Statement& s, const std::string& name) {
 bool reads_elsewhere(const Statement& s, const std::string& name) {
   bool found = false;
   s.value.walk([&](const Expr& e) {
-    const bool computed = e.is(Kind::Index) && std::any_of(e.args.begin() + 1, e.args.end(), [](const Expr& index) { return index.is(Kind::Binary); });
-    found = found || (computed && e.args[0].is_name(name));
+    const auto computed = [](const Expr& index) { return !index.is(Kind::Name) && !index.is(Kind::Number); };
+    found = found || (e.is(Kind::Index) && e.args[0].is_name(name) && std::any_of(e.args.begin() + 1, e.args.end(), computed));
   });
   return found;
 }
 
-/// The statements with each start before the first one that reads an earlier position of its name: it holds wherever it stands.
-std::vector<Statement> starts_first(std::vector<Statement> statements) {
+/// The statements with each start before the first one that reads an earlier position of its name, since the name got another value: it holds wherever it stands.
+/// `has_value`: whether a name has one before all of them.
+std::vector<Statement> starts_first(std::vector<Statement> statements, const std::function<bool(const std::string&)>& has_value) {
+  std::map<std::string, SourceLoc> starts;
   for (size_t k = 0; k < statements.size(); ++k) {
     if (!is_start(statements[k])) continue;
-    const std::string& name = target_name(statements[k].targets[0]);
+    const Expr& target = statements[k].targets[0];
+    const std::string& name = target_name(target);
+    if (const auto [known, fresh] = starts.emplace(name, target.at); !fresh && statements[k].when.empty()) throw Fault{target.at, "'" + name + "' has a start already", {{known->second, "it stands here"}}};
     size_t first = 0;
+    bool valued = has_value(name);
+    for (size_t j = 0; j < k; ++j) {
+      if (!gives_value(statements[j], name)) continue;
+      if (valued) first = j + 1;  // what is read above is another value
+      valued = true;
+    }
     while (first < k && !reads_elsewhere(statements[first], name)) ++first;
     for (size_t j = first; j < k; ++j) {
       statements[k].value.walk([&](const Expr& e) {
@@ -49,7 +61,7 @@ std::vector<Statement> starts_first(std::vector<Statement> statements) {
 std::optional<Value> Evaluator::run(const std::vector<Statement>& written, Frame& f) {
   std::vector<Statement> statements;
   try {
-    statements = starts_first(written);
+    statements = starts_first(written, [&](const std::string& name) { return f.vars.count(name) > 0; });
   } catch (const Fault& fault) {
     if (f.report == nullptr) throw;
     fault.report(*f.report);

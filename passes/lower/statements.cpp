@@ -12,12 +12,16 @@ using namespace ir;
 
 namespace {
 
-/// The affine index below clamps to the range of an axis.
-const Index* unclamped(const LoopProgram& p, const Index& index) {
+/// The affine index below clamps to the range of an axis of so many elements; a model's own min and max are none.
+const Index* unclamped(const LoopProgram& p, const Index& index, int64_t size) {
   const Index* i = &index;
   while (i->computed != kNone && i->terms.empty() && i->offset == 0) {
     const Expr* e = &p.exprs[i->computed];
-    while (e->kind == Expr::Kind::Apply && (e->op == Op::Max2 || e->op == Op::Min2)) e = &p.exprs[e->args[0]];
+    while (e->kind == Expr::Kind::Apply && (e->op == Op::Max2 || e->op == Op::Min2)) {
+      const Expr& end = p.exprs[e->args[1]];
+      if (end.kind != Expr::Kind::Constant || end.value != (e->op == Op::Max2 ? 0.0 : static_cast<double>(size - 1))) return nullptr;
+      e = &p.exprs[e->args[0]];
+    }
     if (e->kind != Expr::Kind::Counter) return nullptr;
     i = &e->index;
   }
@@ -492,7 +496,7 @@ void FunctionLowering::add_read(Statement& s, const Place& place, bool whole) {
   r.same_element = true;
   for (size_t d = 0; d < b.axes.size(); ++d) {
     if (s.row && !whole && b.axes[d] == *s.row) {
-      const Index* i = unclamped(b_.program, place.indices[d]);
+      const Index* i = unclamped(b_.program, place.indices[d], b.axes[d].size);
       if (i && i->along(*s.row) == 1) {
         Index rest = *i;
         std::erase_if(rest.terms, [&](const auto& term) { return term.first == *s.row; });
@@ -505,7 +509,7 @@ void FunctionLowering::add_read(Statement& s, const Place& place, bool whole) {
     if (s.row && !whole && *s.row != b.axes[d] && ranged(b.axes[d]) && b.axes[d].size == s.row->size) r.same_position = place.indices[d] == ProgramBuilder::variable(*s.row);
     if (b.axes[d].kind == AxisKind::Layer && place.indices[d] != ProgramBuilder::variable(b.axes[d])) {
       r.same_layer = false;
-      if (const Index* i = unclamped(b_.program, place.indices[d]); i && i->terms.empty()) r.layer = i->offset;
+      if (const Index* i = unclamped(b_.program, place.indices[d], b.axes[d].size); i && i->terms.empty()) r.layer = i->offset;
       else if (i && i->terms.size() == 1 && i->along(b.axes[d]) == 1) r.layers_later = i->offset;
     }
     r.same_element = r.same_element && (b.axes[d].kind == AxisKind::Layer || place.indices[d] == ProgramBuilder::variable(b.axes[d]));

@@ -244,7 +244,7 @@ void FunctionLowering::choose_held() {
     if (row_range && producer.reduces_rows && ranged(*producer.row)) b.persistent = true;
     if (b.space == Space::Shared || b.persistent) layers = true;
     else if (layers && b.space == Space::Lane && may_pass_on(node, producer, uses[node])) layers = false, passed_on_.insert(buffer);
-    near = near && distance > 0 && !rows_all && region->chunk == 0;
+    near = near && distance > 0 && !rows_all && region->chunk == 0 && g_[node].op != Op::Saved;  // rows of bf16 are not moved
     for (size_t s : it->second) near = near && statements_[s].part == producer.part && statements_[s].region == producer.region;
     const bool by_row = region->groups[producer.group].by_row;
     const bool nest = producer.steps.size() == 1 && producer.steps[0].kind == Step::Kind::Nest && it->second.size() == 1;
@@ -261,7 +261,7 @@ void FunctionLowering::choose_held() {
     } else if (near && region->direction >= 0 && !filled) {
       b.rows = Rows::Tile;
     }
-    if (bounded && b.rows != Rows::One) b.history = distance;
+    if (bounded && b.rows != Rows::One && g_[node].op != Op::Saved) b.history = distance;
     if (b.rows != Rows::All || b.history > 0) lay_out_by_rows(b);
     if (!layers) {
       for (size_t i = 0; i < b.axes.size(); ++i) {

@@ -56,6 +56,10 @@ TEST_CASE("a row is not overwritten before it is read") {
   check_rows("u = W(x)\nh = 0.5 * h[t-1] + u\nz = W(h[t-1])\ny = x + z + h\n", "T = 70");
 }
 
+TEST_CASE("a row that a model's own minimum or maximum chooses is kept") {
+  for (const std::string index : {"min(t-1,5)", "min(max(t-1,0),5)", "max(min(t-2,9),3)"}) check_rows("u = W(x)\ny[t,i] = x[t,i] + where(t > 3, u[" + index + ",i], 0)\n", "T = 20");
+}
+
 TEST_CASE("sums of a chunk are collected row by row") {
   check_rows("u = W(x)\nm[start, i in 0..d] = 0.0\nm[n in 0..ceil(T/4), i] = 0.9 * m[n-1,i] + sum(t | t // 4 == n: u[t,i])\ny[t,i] = x[t,i] + m[t // 4 - 1, i]\n",
              "T = 10");

@@ -138,6 +138,18 @@ TEST_CASE("a table read where a recurrence says") {
                                            "'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "[params]", "[params]\nnear = \"table(8, d)\""));
 }
 
+TEST_CASE("states, and those before them, saved once and read in many places") {
+  check_rounded(replaced(replaced(model("logits = blocks(embed[tokens]) @ transpose(embed)\n'''\n[block]\nrepeat = 2\nforward = '''\n"
+                                 "z=tanh(W(x))\n"
+                                 "u=softplus(U(x))\n"
+                                 "y0[t,i]=(((u[t//4*4,i]+u[t//4*4,i])+u[t-1,i])+z[t//4*4,i])\n"
+                                 "y1[t,i]=0.5*y1[t-2,i]*exp(-abs(y0[t-3,i]))+(z[t-3,i]+u[t//4*4,i])*0.5\n"
+                                 "y2[t,i]=(tanh(y1[t-1,i])*y1[t-2,i]-u[t-18,i])\n"
+                                 "y3[t,i]=u[t,d-1-i]*exp(-abs(y2[t-2,i]))\n"
+                                 "x = x + 0.2*W(y3*y2) + 0.1*y2\n"
+                                 "'''\n[block.params]\nW = \"linear(d, d)\"\nU = \"linear(d, d)\"\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n"), "d = 12", "d = 16"), "T = 4", "T = 20"));
+}
+
 TEST_CASE("blocks read values of the model, in every layer") {
   const std::string rest = "first = embed[tokens]\ngate = sigmoid(start)\ndoc = cumsum(tokens == 0)\nh = blocks(tanh(first))\nlogits = mix(h) @ transpose(embed)\n'''\n[block]\nrepeat = 3\nforward = '''\n"
                            "y[t,i] = sum(s | s <= t, doc[s] == doc[t]: x[s,i] * first[s,i])\nh[t,i] = gate[i] * h[t-1,i] + y[t,i]\nx = lam * tanh(h) + (1 - lam) * first\n'''\n"

@@ -192,6 +192,7 @@ TEST_CASE("recurrences") {
   CHECK(block("y[t,i] = x[t,i] + sum(s | s <= t: y[s,i])").size() == 1);
   CHECK(block("y[t,i] = x[t,i] + sum(s | s < t: y[s,i])").empty());
   CHECK(block("y[start,i in 0..3] = 0\ny[t,i] = x[t,i] + y[t-1,i]").size() == 1);
+  CHECK(block("y[start] = g\ny = x + y[t-1]\ny[start] = 2 * g") == Lines{"19:1 error 'y' has a start already", "17:1 note it stands here"});
   CHECK(block("z = tanh(x + y[t-1])\nu = g * 2\ny[start] = u\ny[t,i] = y[t-1,i] + z[t,i]").at(0) ==
         "19:12 error the start of 'y' must be known where 'y' is first read, and 'u' gets its value behind that: compute it before");
 }

@@ -86,6 +86,9 @@ TEST_CASE("recurrences and ends") {
   same("y[t,i] = y[t-1,i] + x[t,i]\nx = y", "x = cumsum(x)");
   same("y = y[t-1] + x\nx = y", "x = cumsum(x)");
   same("y[start,i] = g[i]\ny[t,i] = y[t-1,i] + x[t,i]\nx = y", "x = cumsum(x) + g");
+  same("y = x[t-1]\nx = x + W(y)\nx[start] = g\nz = x[t-1]\nx = x + z", "y = x[t-1]\nu = x + W(y)\nu[start] = g\nx = u + u[t-1]");
+  same("y[t,i] = x[max(t-1,-1),i]\nx[start] = g\nx = x + y", "x[start] = g\ny = x[t-1]\nx = x + y");
+  same("y = 0.5 * max(h[t-1]) * h[t-1]\nh[t,i] = tanh(x[t,i] + y[t,i])\nx = h", "h[t,i] = tanh(x[t,i] + 0.5 * max(j: h[t-1,j]) * h[t-1,i])\nx = h");
   same("k = tanh(x + y[t-1] @ M)\ny[t,i in 0..d] = k[t,i] * g[i]\nx = y", "y[t,i] = tanh(x[t,i] + sum(j: y[t-1,j] * M[j,i])) * g[i]\nx = y");
   same("k = x + max(y[t-1])\ny[t,i] = 0.5 * y[t-1,i] + k[t,i] * g[i]\nx = y", "y[t,i] = 0.5 * y[t-1,i] + (x[t,i] + max(j: y[t-1,j])) * g[i]\nx = y");
   same("y[t,i] = y[t-1,i] + x[t,i]\ny[start] = g\nx = y", "x = cumsum(x) + g");
