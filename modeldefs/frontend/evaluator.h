@@ -134,6 +134,7 @@ class Evaluator {
   void check_target(const Expr& target, const Frame& f) const;
   void recur(const std::vector<const Statement*>& group, Frame& f);
   void run_group(const std::vector<const Statement*>& group, Frame& f, Recurrence& r);
+  Value before_first_step(const Expr& e, const std::vector<const Expr*>& indices, bool unknown, Frame& f);
   Value read_recurring(const Expr& e, Recurring& r, Frame& f);
   ir::NodeId step_before(const std::string& name, Recurring& r, int64_t steps, Frame& f);
   /// The start of a recurrence, with the axes that its values have without the first: throws a Fault where it has others.

@@ -164,6 +164,28 @@ NodeId Evaluator::step_before(const std::string& name, Recurring& r, int64_t ste
   return r.steps[static_cast<size_t>(steps - 1)];
 }
 
+/// What is read of a name before its first step, or before its shape is known: its start, or 0, as large as its equation says.
+Value Evaluator::before_first_step(const Expr& e, const std::vector<const Expr*>& indices, bool unknown, Frame& f) {
+  const std::string& name = e.args[0].name;
+  const Recurrence& group = *f.recurrence;
+  const auto head = f.axes.find(name);
+  const bool whole = indices.empty() && head != f.axes.end();
+  if (const auto start = f.starts.find(name); start != f.starts.end()) {
+    Value first = indices.empty() ? shifted_to(start->second, value_base(f)) : read_value(e, start->second, indices, nullptr, f);
+    if (whole && group.over == "t") first.lead = {"t"};
+    return first;
+  }
+  Value zero{nodes_.integer(0), {}, {}};
+  zero.zero = head == f.axes.end() && unknown;
+  if (!whole) return zero;
+  for (const std::optional<Index>& i : head->second) {
+    if (i && !(i->has_axis && i->axis == group.index.axis)) zero.features.push_back({static_cast<uint32_t>(i->size()), i->axis});
+  }
+  if (zero.features.size() + 1 < head->second.size()) zero.features.clear();
+  else if (group.over == "t") zero.lead = {"t"};
+  return shifted_to(zero, value_base(f));
+}
+
 /// A read of a name of the group that is running.
 Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
   const std::string& name = e.args[0].name;
@@ -172,7 +194,6 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
   for (size_t k = 1; k < e.args.size(); ++k) indices.push_back(&e.args[k]);
   auto start = f.starts.find(name);
   const Value* shape = r.now ? &*r.now : r.shape ? &*r.shape : nullptr;
-  auto head = f.axes.find(name);
   // Which index steps?
   size_t over = 0;
   if (shape != nullptr) {
@@ -200,23 +221,7 @@ Value Evaluator::read_recurring(const Expr& e, Recurring& r, Frame& f) {
   if (r.shape == std::nullopt || before_start) {
     std::vector<const Expr*> rest = indices;
     rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(over));
-    const bool whole = rest.empty() && head != f.axes.end();
-    if (start != f.starts.end()) {
-      Value first = rest.empty() ? shifted_to(start->second, value_base(f)) : read_value(e, start->second, rest, nullptr, f);
-      if (whole && group.over == "t") first.lead = {"t"};
-      return first;
-    }
-    Value zero{nodes_.integer(0), {}, {}};
-    zero.zero = head == f.axes.end() && r.shape == std::nullopt;
-    if (whole) {  // of a step, as far as its equation says how large it is
-      for (const std::optional<Index>& i : head->second) {
-        if (i && !(i->has_axis && i->axis == group.index.axis)) zero.features.push_back({static_cast<uint32_t>(i->size()), i->axis});
-      }
-      if (zero.features.size() + 1 < head->second.size()) zero.features.clear();
-      else if (group.over == "t") zero.lead = {"t"};
-      zero = shifted_to(zero, value_base(f));
-    }
-    return zero;
+    return before_first_step(e, rest, r.shape == std::nullopt, f);
   }
   std::vector<std::optional<Value>> given(indices.size());
   Value v = *r.shape;
