@@ -270,7 +270,7 @@ TEST_CASE("range: divisions by zero and arguments outside of the domain are name
       {"x = x + 1 / round(clamp(x, 0.5, 1))", "refuted"},
       {"x = x / max(abs(x), -1)", "refuted"},
       {"p[t,i] = x[t,i] - max(s | s < max(t, 1): x[s,i])\nx = x + exp(p)", "refuted"},  // a maximum of others
-      {"a[t,s] = x[t,0] * x[s,1]\ntop[t] = max(s | s <= t: a[t,s])\nd[t] = sum(s | s < t: exp(a[t,s] - top[t]))\nx = x + 1 / d", "refuted"},  // a sum of fewer
+      {"a[t,s] = x[t,0] * x[s,1]\ntop[t] = max(s | s <= t: a[t,s])\ntotal[t] = sum(s | s < t: exp(a[t,s] - top[t]))\nx = x + 1 / total", "refuted"},  // a sum of fewer
       {"p[t,i] = exp(x[t,i] - logsumexp(j: x[t,j]))\nx = x + W(p)", "proved"},
       {"u = U(x)\nm[start,i in 0..d] = -9\nm[t,i] = max(m[t-1,i] - 1, u[t,i])\nx = x + exp(m[t-1] - 1 - m) + exp(u - m)", "proved"},  // a running maximum
       {"u = U(x)\nm[start,i in 0..d] = -9\nm[t,i] = max(m[t-1,i] - 1, u[t,i])\nx = x + exp(1000 * u - m)", "refuted"},
