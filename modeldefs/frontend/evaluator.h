@@ -131,7 +131,6 @@ class Evaluator {
 
   // recurrence.cpp
   std::optional<size_t> recurrence_end(const std::vector<Statement>& statements, size_t i, Frame& f);
-  void check_target(const Expr& target, const Frame& f) const;
   void recur(const std::vector<const Statement*>& group, Frame& f);
   void run_group(const std::vector<const Statement*>& group, Frame& f, Recurrence& r);
   Value before_first_step(const Expr& e, const std::vector<const Expr*>& indices, bool unknown, Frame& f);
@@ -142,6 +141,7 @@ class Evaluator {
   void close_group(Recurrence& r);
 
   // statements.cpp
+  void check_target(const Expr& target, const Frame& f) const;
   Value assign(const Statement& s, Frame& f);
   void store(const std::string& name, const Value& v, const ir::SourceLoc& at, Frame& f);
   void poison(const Statement& s, Frame& f);

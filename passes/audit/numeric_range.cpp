@@ -1,6 +1,7 @@
 #include "passes/audit/audits.h"
 #include "passes/audit/intervals.h"
 #include "passes/audit/numbers.h"
+#include "passes/kit/bounds.h"
 #include "passes/kit/conditions.h"
 #include "passes/kit/rewrite.h"
 
@@ -13,8 +14,6 @@ namespace cpuflow::passes::audit {
 using namespace ir;
 
 namespace {
-
-constexpr double kLargestExponent = 88;  // exp of more is no float32
 
 /// An argument that is not proved to stay where the operation is defined.
 struct Doubt {

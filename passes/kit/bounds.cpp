@@ -13,8 +13,6 @@ using namespace ir;
 
 namespace {
 
-constexpr double kLargestExponent = 88.72;  // exp of more is no float32
-
 /// Calls compute(n) for what `id` is made of, inputs first, as far as `is_known` does not say that it was; without recursion, for equations may be long.
 template <class IsKnown, class Compute>
 void inputs_first(const Graph& g, NodeId id, const IsKnown& is_known, const Compute& compute) {

@@ -6,6 +6,9 @@
 
 namespace cpuflow::passes {
 
+/// exp of more may be no float32.
+inline constexpr double kLargestExponent = 88;
+
 /// Bounds of what a value is made of, whatever parameters and carried states are: for passes that add to the Graph while they ask.  (`audit/intervals`
 /// knows more, of a Graph that is there.)
 class Bounds {

@@ -19,6 +19,9 @@ std::string model(const std::string& body) {
   return "name = \"small\"\n[dims]\nT = 4\nB = 2\nV = 12\nd = 12\n[params]\nembed = \"table(V, d)\"\nmix = \"linear(d, d)\"\nstart = \"vector(d)\"\n[model]\nforward = '''\n" + body;
 }
 
+/// What follows equations that give y.
+const std::string kLogitsOfSum = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
+
 void check_against_interpreter(const std::string& text) {
   const TemporaryFolder folder;
   folder.write("model.toml", text);
@@ -493,7 +496,6 @@ TEST_CASE("what a choice of experts saves, where a product of float32 reads it")
 }
 
 TEST_CASE("experts are products of matrices, however their sums are written") {
-  const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
   for (const std::string equations : {
            "y[t,i] = sum(e: w[t,e] * sum(f: down[e,i,f] * h[t,e,f]))\n",
            "y[t,i] = sum(e, f: w[t,e] * down[e,i,f] * h[t,e,f])\n",
@@ -501,7 +503,7 @@ TEST_CASE("experts are products of matrices, however their sums are written") {
            "z[t,i,e] = sum(f: down[e,i,f] * h[t,e,f])\ny[t,i] = max(e: z[t,i,e]) + sum(e: w[t,e] * z[t,i,e])\n",
        }) {
     INFO(equations);
-    const std::string text = replaced(replaced(model("x = embed[tokens]\nw = softmax(router(x))\nh[t,e,f] = relu(sum(i: up[e,f,i] * x[t,i]))\n" + equations + rest), "T = 4", "T = 32"), "[params]",
+    const std::string text = replaced(replaced(model("x = embed[tokens]\nw = softmax(router(x))\nh[t,e,f] = relu(sum(i: up[e,f,i] * x[t,i]))\n" + equations + kLogitsOfSum), "T = 4", "T = 32"), "[params]",
                                       "[params]\nrouter = \"linear(d, 3)\"\nup = \"tensor(3, 16, d)\"\ndown = \"tensor(3, d, 16)\"");
     check_against_interpreter(text);
     check_rounded(text);
@@ -513,14 +515,13 @@ TEST_CASE("experts are products of matrices, however their sums are written") {
 }
 
 TEST_CASE("states that decay by gates, and what is read of them before they do") {
-  const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
   for (const std::string equations : {
            "g = sigmoid(gate(x))\nold[t,j] = sum(i: g[t,0] * S[t-1,i,j] * x[t,i])\nS[t,i,j] = g[t,0] * S[t-1,i,j] + g[t,1] * x[t,i] * (u[t,j] - old[t,j])\ny[t,j] = sum(i: S[t,i,j] * u[t,i])\n",
            "g = softplus(gate(x))\nS[t,i,n in 0..3] = exp(-g[t,n] * n) * S[t-1,i,n] + g[t,0] * u[t,n] * x[t,i]\ny[t,i] = sum(n in 0..3: S[t,i,n] * u[t,n+3])\n",
            "g = sigmoid(gate(x))\nkept[t,i,j] = g[t,0] * S[t-1,i,j]\nS[t,i,j] = kept[t,i,j] + x[t,i] * u[t,j]\ny[t,j] = sum(i: kept[t,i,j] * tanh(kept[t,j,i]) * S[t,i,j])\n",
        }) {
     INFO(equations);
-    const std::string text = replaced(replaced(model("x = embed[tokens]\nu = tanh(mix(x))\n" + equations + rest), "T = 4", "T = 20"), "[params]", "[params]\ngate = \"linear(d, 3)\"");
+    const std::string text = replaced(replaced(model("x = embed[tokens]\nu = tanh(mix(x))\n" + equations + kLogitsOfSum), "T = 4", "T = 20"), "[params]", "[params]\ngate = \"linear(d, 3)\"");
     for (const char* width : {"d = 12", "d = 72"}) {  // states of 144 and of 5184 numbers
       check_against_interpreter(replaced(text, "d = 12", width));
       check_rounded(replaced(text, "d = 12", width));
@@ -529,7 +530,6 @@ TEST_CASE("states that decay by gates, and what is read of them before they do")
 }
 
 TEST_CASE("convolutions over a few positions, read forward and backward") {
-  const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
   for (const std::string equations : {
            "y[t,i] = sum(j in 0..C: conv[i,j] * x[t-C+1+j,i])\n",
            "y[t,i] = sum(j in 0..C: conv[i,j] * x[t-2*j,i])\n",
@@ -537,14 +537,13 @@ TEST_CASE("convolutions over a few positions, read forward and backward") {
            "y[t,i] = sum(j in 0..C, s in 0..T | s <= t, s + 2 > t: conv[i,j] * x[s-j,i])\n",
        }) {
     INFO(equations);
-    const std::string text = replaced(replaced(model("x = embed[tokens]\n" + equations + rest), "T = 4", "T = 20\nC = 4"), "[params]", "[params]\nconv = \"tensor(d, C)\"");
+    const std::string text = replaced(replaced(model("x = embed[tokens]\n" + equations + kLogitsOfSum), "T = 4", "T = 20\nC = 4"), "[params]", "[params]\nconv = \"tensor(d, C)\"");
     check_against_interpreter(text);
     check_rounded(text);
   }
 }
 
 TEST_CASE("filters as long as the text, of every channel and of pairs of positions") {
-  const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
   for (const auto& [equations, params] : {
            std::pair{"f[j in 0..T,i] = exp(-abs(filter[j,i]) * j)\ny[t,i] = sum(s | s <= t: f[t-s,i] * x[s,i])\n", "filter = \"tensor(T, d)\""},
            {"y[t,i] = sum(s | s < t: filter[t-s,i] * x[s,i]) + filter[t,i]\n", "filter = \"tensor(T, d)\""},
@@ -554,7 +553,7 @@ TEST_CASE("filters as long as the text, of every channel and of pairs of positio
            {"p[t,h,s] = softmax(s | s <= t: bias[h,t-s] + x[t,0] * x[s,1])\ny[t,i] = x[t,i] + mean(h: sum(s: p[t,h,s] * x[s,i]) * out[h,i])\n", "bias = \"tensor(80, T)\"\nout = \"tensor(80, d)\""},
        }) {
     INFO(equations);
-    const std::string text = replaced(replaced(replaced(model("x = embed[tokens]\n" + std::string(equations) + rest), "T = 4", "T = 96"), "d = 12", "d = 80"), "[params]", std::string("[params]\n") + params);
+    const std::string text = replaced(replaced(replaced(model("x = embed[tokens]\n" + std::string(equations) + kLogitsOfSum), "T = 4", "T = 96"), "d = 12", "d = 80"), "[params]", std::string("[params]\n") + params);
     check_against_interpreter(text);
     check_rounded(text);
     const codegen::Manifest m = compiled_only(text).exe.manifest;
@@ -563,8 +562,7 @@ TEST_CASE("filters as long as the text, of every channel and of pairs of positio
 }
 
 TEST_CASE("a sum of nothing is 0, whatever it is multiplied or divided by") {
-  const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
-  auto of = [&](const std::string& equations, const char* positions) { return replaced(model("x = embed[tokens]\n" + equations + rest), "T = 4", positions); };
+  auto of = [&](const std::string& equations, const char* positions) { return replaced(model("x = embed[tokens]\n" + equations + kLogitsOfSum), "T = 4", positions); };
   for (const char* positions : {"T = 4", "T = 32"}) {
     check_against_interpreter(of("y[t,i] = sum(s | s < t: x[s,i] / t)\n", positions));
     check_against_interpreter(of("y[t,i] = sum(s | s < t: x[s,i] * (1 / t))\n", positions));
@@ -575,13 +573,12 @@ TEST_CASE("a sum of nothing is 0, whatever it is multiplied or divided by") {
 }
 
 TEST_CASE("powers that are too large for a float where a condition does not look") {
-  const std::string rest = "logits = mix(x + y) @ transpose(embed)\n'''\n[loss]\nce = 'cross_entropy(logits, targets)'\ntotal = 'ce'\n";
   const std::string scores = "x = embed[tokens]\nz[t,s] = sum(c: x[t,c] * x[s,c]) + 20 * abs(t - s - 1)\n";
   for (const std::string seen : {"s <= t", "s <= t, t - s < 3", "s // 4 == t // 4"}) {
     INFO(seen);
     const std::string weights = "m[t] = max(max(s | " + seen + ": z[t,s]), 1)\nn[t] = sum(s | " + seen + ": exp(z[t,s] - m[t])) + exp(1 - m[t])\n"
                                 "y[t,i] = sum(s | " + seen + ": exp(z[t,s] - m[t]) * x[s,i]) / n[t]\n";
-    check_against_interpreter(replaced(model(scores + weights + rest), "T = 4", "T = 32"));
+    check_against_interpreter(replaced(model(scores + weights + kLogitsOfSum), "T = 4", "T = 32"));
   }
 }
 
